@@ -1,0 +1,204 @@
+"""
+The record of a run: everything a verdict, a report or a comparison may rely on.
+
+`record.json` holds it; beside it lie the columns it was computed from (see harness.store).
+Old records load for ever: a new field has a default, a changed meaning gets a new schema_version.
+
+History of the format
+    1   first
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from harness.model.quantiles import Distribution
+from harness.model.verdict import Correctness, ExitCode, Performance, Validity, exit_code
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One test of the generator's honesty. *value* and *limit* are in *unit*."""
+
+    id: str
+    title: str
+    status: Validity
+    value: float | None
+    limit: float | None
+    unit: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    """One law of the ledger, how many facts it was checked on, and what broke it."""
+
+    id: str
+    title: str
+    status: Correctness
+    checked_count: int
+    violation_count: int
+    first: str
+    worst: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One thing the scenario demands of the target. *value* and *limit* are in *unit*."""
+
+    id: str
+    title: str
+    status: Performance
+    value: float | None
+    limit: float | None
+    unit: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValiditySection:
+    """The first verdict."""
+
+    status: Validity
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorrectnessSection:
+    """The second verdict."""
+
+    status: Correctness
+    invariants: tuple[Invariant, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerformanceSection:
+    """The third verdict."""
+
+    status: Performance
+    objectives: tuple[Objective, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeCount:
+    """How many operations of *kind* ended so; *code_name* is the domain's or gRPC's word."""
+
+    kind: str
+    outcome: str
+    code: int
+    code_name: str
+    count: int
+    detail: str = ""  # the target's own text, for example; never trusted, escaped when shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """Conservation: scheduled = admitted + dropped + cancelled; admitted = the other four."""
+
+    scheduled: int
+    admitted: int
+    dropped: int
+    acknowledged: int
+    rejected: int
+    failed: int
+    timed_out: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Operations a second over the measured phase: planned, sent, and answered."""
+
+    offered_per_s: float
+    sent_per_s: float
+    achieved_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """The latencies of one kind of operation, nanoseconds, over the measured phase."""
+
+    response_ns: Distribution
+    service_ns: Distribution
+    visible_ns: Distribution  # visible - intended
+    wait_ns: Distribution  # eligible - intended: waiting for what it depends on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessResources:
+    """What one process used over the measured phase; None where it could not be read."""
+
+    pid: int | None
+    cpu_cores_mean: float | None
+    cpu_cores_max: float | None  # of one-second samples
+    rss_bytes_max: int | None
+    context_switches_voluntary_per_s: float | None
+    context_switches_involuntary_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run."""
+
+    schema_version: int
+    run_id: str
+    complete: bool
+    created_at: str  # UTC, ISO 8601
+    command: str  # repeats the run
+    exit_code: int
+    incomplete_reason: str
+    scenario: Mapping[str, Any]  # name, title, digest, profile, and the parsed file
+    schedule_digest: str
+    seed: int
+    phases: Mapping[str, int]  # warmup_ns, measure_ns, drain_ns
+    target: Mapping[str, Any]  # name, kind, command, build, capabilities
+    broker: Mapping[str, Any]  # kind, version, settings, floor_ns {p50, p99}
+    load: Mapping[str, Any]  # driver, workers, scheduling, affinity, roofline_per_s if known
+    instrumentation: str  # "plain", or the profiler that was attached
+    environment: Mapping[str, Any]
+    validity: ValiditySection
+    correctness: CorrectnessSection
+    performance: PerformanceSection
+    operations: Operations
+    operations_by_kind: Mapping[str, Operations]
+    outcomes: tuple[OutcomeCount, ...]
+    rate: Rate
+    latency: Mapping[str, Latency]  # by kind, and "all"
+    lateness_ns: Distribution
+    resources: Mapping[str, ProcessResources]  # target, generator, observer, broker
+    notes: tuple[str, ...] = field(default=())  # what a reader should know; plain sentences
+
+
+_ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+def record_to_json(record: RunRecord) -> dict[str, Any]:
+    """*record* as plain JSON values."""
+    return asdict(record)
+
+
+def record_from_json(document: Any) -> RunRecord:
+    """
+    A record from parsed JSON.
+
+    Raises:
+        ValueError: it is no record, or of a newer format than this program knows.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
+        raise ValueError("not a run record: no schema_version")
+    if document["schema_version"] > SCHEMA_VERSION:
+        raise ValueError(
+            f"schema_version {document['schema_version']} is newer than this program's "
+            f"{SCHEMA_VERSION}; update acctbench"
+        )
+    return _ADAPTER.validate_python(document)
+
+
+def verdict_exit_code(record: RunRecord) -> ExitCode:
+    """The exit code of a finished run."""
+    return exit_code(record.validity.status, record.correctness.status, record.performance.status)

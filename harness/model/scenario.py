@@ -1,0 +1,85 @@
+"""
+A scenario as the engine reads it: what arrives when, for how long, and what is demanded.
+
+Values only; harness.model.scenario_file parses the TOML. Text such as "2k/s" or "250ms" exists
+only there and in reports; here are nanoseconds and operations a second.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.model.arrivals import Arrivals
+
+
+class StepAction(StrEnum):
+    """What may be done to the target while the load runs."""
+
+    KILL_RESTART = "kill-restart-target"  # SIGKILL, then start it again on the same state
+    FREEZE = "freeze-target"  # SIGSTOP for duration_ns, then SIGCONT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One planned disturbance, *at_ns* from the start of the measured phase."""
+
+    at_ns: int
+    action: StepAction
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """How the load is put on."""
+
+    driver: str  # "wire" or "grpcio"
+    worker_count: int  # load processes
+    connection_count: int  # gRPC connections a worker
+    in_flight_count_max: int  # a worker; past it operations are dropped and counted
+    timeout_ns: int
+    spin_ns: int  # busy wait before an operation is due; 0 = none
+    realtime: bool  # ask for SCHED_FIFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the generator must keep for a run to be valid."""
+
+    lateness_p99_ns: int
+    rate_error: float  # 0.01 = 1 %
+    generator_cpu: float  # cores; 0.8 of one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveSpec:
+    """One demand on the target, e.g. metric "reserve.response_ns.p99", at most 20 ms."""
+
+    metric: str
+    limit: float
+    at_most: bool  # False: at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One scenario file, checked, with the command line's changes applied."""
+
+    name: str
+    title: str
+    file: str
+    profile: str
+    system: str
+    requires: tuple[str, ...]  # capabilities of the target
+    citations: tuple[str, ...]
+    arrivals: Arrivals
+    warmup_ns: int
+    measure_ns: int
+    drain_ns: int
+    load: LoadSpec
+    limits: Limits
+    objectives: tuple[ObjectiveSpec, ...]
+    steps: tuple[Step, ...]
+    workload: Mapping[str, Any]  # the system's own table
+    required_invariants: tuple[str, ...]  # UNKNOWN here is not good enough: exit 3
+    digest: str  # BLAKE2b of the parsed file with the command line's changes
+    document: Mapping[str, Any]  # the parsed file, for the record

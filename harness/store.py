@@ -1,0 +1,136 @@
+"""
+Runs on disk: one folder a run, whole, or its name ends in `.incomplete`.
+
+    runs/20261122-231500-spot-steady-1f3a/
+        record.json         harness.model.record
+        verdict.json        the three verdicts and the exit code alone
+        audit.json          every invariant
+        operations.parquet  one row an operation: stamps, outcome, the plan's columns
+        samples.parquet     one row a sample: offset_ns, subject, metric, value
+        target.log, broker.log
+        report.html         written by reports
+
+Stamps in operations.parquet are nanoseconds from the start of the measured phase (warm-up is
+negative), null where the thing did not happen:
+    shard int16, index int32, kind str, measured bool, intended_ns, eligible_ns, sent_ns, done_ns,
+    visible_ns int64, outcome str (lower-case names of model.operation.Outcome), code int32, then
+    the plan's columns and those of the replies.
+samples.parquet: offset_ns int64 as above; subjects target, generator, observer, broker with metrics
+    cpu_cores, rss_bytes, context_switches_voluntary_per_s, context_switches_involuntary_per_s; and
+    subject load with metric in_flight.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import RecordError, UsageError
+from harness.model.record import RunRecord, record_from_json, record_to_json
+
+INCOMPLETE_SUFFIX = ".incomplete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A run folder; its tables are read when asked for."""
+
+    folder: Path
+    record: RunRecord
+
+    def operations(self) -> pd.DataFrame:
+        """The table of operations (columns in the module's docstring)."""
+        return _read_table(self.folder / "operations.parquet")
+
+    def samples(self) -> pd.DataFrame:
+        """The table of samples (columns in the module's docstring)."""
+        return _read_table(self.folder / "samples.parquet")
+
+
+def load_run(folder: Path) -> StoredRun:
+    """
+    The run stored in *folder*.
+
+    Raises:
+        RecordError: there is no record, it is damaged or too new.
+    """
+    path = folder / "record.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        record = record_from_json(document)
+    except FileNotFoundError as error:
+        raise RecordError(f"{folder}: no record.json; is it a run folder?") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: can't be read: {error}") from error
+    return StoredRun(folder=folder, record=record)
+
+
+def find_run(name: str, runs_folder: Path) -> Path:
+    """
+    The folder that *name* means: a path, a run id, its unambiguous beginning, or "latest".
+
+    Raises:
+        UsageError: none or several match.
+    """
+    path = Path(name)
+    if (path / "record.json").is_file():
+        return path
+    folders = list(run_folders(runs_folder))
+    if name == "latest" and folders:
+        return folders[-1]
+    matching = [folder for folder in folders if folder.name.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    said = "several runs match" if matching else "no run of that name"
+    known = ", ".join(folder.name for folder in (matching or folders)[-5:]) or "none yet"
+    raise UsageError(f'run: "{name}": {said} in {runs_folder}; the newest are: {known}')
+
+
+def run_folders(runs_folder: Path) -> Iterator[Path]:
+    """Every complete run in *runs_folder*, oldest first."""
+    if runs_folder.is_dir():
+        for folder in sorted(runs_folder.iterdir()):
+            if not folder.name.endswith(INCOMPLETE_SUFFIX) and (folder / "record.json").is_file():
+                yield folder
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write *document* whole or not at all: a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2, sort_keys=True, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: can't be written: {error}") from error
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write record.json, verdict.json and audit.json."""
+    document = record_to_json(record)
+    write_json(
+        folder / "verdict.json",
+        {
+            "run_id": record.run_id,
+            "exit_code": record.exit_code,
+            "validity": record.validity.status,
+            "correctness": record.correctness.status,
+            "performance": record.performance.status,
+        },
+    )
+    write_json(folder / "audit.json", document["correctness"])
+    write_json(folder / "record.json", document)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: can't be read: {error}") from error

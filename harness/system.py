@@ -1,0 +1,247 @@
+"""
+The seam between WHEN (harness) and WHAT (workloads).
+
+A scenario names its system by string (`system = "workloads.account:SYSTEM"`). The harness knows
+operations, kinds, dependencies and bytes; the system alone knows accounts, money and laws.
+Everything in a plan is made before the clock starts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UsageError
+from harness.model.record import Invariant
+from harness.model.scenario import Scenario
+
+
+class Channel(StrEnum):
+    """How operations of a kind travel."""
+
+    GRPC = "grpc"
+    KAFKA = "kafka"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindSpec:
+    """
+    One kind of operation.
+
+    Attributes:
+        name: Its word in plans, records and reports ("reserve").
+        channel: gRPC or Kafka.
+        address: The full method path, or the topic without its prefix.
+        origin_at: Where in the payload the 8 bytes (little endian) of the origin time are patched
+            at send; -1 for none (Kafka payloads are sealed instead).
+    """
+
+    name: str
+    channel: Channel
+    address: str
+    origin_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardPlan:
+    """
+    The operations of one load process, in order of intended time; every array has length n.
+
+    Attributes:
+        shard, shard_count: Which share of the accounts this is.
+        intended_offset_ns: int64, from the start of warm-up, ascending.
+        kind: uint8, index into System.kinds.
+        needs_a, needs_b: int32, index of an operation (smaller than the own one) that must be
+            ACKNOWLEDGED first, or this one is CANCELLED; -1 for none.
+        after: int32, index of an operation that must be settled first, however it ended: for a
+            Kafka operation that was acknowledged this means *visible*; -1 for none.
+        stream: int32, the ordering stream of a Kafka operation (its key, and the scope of its
+            sequence numbers, given at send so that a cancelled one leaves no gap); -1 for gRPC.
+        columns: The workload's own meaning, stored as it is beside the stamps
+            (account_id, order_id ...); what the audit needs to know of each operation.
+    """
+
+    shard: int
+    shard_count: int
+    intended_offset_ns: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    needs_a: NDArray[np.int32]
+    needs_b: NDArray[np.int32]
+    after: NDArray[np.int32]
+    stream: NDArray[np.int32]
+    columns: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.intended_offset_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payloads:
+    """Encoded messages: operation i is blob[start[i]:start[i + 1]]. The blob is patched in place."""
+
+    blob: bytearray
+    start: NDArray[np.int64]  # n + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replies:
+    """
+    Reply messages in order of arrival: reply j answers operation[j] with blob[start[j]:start[j+1]].
+    """
+
+    operation: NDArray[np.int32]
+    blob: bytes | bytearray | memoryview
+    start: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the target is, and by which names it speaks."""
+
+    grpc_address: str
+    kafka_address: str
+    topic_prefix: str
+    metadata: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvidence:
+    """
+    What a run left behind.
+
+    Attributes:
+        scenario, run_tag, seed: As given.
+        operations: One pandas DataFrame, one row an operation of all shards, warm-up included:
+            shard, index, kind (name), outcome (int, model.operation.Outcome), code (int: domain
+            code, or gRPC status where outcome is FAILED), sent_ns, done_ns, visible_ns,
+            resolved_outcome, resolved_code, resolved_replayed (of the repeated request id; -1
+            where it was not repeated), never_sent (bool: certainly had no effect), sequence (of a
+            Kafka operation, 0 = none), the plan's columns and those of System.decode_replies.
+        events_path: The observed topic's records from the opening on, in order, as written by the
+            observer (read with harness.engine.event_log.read_events); None if there is none.
+        opening, closing: What System.open and System.close returned.
+        restarts: CLOCK_MONOTONIC times at which the target was killed on purpose.
+        produced_count: Kafka records that the broker acknowledged.
+    """
+
+    scenario: Scenario
+    run_tag: int
+    seed: int
+    operations: Any
+    events_path: Path | None
+    opening: Any
+    closing: Any
+    restarts_ns: tuple[int, ...]
+    produced_count: int
+
+
+class System(Protocol):
+    """
+    What can be driven. Methods marked pure do no I/O.
+
+    Identity: every request carries 16 bytes: run tag (8, big endian) + shard (4) + index (4).
+    """
+
+    name: str
+    kinds: tuple[KindSpec, ...]
+    observed_topic: str
+    topics: tuple[str, ...]  # all that the target may use, without prefix
+
+    def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
+        """Faults of the scenario's [workload] table as (key, value, remedy); pure."""
+        ...
+
+    def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
+        """The operations of one shard; pure, the same for the same arguments."""
+        ...
+
+    def describe(self, scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
+        """Statistics of a plan against the scenario's targets, for `acctbench plan`; pure."""
+        ...
+
+    def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
+        """The messages of *plan*; pure."""
+        ...
+
+    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
+        """A Kafka value ready to be sent: *payload* with its sequence and origin time; pure."""
+        ...
+
+    def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
+        """The Kafka headers of every record that a shard sends; pure."""
+        ...
+
+    def reply_code(self, message: bytes | memoryview) -> int:
+        """The domain code in a reply (0 = applied); fast, called once per reply; pure."""
+        ...
+
+    def reply_replayed(self, message: bytes | memoryview) -> bool:
+        """Whether a reply says that it repeats a stored outcome; pure."""
+        ...
+
+    def code_name(self, code: int) -> str:
+        """The domain's word for *code*; pure."""
+        ...
+
+    def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
+        """Columns (length n of the plan) of what the replies said; pure, after the run."""
+        ...
+
+    def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
+        """
+        A function from an observed record's value to (shard << 32 | index) of the operation that
+        caused it, or -1 for none of this run's; fast; pure.
+        """
+        ...
+
+    def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
+        """
+        Check capabilities, load reference data, seed accounts (*seed_by*: "control" or
+        "transfers"), wait until all is emitted, and dump the opening state. Blocking.
+
+        Raises:
+            TargetError: it can't be reached, or can't do what the scenario needs.
+        """
+        ...
+
+    def capabilities(self, opening: Any) -> Mapping[str, Any]:
+        """What the target said of itself, as plain JSON values."""
+        ...
+
+    def close(
+        self, endpoint: Endpoint, scenario: Scenario, *, produced_count: int, timeout_s: float
+    ) -> Any:
+        """Wait until the target is quiet (all produced records consumed, all events emitted; at
+        most *timeout_s*), and dump the closing state. Blocking; never raises for a silent target:
+        what could not be had is absent and its invariants are UNKNOWN."""
+        ...
+
+    def event_count(self, closing: Any) -> int | None:
+        """How many observed records there must be since the opening; None if not known."""
+        ...
+
+    def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
+        """Every invariant of the system; pure but for reading the event file."""
+        ...
+
+
+def load_system(name: str) -> System:
+    """
+    The system that a scenario names as "module:ATTRIBUTE".
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        system: System = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f'system: "{name}" can\'t be loaded ({error}); write e.g. "workloads.account:SYSTEM"'
+        ) from error
+    return system

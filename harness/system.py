@@ -9,6 +9,7 @@ Everything in a plan is made before the clock starts.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,9 +91,7 @@ class Payloads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replies:
-    """
-    Reply messages in order of arrival: reply j answers operation[j] with blob[start[j]:start[j+1]].
-    """
+    """Replies in order of arrival: number j, to operation[j], is blob[start[j]:start[j + 1]]."""
 
     operation: NDArray[np.int32]
     blob: bytes | bytearray | memoryview
@@ -194,15 +193,18 @@ class System(Protocol):
 
     def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
         """
-        A function from an observed record's value to (shard << 32 | index) of the operation that
-        caused it, or -1 for none of this run's; fast; pure.
+        Make the function that tells which operation caused an observed record.
+
+        From the record's value to shard << 32 | index, or -1 for none of this run's; fast; pure.
         """
         ...
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """
-        Check capabilities, load reference data, seed accounts (*seed_by*: "control" or
-        "transfers"), wait until all is emitted, and dump the opening state. Blocking.
+        Make the target ready, and dump its opening state. Blocking.
+
+        Checks capabilities, loads reference data, seeds accounts (*seed_by*: "control" or
+        "transfers") and waits until all of it is emitted.
 
         Raises:
             TargetError: it can't be reached, or can't do what the scenario needs.
@@ -216,9 +218,12 @@ class System(Protocol):
     def close(
         self, endpoint: Endpoint, scenario: Scenario, *, produced_count: int, timeout_s: float
     ) -> Any:
-        """Wait until the target is quiet (all produced records consumed, all events emitted; at
-        most *timeout_s*), and dump the closing state. Blocking; never raises for a silent target:
-        what could not be had is absent and its invariants are UNKNOWN."""
+        """
+        Wait until the target is quiet, at most *timeout_s*, and dump its closing state. Blocking.
+
+        Quiet: all produced records consumed, all events emitted. Never raises for a silent target:
+        what could not be had is absent and its invariants are UNKNOWN.
+        """
         ...
 
     def event_count(self, closing: Any) -> int | None:
@@ -228,6 +233,29 @@ class System(Protocol):
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
         """Every invariant of the system; pure but for reading the event file."""
         ...
+
+
+def plan_digest(plan: ShardPlan) -> bytes:
+    """
+    BLAKE2b of all that a plan says: the same for the same scenario and seed, on any machine.
+
+    Run id, origin times and sequence numbers are not part of a plan, so not of the digest.
+    """
+    digest = blake2b(digest_size=16)
+    named = {
+        "intended_offset_ns": plan.intended_offset_ns,
+        "kind": plan.kind,
+        "needs_a": plan.needs_a,
+        "needs_b": plan.needs_b,
+        "after": plan.after,
+        "stream": plan.stream,
+        **{f"columns.{name}": values for name, values in plan.columns.items()},
+    }
+    for name in sorted(named):
+        values = named[name]
+        digest.update(f"{name}:{values.dtype.str}:{len(values)};".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()
 
 
 def load_system(name: str) -> System:

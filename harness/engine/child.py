@@ -1,0 +1,50 @@
+"""
+How the parent and its own children (load processes, observer) speak: a JSON line each way.
+
+The parent writes commands to the child's stdin, the child answers on stdout. End of file on stdin
+means that the parent is gone: the child leaves at once, so that no orphan goes on loading a target.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_EXIT_PARENT_GONE = 4
+
+
+def first_line() -> dict[str, Any]:
+    """The child's specification, its first line on stdin; blocking."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        os._exit(_EXIT_PARENT_GONE)
+    specification: dict[str, Any] = json.loads(line)
+    return specification
+
+
+def say(event: str, **values: Any) -> None:
+    """Tell the parent."""
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.flush()
+
+
+def listen(on_command: Callable[[dict[str, Any]], None]) -> None:
+    """Call *on_command* on the running loop for each line from the parent."""
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+    os.set_blocking(descriptor, False)
+    received = bytearray()
+
+    def readable() -> None:
+        chunk = os.read(descriptor, 1 << 16)
+        if not chunk:
+            os._exit(_EXIT_PARENT_GONE)
+        received.extend(chunk)
+        while (end := received.find(b"\n")) >= 0:
+            line = bytes(received[:end])
+            del received[: end + 1]
+            on_command(json.loads(line))
+
+    loop.add_reader(descriptor, readable)

@@ -1,0 +1,291 @@
+"""
+The hot path: which operation may go now, what its reply sets free.
+
+Every operation is offered once its intended time has come. If what it depends on is not settled it
+waits and is offered again when that settles; if it needs something that was refused it is
+cancelled; if too much is in flight it is dropped. Each of these is counted, nothing is skipped
+silently. No task, no logging and no formatting per operation; stamps go straight into the columns.
+"""
+
+from array import array
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import Protocol
+
+from harness.drivers.grpc import NOT_SENT, GrpcDriver, ReplyHandler
+from harness.drivers.kafka import AckHandler, KafkaDriver
+from harness.engine.columns import Columns
+from harness.model.operation import Outcome
+from harness.system import Channel, KindSpec, Payloads, ShardPlan
+
+_ORIGIN = Struct("<Q")
+_PLANNED, _IN_FLIGHT = int(Outcome.PLANNED), int(Outcome.IN_FLIGHT)
+_ACKNOWLEDGED, _REJECTED = int(Outcome.ACKNOWLEDGED), int(Outcome.REJECTED)
+_FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
+_DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
+_GRPC_OK, _GRPC_DEADLINE_EXCEEDED = 0, 4
+_DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
+_DETAIL_COUNT_MAX = 200  # distinct texts kept
+
+
+class Codec(Protocol):
+    """What the dispatcher needs of a System, once an operation."""
+
+    def reply_code(self, message: bytes | memoryview) -> int:
+        """The domain code of a reply."""
+        ...
+
+    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
+        """A Kafka value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drivers:
+    """The two ways out."""
+
+    grpc: GrpcDriver
+    kafka: KafkaDriver | None
+
+
+class ReplyLog:
+    """Reply messages as they came, decoded after the run: one buffer, no object a reply."""
+
+    def __init__(self) -> None:
+        self.operation = array("i")
+        self.start = array("q", [0])
+        self.blob = bytearray()
+
+    def add(self, operation: int, message: bytes | memoryview) -> None:
+        """Keep *message*, the reply to *operation*."""
+        self.blob += message
+        self.operation.append(operation)
+        self.start.append(len(self.blob))
+
+
+class Dispatcher:
+    """Offers operations to the drivers and folds their replies into the columns."""
+
+    def __init__(
+        self,
+        *,
+        plan: ShardPlan,
+        payloads: Payloads,
+        kinds: Sequence[KindSpec],
+        topic_prefix: str,
+        codec: Codec,
+        columns: Columns,
+        in_flight_count_max: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._kinds = tuple(kinds)
+        self._is_kafka = tuple(kind.channel is Channel.KAFKA for kind in kinds)
+        self._topic = tuple(topic_prefix + kind.address for kind in kinds)
+        self._origin_at = tuple(kind.origin_at for kind in kinds)
+        self._codec = codec
+        self._clock = clock
+        self._in_flight_count_max = in_flight_count_max
+        self._blob = memoryview(payloads.blob)
+        self._start = payloads.start.data
+        self._kind = plan.kind.data
+        self._needs_a = plan.needs_a.data
+        self._needs_b = plan.needs_b.data
+        self._after = plan.after.data
+        self._stream = plan.stream.data
+        self._intended_ns = columns.intended_ns.data
+        self._sent_ns = columns.sent_ns.data
+        self._done_ns = columns.done_ns.data
+        self._visible_ns = columns.visible_ns.data
+        self._code = columns.code.data
+        self._outcome = columns.outcome.data
+        self.replies = ReplyLog()
+        self.sequences: dict[int, int] = {}  # Kafka operation -> its sequence number
+        self._next_sequence: dict[int, int] = {}
+        self.never_sent: set[int] = set()
+        self.details: Tally[tuple[int, int, str]] = Tally()  # (kind, gRPC status, peer's text)
+        self.outcome_counts = [0] * len(Outcome)
+        self.sent_count = 0
+        self.in_flight_count = 0
+        self._waiting: dict[int, list[int]] = {}  # unsettled operation -> those that wait for it
+        self._unseen: dict[int, list[int]] = {}  # done, but not yet visible -> likewise
+        self.invisible_count = 0  # waits for an event that were given up
+        self.on_late_reply: ReplyHandler | None = None  # of an operation that is settled
+        self.on_late_ack: AckHandler | None = None
+        self._drivers: Drivers | None = None
+
+    def connect(self, drivers: Drivers) -> None:
+        """Send through *drivers* from now on."""
+        self._drivers = drivers
+
+    @property
+    def waiting_count(self) -> int:
+        """How many operations are due but wait for another."""
+        return sum(map(len, self._waiting.values())) + sum(map(len, self._unseen.values()))
+
+    def offer(self, operation: int) -> None:
+        """Send *operation*, which is due, or let it wait, or cancel it, or drop it."""
+        outcome = self._outcome
+        for needed in (self._needs_a[operation], self._needs_b[operation]):
+            if needed >= 0:
+                state = outcome[needed]
+                if state <= _IN_FLIGHT:
+                    self._waiting.setdefault(needed, []).append(operation)
+                    return
+                if state != _ACKNOWLEDGED:
+                    self._end_unsent(operation, _CANCELLED)
+                    return
+        after = self._after[operation]
+        if after >= 0:
+            state = outcome[after]
+            if state <= _IN_FLIGHT:
+                self._waiting.setdefault(after, []).append(operation)
+                return
+            if (
+                state == _ACKNOWLEDGED
+                and self._is_kafka[self._kind[after]]
+                and self._visible_ns[after] == 0
+            ):
+                self._unseen.setdefault(after, []).append(operation)
+                return
+        if self.in_flight_count >= self._in_flight_count_max:
+            self._end_unsent(operation, _DROPPED)
+            return
+        self._send(operation)
+
+    def on_reply(
+        self, operation: int, status: int, message: bytes | memoryview, detail: str
+    ) -> None:
+        """Fold a gRPC reply in; the drivers call this once for every send."""
+        now_ns = self._clock()
+        if self._outcome[operation] != _IN_FLIGHT:
+            if self.on_late_reply is not None:
+                self.on_late_reply(operation, status, message, detail)
+            return
+        self._done_ns[operation] = now_ns
+        if status == _GRPC_OK:
+            code = self._codec.reply_code(message)
+            self._code[operation] = code
+            self.replies.add(operation, message)
+            self._settle(operation, _REJECTED if code else _ACKNOWLEDGED)
+            return
+        self._keep_detail(operation, status, detail)
+        if detail[:4].isdigit() and detail[4:5] in {"", " "}:
+            self._code[operation] = int(detail[:4])
+            self._settle(operation, _REJECTED)
+            return
+        self._code[operation] = status
+        if detail.startswith(NOT_SENT):
+            self.never_sent.add(operation)
+        self._settle(operation, _TIMED_OUT if status == _GRPC_DEADLINE_EXCEEDED else _FAILED)
+
+    def on_ack(self, operation: int, error: str) -> None:
+        """Fold a broker's acknowledgement in."""
+        now_ns = self._clock()
+        if self._outcome[operation] != _IN_FLIGHT:
+            if self.on_late_ack is not None:
+                self.on_late_ack(operation, error)
+            return
+        self._done_ns[operation] = now_ns
+        if error:
+            self._keep_detail(operation, -1, error)
+            self._code[operation] = -1
+        self._settle(operation, _FAILED if error else _ACKNOWLEDGED)
+
+    def on_visible(self) -> None:
+        """The observer saw events: send what waited for them."""
+        visible_ns = self._visible_ns
+        seen = [operation for operation in self._unseen if visible_ns[operation]]
+        for operation in seen:
+            for dependent in self._unseen.pop(operation):
+                self.offer(dependent)
+        self._flush()
+
+    def give_up_unseen(self, older_than_ns: int) -> None:
+        """Send what waits for an event of an operation done before *older_than_ns*; count it."""
+        done_ns = self._done_ns
+        late = [operation for operation in self._unseen if done_ns[operation] < older_than_ns]
+        for operation in late:
+            for dependent in self._unseen.pop(operation):
+                self.invisible_count += 1
+                self._send(dependent)
+        self._flush()
+
+    def cancel_waiting(self) -> None:
+        """Cancel whatever still waits: the run is over."""
+        while self._waiting or self._unseen:
+            table = self._waiting or self._unseen
+            _, dependents = table.popitem()
+            for dependent in dependents:
+                self._end_unsent(dependent, _CANCELLED)
+
+    def time_out_in_flight(self) -> None:
+        """End what no reply came for within the drain."""
+        for operation, state in enumerate(self._outcome):
+            if state == _IN_FLIGHT:
+                self._keep_detail(operation, _GRPC_DEADLINE_EXCEEDED, "no reply by end of drain")
+                self._code[operation] = _GRPC_DEADLINE_EXCEEDED
+                self._settle(operation, _TIMED_OUT)
+
+    def payload(self, operation: int) -> memoryview:
+        """The message of *operation* as it is now in the buffer."""
+        return self._blob[self._start[operation] : self._start[operation + 1]]
+
+    def sealed(self, operation: int) -> bytes:
+        """The Kafka value of *operation*, whose sequence number was given when it was sent."""
+        return self._codec.seal(
+            self.payload(operation), self.sequences[operation], self._intended_ns[operation]
+        )
+
+    def _send(self, operation: int) -> None:
+        drivers = self._drivers
+        assert drivers is not None, "connect first"
+        kind = self._kind[operation]
+        self._outcome[operation] = _IN_FLIGHT
+        self.in_flight_count += 1
+        self.sent_count += 1
+        if self._is_kafka[kind]:
+            assert drivers.kafka is not None, "the plan has Kafka operations"
+            stream = self._stream[operation]
+            sequence = self._next_sequence.get(stream, 1)
+            self._next_sequence[stream] = sequence + 1
+            self.sequences[operation] = sequence
+            value = self.sealed(operation)
+            self._sent_ns[operation] = self._clock()
+            drivers.kafka.send(operation, self._topic[kind], b"%d" % stream, value)
+            return
+        start = self._start[operation]
+        origin_at = self._origin_at[kind]
+        if origin_at >= 0:
+            _ORIGIN.pack_into(self._blob, start + origin_at, self._intended_ns[operation])
+        message = self._blob[start : self._start[operation + 1]]
+        self._sent_ns[operation] = self._clock()
+        drivers.grpc.send(operation, kind, message)
+
+    def _settle(self, operation: int, state: int) -> None:
+        self._outcome[operation] = state
+        self.outcome_counts[state] += 1
+        self.in_flight_count -= 1
+        if operation in self._waiting:
+            self._free(operation)
+
+    def _end_unsent(self, operation: int, state: int) -> None:
+        self._outcome[operation] = state
+        self.outcome_counts[state] += 1
+        if operation in self._waiting:
+            self._free(operation)
+
+    def _free(self, operation: int) -> None:
+        for dependent in self._waiting.pop(operation):
+            self.offer(dependent)
+        self._flush()
+
+    def _flush(self) -> None:
+        assert self._drivers is not None, "connect first"
+        self._drivers.grpc.flush()
+
+    def _keep_detail(self, operation: int, status: int, detail: str) -> None:
+        key = (self._kind[operation], status, detail[:_DETAIL_LENGTH_MAX])
+        if key in self.details or len(self.details) < _DETAIL_COUNT_MAX:
+            self.details[key] += 1

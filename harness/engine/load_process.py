@@ -1,0 +1,302 @@
+"""
+The load process: makes its share of the plan and drives it on one open-loop schedule.
+
+A program of its own (`python -m harness.engine.load_process`), one per generator core, apart from
+the command line, the live view and the service. Commands from the parent, in this order:
+    (first line) LoadSpecification -> event planned
+    connect {endpoint}             -> event connected
+    start {start_ns}               -> event drained, once every operation is settled
+    stop {}                           offer nothing more (Ctrl-C)
+    resolve {}                     -> event resolved: unknown outcomes asked for again
+    finish {path}                  -> event finished; the shard's tables are written to path
+"""
+
+import asyncio
+import os
+import resource
+import time
+from array import array
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+from pydantic import TypeAdapter
+
+from harness.drivers.grpc import GrpcDriver
+from harness.drivers.grpc_wire import GrpcWireDriver
+from harness.drivers.grpcio_driver import GrpcioDriver
+from harness.drivers.kafka import KafkaDriver
+from harness.engine import child, privilege
+from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
+from harness.engine.dispatch import Dispatcher, Drivers
+from harness.engine.pacer import Pacer
+from harness.engine.resolve import Resolver
+from harness.engine.shard_file import write_shard
+from harness.engine.timer import AbsoluteTimer
+from harness.errors import HarnessError
+from harness.model.operation import Outcome
+from harness.model.scenario import Scenario
+from harness.system import Channel, Replies, load_system, plan_digest
+
+TICK_S = 0.01  # in-flight samples, time-outs of waits, counters for the live view
+DRIVERS: dict[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
+    "wire": GrpcWireDriver,
+    "grpcio": GrpcioDriver,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpecification:
+    """What a load process is told first."""
+
+    scenario: Scenario
+    seed: int
+    shard: int
+    shard_count: int
+    run_tag: int
+    cores: tuple[int, ...]
+    event_descriptor: int  # an eventfd that the observer writes to; -1 for none
+
+
+class LoadProcess:
+    """One shard of a run, from its plan to its tables."""
+
+    def __init__(self, specification: LoadSpecification) -> None:
+        self.specification = specification
+        scenario = specification.scenario
+        self.affinity = privilege.pin(specification.cores)
+        self.system = load_system(scenario.system)
+        self.plan = self.system.plan(
+            scenario,
+            seed=specification.seed,
+            shard=specification.shard,
+            shard_count=specification.shard_count,
+        )
+        self.payloads = self.system.encode(scenario, self.plan, run_tag=specification.run_tag)
+        self.columns_spec: ColumnsSpec = create_columns(len(self.plan))
+        self.columns = Columns(self.columns_spec)
+        self.clock = time.monotonic_ns
+        self.samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick
+        self.scheduling = ""
+        self.drivers: Drivers | None = None
+        self.dispatcher: Dispatcher | None = None
+        self.pacer: Pacer | None = None
+        self.resolver: Resolver | None = None
+        self._drain_deadline_ns = 0
+        self._topic_prefix = ""
+        self._timer = AbsoluteTimer()
+
+    async def connect(self, endpoint: dict[str, Any]) -> None:
+        """Make the dispatcher and its drivers, connected to *endpoint*."""
+        scenario, specification = self.specification.scenario, self.specification
+        kinds = self.system.kinds
+        self._topic_prefix = endpoint["topic_prefix"]
+        dispatcher = Dispatcher(
+            plan=self.plan,
+            payloads=self.payloads,
+            kinds=kinds,
+            topic_prefix=endpoint["topic_prefix"],
+            codec=self.system,
+            columns=self.columns,
+            in_flight_count_max=scenario.load.in_flight_count_max,
+            clock=self.clock,
+        )
+        grpc: GrpcDriver = DRIVERS[scenario.load.driver](
+            address=endpoint["grpc_address"],
+            methods=[kind.address for kind in kinds],  # indexed by kind
+            on_reply=dispatcher.on_reply,
+            timeout_ns=scenario.load.timeout_ns,
+            connection_count=scenario.load.connection_count,
+            metadata=[(key, value) for key, value in endpoint["metadata"]],
+        )
+        await grpc.connect()
+        kafka = None
+        used = {
+            kinds[index].address
+            for index in set(self.plan.kind.tolist())
+            if kinds[index].channel is Channel.KAFKA
+        }
+        if used:
+            kafka = KafkaDriver(
+                address=endpoint["kafka_address"],
+                topics=[endpoint["topic_prefix"] + topic for topic in sorted(used)],
+                headers=self.system.record_headers(
+                    run_tag=specification.run_tag, shard=specification.shard
+                ),
+                on_ack=dispatcher.on_ack,
+            )
+            await kafka.connect()
+        self.drivers = Drivers(grpc=grpc, kafka=kafka)
+        dispatcher.connect(self.drivers)
+        self.dispatcher = dispatcher
+
+    def start(self, start_ns: int) -> None:
+        """Begin: operation i goes at *start_ns* + its intended offset."""
+        assert self.dispatcher is not None, "connect first"
+        assert self.drivers is not None, "connect first"
+        scenario = self.specification.scenario
+        self.columns.intended_ns[:] = self.plan.intended_offset_ns + start_ns
+        self.pacer = Pacer(
+            intended_ns=self.columns.intended_ns.data,
+            offer=self.dispatcher.offer,
+            flush=self.drivers.grpc.flush,
+            timer=self._timer,
+            clock=self.clock,
+            spin_ns=scenario.load.spin_ns,
+        )
+        planned_ns = scenario.warmup_ns + scenario.measure_ns
+        self._drain_deadline_ns = start_ns + planned_ns + scenario.drain_ns
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._timer.descriptor, self.pacer.wake)
+        if self.specification.event_descriptor >= 0:
+            loop.add_reader(self.specification.event_descriptor, self._visible)
+        privilege.quiet_collector()
+        self.scheduling = privilege.ask_for_realtime(scenario.load.realtime)
+        self.pacer.start()
+        loop.call_later(TICK_S, self._tick)
+
+    def stop(self) -> None:
+        """Offer nothing more; what is in flight may still come home."""
+        if self.pacer is not None and self.dispatcher is not None:
+            first_unsent = self.pacer.next
+            self.pacer.stop()
+            self.dispatcher.cancel_waiting()
+            self.columns.outcome[first_unsent:] = int(Outcome.CANCELLED)
+            self._drain_deadline_ns = min(
+                self._drain_deadline_ns, self.clock() + self.specification.scenario.drain_ns
+            )
+
+    def resolve(self) -> None:
+        """Ask again for what has no known outcome, by the same request id."""
+        assert self.dispatcher is not None, "connect first"
+        assert self.drivers is not None, "connect first"
+        self.resolver = Resolver(
+            dispatcher=self.dispatcher,
+            drivers=self.drivers,
+            columns=self.columns,
+            plan=self.plan,
+            system=self.system,
+            topic_prefix=self._topic_prefix,
+        )
+        self.resolver.start(on_finished=lambda count: child.say("resolved", count=count))
+
+    async def finish(self, path: Path) -> dict[str, Any]:
+        """Disconnect, write the shard's tables; what the parent needs to know besides."""
+        dispatcher, drivers = self.dispatcher, self.drivers
+        assert dispatcher is not None, "connect first"
+        assert drivers is not None, "connect first"
+        await drivers.grpc.close()
+        if drivers.kafka is not None:
+            await drivers.kafka.close()
+        log = dispatcher.replies
+        replies = Replies(
+            operation=np.frombuffer(log.operation, np.int32),
+            blob=log.blob,
+            start=np.frombuffer(log.start, np.int64),
+        )
+        decoded = self.system.decode_replies(self.plan, replies)
+        write_shard(
+            path,
+            plan=self.plan,
+            columns=self.columns,
+            dispatcher=dispatcher,
+            resolver=self.resolver,
+            decoded=decoded,
+            samples=self.samples,
+        )
+        kinds = self.system.kinds
+        return {
+            "details": [
+                [kinds[kind].name, status, text, count]
+                for (kind, status, text), count in dispatcher.details.items()
+            ],
+            "driver": asdict(drivers.grpc.stats),
+            "invisible_count": dispatcher.invisible_count,
+            "scheduling": self.scheduling,
+            "affinity": self.affinity,
+            "rss_bytes_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+    def _visible(self) -> None:
+        assert self.dispatcher is not None, "connect first"
+        os.read(self.specification.event_descriptor, 8)
+        self.dispatcher.on_visible()
+
+    def _tick(self) -> None:
+        dispatcher, pacer = self.dispatcher, self.pacer
+        assert dispatcher is not None, "connect first"
+        assert pacer is not None, "start first"
+        now_ns, cpu_ns = self.clock(), time.process_time_ns()
+        self.samples.extend((now_ns, dispatcher.in_flight_count, cpu_ns))
+        self._count(pacer.next, cpu_ns)
+        dispatcher.give_up_unseen(now_ns - self.specification.scenario.load.timeout_ns)
+        if pacer.is_finished:
+            is_quiet = dispatcher.in_flight_count == 0 and dispatcher.waiting_count == 0
+            if is_quiet or now_ns > self._drain_deadline_ns:
+                dispatcher.cancel_waiting()
+                dispatcher.time_out_in_flight()
+                self._count(pacer.next, cpu_ns)
+                child.say("drained")
+                return
+        asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _count(self, due_count: int, cpu_ns: int) -> None:
+        dispatcher, counters = self.dispatcher, self.columns.counters
+        assert dispatcher is not None, "connect first"
+        counters[Counter.DUE] = due_count
+        counters[Counter.IN_FLIGHT] = dispatcher.in_flight_count
+        counters[Counter.SENT] = dispatcher.sent_count
+        counters[Counter.CPU_NS] = cpu_ns
+        counters[Counter.WAITING] = dispatcher.waiting_count
+        counts = dispatcher.outcome_counts
+        for counter, outcome in _SHOWN:
+            counters[counter] = counts[outcome]
+
+
+_SHOWN = (
+    (Counter.ACKNOWLEDGED, Outcome.ACKNOWLEDGED),
+    (Counter.REJECTED, Outcome.REJECTED),
+    (Counter.FAILED, Outcome.FAILED),
+    (Counter.TIMED_OUT, Outcome.TIMED_OUT),
+    (Counter.DROPPED, Outcome.DROPPED),
+    (Counter.CANCELLED, Outcome.CANCELLED),
+)
+
+
+def main() -> None:
+    """Serve the parent until it says finish."""
+    specification = TypeAdapter(LoadSpecification).validate_python(child.first_line())
+    try:
+        uvloop.run(_serve(LoadProcess(specification)))
+    except (HarnessError, OSError) as error:
+        child.say("failed", error=type(error).__name__, message=str(error))
+        raise SystemExit(1) from error
+
+
+async def _serve(process: LoadProcess) -> None:
+    commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    child.listen(commands.put_nowait)
+    child.say("planned", **asdict(process.columns_spec), digest=plan_digest(process.plan).hex())
+    while True:
+        command = await commands.get()
+        match command["command"]:
+            case "connect":
+                await process.connect(command)
+                child.say("connected")
+            case "start":
+                process.start(command["start_ns"])
+            case "stop":
+                process.stop()
+            case "resolve":
+                process.resolve()
+            case "finish":
+                child.say("finished", **await process.finish(Path(command["path"])))
+                return
+            case unknown:
+                raise ValueError(f"command: {unknown!r} is none of this program's")
+
+
+if __name__ == "__main__":
+    main()

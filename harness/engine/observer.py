@@ -1,0 +1,183 @@
+"""
+The observer: sees the effects of operations on a Kafka topic and stamps when.
+
+A process of its own (`python -m harness.engine.observer`), since a consumer in the pacer's loop
+makes the generator late. It writes the visible stamps into the columns of the load processes, wakes
+those that wait for them, and keeps every record for the audit. Commands from the parent:
+    (first line) ObserverSpecification -> event observing, once it stands at the end offsets
+    watch {columns}                       the columns of every shard
+    finish {expected_count, timeout_s} -> event finished, once that many records were seen
+"""
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import uvloop
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import TypeAdapter
+
+from harness.drivers.kafka_settings import CONSUMER_SETTINGS
+from harness.engine import child, privilege
+from harness.engine.columns import Columns, ColumnsSpec
+from harness.engine.event_log import HEADER
+from harness.errors import TransportError
+from harness.system import load_system
+
+_POLL_MS = 100
+_SHARD_BITS = 32
+_INDEX_MASK = (1 << _SHARD_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSpecification:
+    """What the observer is told first."""
+
+    system: str
+    run_tag: int
+    kafka_address: str
+    topic: str
+    log_path: str
+    cores: tuple[int, ...]
+    event_descriptors: tuple[int, ...]  # an eventfd a shard
+
+
+class Observer:
+    """Consumes one topic from the end offsets it found at its start."""
+
+    def __init__(self, specification: ObserverSpecification) -> None:
+        self._specification = specification
+        self._read = load_system(specification.system).event_reader(run_tag=specification.run_tag)
+        self._visible: list[memoryview] = []
+        self._consumer: AIOKafkaConsumer | None = None
+        self.seen_count = 0
+        self.joined_count = 0
+        self.expected_count: int | None = None
+        self.deadline_ns = 0
+
+    async def connect(self) -> None:
+        """
+        Stand at the end of the topic.
+
+        Raises:
+            TransportError: the broker can't be reached or has no such topic.
+        """
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        specification = self._specification
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=specification.kafka_address, **CONSUMER_SETTINGS
+        )
+        try:
+            await consumer.start()
+            numbers = await _partitions(consumer, specification.topic)
+            partitions = [TopicPartition(specification.topic, number) for number in numbers]
+            consumer.assign(partitions)
+            for partition, offset in (await consumer.end_offsets(partitions)).items():
+                consumer.seek(partition, offset)
+        except (KafkaError, OSError) as error:
+            await consumer.stop()
+            raise TransportError(
+                f"kafka {specification.kafka_address}, topic {specification.topic}: {error}"
+            ) from error
+        self._consumer = consumer
+
+    def watch(self, columns: list[ColumnsSpec]) -> None:
+        """Stamp the operations of these shards from now on."""
+        self._visible = [Columns(spec).visible_ns.data for spec in columns]
+
+    async def observe(self) -> None:
+        """Stamp and keep what comes until `finish` is satisfied."""
+        assert self._consumer is not None, "connect first"
+        with Path(self._specification.log_path).open("wb", buffering=1 << 20) as log:
+            while not self._is_finished():
+                batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+                seen_ns = time.monotonic_ns()
+                for records in batches.values():
+                    self._fold(records, seen_ns, log)
+                if batches:
+                    self._wake_load_processes()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    def _fold(self, records: list[Any], seen_ns: int, log: BinaryIO) -> None:
+        read, visible, pack, write = self._read, self._visible, HEADER.pack, log.write
+        for record in records:
+            value = record.value
+            write(pack(seen_ns, len(value)))
+            write(value)
+            operation = read(value)
+            if operation >= 0 and operation >> _SHARD_BITS < len(visible):
+                stamps, index = visible[operation >> _SHARD_BITS], operation & _INDEX_MASK
+                if index < len(stamps) and not stamps[index]:
+                    stamps[index] = seen_ns
+                    self.joined_count += 1
+        self.seen_count += len(records)
+
+    def _wake_load_processes(self) -> None:
+        for descriptor in self._specification.event_descriptors:
+            os.eventfd_write(descriptor, 1)
+
+    def _is_finished(self) -> bool:
+        expected = self.expected_count
+        if expected is None:
+            return False
+        return self.seen_count >= expected or time.monotonic_ns() > self.deadline_ns
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    deadline_ns = time.monotonic_ns() + 5_000_000_000
+    while True:
+        await consumer.topics()  # asks the broker
+        numbers = consumer.partitions_for_topic(topic)
+        if numbers:
+            return sorted(numbers)
+        if time.monotonic_ns() > deadline_ns:
+            raise TransportError(f"topic {topic}: the broker has none of that name")
+        await asyncio.sleep(0.05)
+
+
+def main() -> None:
+    """Serve the parent until it says finish."""
+    specification = TypeAdapter(ObserverSpecification).validate_python(child.first_line())
+    privilege.pin(specification.cores)
+    try:
+        uvloop.run(_serve(Observer(specification)))
+    except (TransportError, KafkaError, OSError) as error:
+        child.say("failed", error=type(error).__name__, message=str(error))
+        raise SystemExit(1) from error
+
+
+async def _serve(observer: Observer) -> None:
+    def obey(command: dict[str, Any]) -> None:
+        match command["command"]:
+            case "watch":
+                observer.watch([ColumnsSpec(**item) for item in command["columns"]])
+            case "finish":
+                observer.deadline_ns = time.monotonic_ns() + int(command["timeout_s"] * 1e9)
+                observer.expected_count = command["expected_count"]
+            case unknown:
+                raise ValueError(f"command: {unknown!r} is none of this program's")
+
+    child.listen(obey)
+    await observer.connect()
+    child.say("observing")
+    await observer.observe()
+    await observer.close()
+    child.say(
+        "finished",
+        seen_count=observer.seen_count,
+        joined_count=observer.joined_count,
+        cpu_ns=time.process_time_ns(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""
+Unknown outcomes made known: the same request again, by the same request id.
+
+An operation that timed out or failed in transport may or may not have been applied; only the target
+knows. The contract's idempotency makes asking safe: a repeated id is answered with the stored
+outcome, or applied now for the first time, which is legal and told apart by the `replayed` flag.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.engine.columns import Columns
+from harness.engine.dispatch import Dispatcher, Drivers
+from harness.model.operation import Outcome
+from harness.system import Channel, ShardPlan, System
+
+_IN_FLIGHT_COUNT_MAX = 64
+_ATTEMPT_COUNT_MAX = 20
+_RETRY_S = 0.25  # a restarted target needs a moment; 20 attempts make five seconds
+UNRESOLVED = -1
+
+
+class Resolver:
+    """Repeats what has no known outcome; the answers are in the three arrays (-1: not repeated)."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        drivers: Drivers,
+        columns: Columns,
+        plan: ShardPlan,
+        system: System,
+        topic_prefix: str,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._drivers = drivers
+        self._columns = columns
+        self._plan = plan
+        self._system = system
+        self._topic_prefix = topic_prefix
+        count = len(plan)
+        self.outcome: NDArray[np.int8] = np.full(count, UNRESOLVED, np.int8)
+        self.code: NDArray[np.int32] = np.full(count, UNRESOLVED, np.int32)
+        self.replayed: NDArray[np.int8] = np.full(count, UNRESOLVED, np.int8)
+        self._attempts: dict[int, int] = {}
+        self._pending: deque[int] = deque()
+        self._in_flight_count = 0
+        self._on_finished: Callable[[int], None] | None = None
+
+    def start(self, on_finished: Callable[[int], None]) -> None:
+        """Repeat every unknown operation, then call *on_finished* with how many there were."""
+        outcome = self._columns.outcome
+        unknown = np.flatnonzero(
+            (outcome == int(Outcome.FAILED)) | (outcome == int(Outcome.TIMED_OUT))
+        )
+        self._pending.extend(
+            operation
+            for operation in unknown.tolist()
+            if operation not in self._dispatcher.never_sent
+        )
+        self._on_finished = on_finished
+        self._dispatcher.on_late_reply = self._replied
+        self._dispatcher.on_late_ack = self._acknowledged
+        self._send_more()
+
+    def _send_more(self) -> None:
+        kinds, kind_of = self._system.kinds, self._plan.kind
+        while self._pending and self._in_flight_count < _IN_FLIGHT_COUNT_MAX:
+            operation = self._pending.popleft()
+            self._attempts[operation] = self._attempts.get(operation, 0) + 1
+            self._in_flight_count += 1
+            kind = int(kind_of[operation])
+            if kinds[kind].channel is Channel.KAFKA:
+                assert self._drivers.kafka is not None, "the plan has Kafka operations"
+                self._drivers.kafka.send(
+                    operation,
+                    self._topic_prefix + kinds[kind].address,
+                    b"%d" % self._plan.stream[operation],
+                    self._dispatcher.sealed(operation),
+                )
+            else:
+                self._drivers.grpc.send(operation, kind, self._dispatcher.payload(operation))
+        self._drivers.grpc.flush()
+        if not self._pending and self._in_flight_count == 0 and self._on_finished is not None:
+            finished, self._on_finished = self._on_finished, None
+            finished(len(self._attempts))
+
+    def _replied(
+        self, operation: int, status: int, message: bytes | memoryview, detail: str
+    ) -> None:
+        if status == 0:
+            code = self._system.reply_code(message)
+            self.replayed[operation] = self._system.reply_replayed(message)
+            self._dispatcher.replies.add(operation, message)
+        elif detail[:4].isdigit() and detail[4:5] in {"", " "}:
+            code = int(detail[:4])
+        else:
+            self._try_again(operation)
+            return
+        self.code[operation] = code
+        self._end(operation, Outcome.REJECTED if code else Outcome.ACKNOWLEDGED)
+
+    def _acknowledged(self, operation: int, error: str) -> None:
+        if error:
+            self._try_again(operation)
+        else:
+            self._end(operation, Outcome.ACKNOWLEDGED)
+
+    def _end(self, operation: int, outcome: Outcome) -> None:
+        self.outcome[operation] = int(outcome)
+        self._in_flight_count -= 1
+        self._send_more()
+
+    def _try_again(self, operation: int) -> None:
+        if self._attempts[operation] >= _ATTEMPT_COUNT_MAX:
+            self._in_flight_count -= 1
+            self._send_more()
+            return
+
+        def again() -> None:
+            self._in_flight_count -= 1
+            self._pending.appendleft(operation)
+            self._send_more()
+
+        asyncio.get_running_loop().call_later(_RETRY_S, again)

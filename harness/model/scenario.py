@@ -83,3 +83,4 @@ class Scenario:
     required_invariants: tuple[str, ...]  # UNKNOWN here is not good enough: exit 3
     digest: str  # BLAKE2b of the parsed file with the command line's changes
     document: Mapping[str, Any]  # the parsed file, for the record
+    seed: int = 42  # of the plan; not part of the digest

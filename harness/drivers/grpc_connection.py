@@ -1,0 +1,342 @@
+"""
+The receiving half of one HTTP/2 connection, and its life from preface to GOAWAY.
+
+Replies are parsed where they arrive, on the loop's thread, without a task or a queue. The one idea:
+the read loop recognises the three frames that nearly every unary reply is made of (plain head, one
+whole message, plain OK) and hands every other frame to a general path that knows the whole
+protocol. Whatever the peer sends, the worst that follows is the end of this connection, with the
+right code.
+
+A stream's id on the wire has a reserved high bit; it is dropped in the general path, which is where
+a frame with that bit set ends up, since no open stream has such an id.
+"""
+
+import asyncio
+from typing import Final, Protocol, cast
+
+from harness.drivers.grpc import CONNECTION_LOST, GrpcStatus, ReplyHandler
+from harness.drivers.grpc_call import HEAD_SEEN, NOTHING, PREFIX, PREFIX_BYTES, Call, Counters
+from harness.drivers.grpc_replies import STREAM_WINDOW_BYTES, ReplyReader
+from harness.drivers.header_blocks import HEADER_LIST_BYTES_MAX
+from harness.drivers.http2 import (
+    FRAME_BYTES_MAX_DEFAULT,
+    HEAD,
+    HEAD_BYTES,
+    PREFACE,
+    STREAM_ID_MAX,
+    WINDOW_BYTES_DEFAULT,
+    ErrorCode,
+    Flag,
+    FrameType,
+    PeerError,
+    Setting,
+    pack_frame,
+    pack_goaway,
+    pack_settings,
+    pack_window_update,
+    unpack_settings,
+)
+from harness.drivers.request_writer import RequestWriter
+
+CONNECTION_WINDOW_BYTES: Final = 64 * 1024 * 1024
+UNWRITTEN_BYTES_MAX: Final = 1024 * 1024
+"""A peer that makes us answer (PING, SETTINGS) while more than this lies unread is cut off."""
+
+_OPENING: Final = (
+    PREFACE
+    + pack_settings(
+        {
+            Setting.ENABLE_PUSH: 0,
+            Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
+            Setting.MAX_HEADER_LIST_SIZE: HEADER_LIST_BYTES_MAX,
+        }
+    )
+    + pack_window_update(0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT)
+)
+_LONGEST_FRAME: Final = FRAME_BYTES_MAX_DEFAULT << 8 | 0xFF
+_DATA: Final = int(FrameType.DATA)
+_HEADERS: Final = int(FrameType.HEADERS)
+_HEAD_FLAGS: Final = int(Flag.END_HEADERS)
+_TRAILER_FLAGS: Final = int(Flag.END_HEADERS | Flag.END_STREAM)
+
+
+class ConnectionOwner(Protocol):
+    """What a connection tells the driver."""
+
+    def resend(self, calls: list[Call]) -> None:
+        """Take back *calls*, which the peer has certainly not processed."""
+
+    def send_waiting(self) -> None:
+        """There may be room for calls that wait."""
+
+    def leave(self, connection: "GrpcConnection") -> None:
+        """*connection* takes no new calls any more."""
+
+
+class GrpcConnection(asyncio.Protocol):
+    """One connection; `writer` opens its streams."""
+
+    def __init__(
+        self,
+        *,
+        writer: RequestWriter,
+        owner: ConnectionOwner,
+        on_reply: ReplyHandler,
+        counters: Counters,
+        reply_bytes_max: int,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.writer = writer
+        self.settled: asyncio.Future[None] = loop.create_future()
+        """Done once the peer's settings are here, or the connection is lost before that."""
+        self.left: asyncio.Future[None] = loop.create_future()
+        """Done once no new call can be opened here."""
+        self.lost: asyncio.Future[None] = loop.create_future()
+        self.fault = ""
+        self._owner = owner
+        self._on_reply = on_reply
+        self._counters = counters
+        self._replies = ReplyReader(
+            writer=writer,
+            on_reply=on_reply,
+            resend=owner.resend,
+            counters=counters,
+            reply_bytes_max=reply_bytes_max,
+        )
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self._used_bytes = 0  # of the connection's receive window, not yet given back
+        self._is_settled = False
+
+    # ---------------------------------------------------------------------------- life
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the preface."""
+        self._transport = cast("asyncio.Transport", transport)
+        # High water at zero makes uvloop write at once instead of at the end of the loop's round.
+        self._transport.set_write_buffer_limits(high=0)
+        self._transport.write(_OPENING)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Answer what was in flight: its outcome is unknown."""
+        self.fault = self.fault or (str(exc) if exc else "closed by the peer")
+        self._transport = None
+        self._leave()
+        for future in (self.settled, self.lost):
+            if not future.done():
+                future.set_result(None)
+        for call in self.writer.take_calls():
+            self._replies.answer(call, GrpcStatus.UNAVAILABLE, CONNECTION_LOST + self.fault)
+
+    def close(self, fault: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Say goodbye with *code* and close; *fault* is what operations in flight will read."""
+        transport = self._transport
+        self.fault = self.fault or fault
+        self._leave()
+        if transport is not None and not transport.is_closing():
+            transport.write(bytes(self.writer.out) + pack_goaway(0, code))
+            self.writer.out.clear()
+            if transport.get_write_buffer_size():
+                transport.abort()
+            else:
+                transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for the peer to read."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def has_answered(self) -> bool:
+        """True once the peer has answered a call here: it is worth coming back to at once."""
+        return self._replies.answered_count > 0
+
+    def pause_writing(self) -> None:
+        """Stop opening streams while the transport is full."""
+        self.writer.pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.writer.resume()
+        self._owner.send_waiting()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the writer gathered."""
+        out = self.writer.out
+        if out and self._transport is not None:
+            self.writer.out = bytearray()
+            self._counters.sent_bytes += len(out)
+            self._transport.write(out)
+
+    def expire(self, now_ns: int) -> None:
+        """Answer the calls past their deadline, and tell the peer to stop working on them."""
+        for stream_id in self.writer.expired(now_ns):
+            call = self.writer.reset(stream_id, ErrorCode.CANCEL)
+            self._replies.answer(call, GrpcStatus.DEADLINE_EXCEEDED, "no reply within the deadline")
+        self._close_if_done()
+
+    def _leave(self) -> None:
+        self.writer.retire()
+        if not self.left.done():
+            self.left.set_result(None)
+            self._owner.leave(self)
+
+    def _close_if_done(self) -> None:
+        if self.writer.is_retired and not self.writer.calls:
+            self.close("retired")
+
+    # ------------------------------------------------------------------------- reading
+
+    def data_received(self, data: bytes) -> None:
+        """Read whole frames and keep the rest."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._counters.received_bytes += len(data)
+        if self._rest:
+            data = self._rest + data
+        try:
+            consumed_bytes = self._read_frames(data)
+            if self._used_bytes > CONNECTION_WINDOW_BYTES // 2:
+                self._give_back_window()
+        except PeerError as error:
+            self.close(str(error), error.code)
+            return
+        self._rest = data[consumed_bytes:]
+        self._owner.send_waiting()
+        if self.writer.is_retired:
+            self._leave()
+            self._close_if_done()
+        self.flush()
+
+    def _read_frames(self, data: bytes) -> int:
+        calls = self.writer.calls
+        replies = self._replies
+        remembered = replies.decoder.remembered
+        on_reply = self._on_reply
+        unpack_head, unpack_prefix = HEAD.unpack_from, PREFIX.unpack_from
+        is_between_blocks = not replies.is_block_open
+        position, end, reply_count = 0, len(data), 0
+        while end - position >= HEAD_BYTES:
+            word, flags, stream_id = unpack_head(data, position)
+            if word > _LONGEST_FRAME:
+                raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"frame of {word >> 8} bytes")
+            start = position + HEAD_BYTES
+            stop = start + (word >> 8)
+            if stop > end:
+                break
+            position = stop
+            kind = word & 0xFF
+            call = calls.get(stream_id)
+            if call is not None and is_between_blocks:
+                if kind == _HEADERS:
+                    headers = remembered.get(data[start:stop])
+                    if headers is not None:
+                        if flags == _TRAILER_FLAGS:
+                            message = call.reply
+                            if headers.is_plain_ok and type(message) is bytes:
+                                del calls[stream_id]
+                                reply_count += 1
+                                on_reply(call.token, 0, message, "")
+                                continue
+                        elif (
+                            flags == _HEAD_FLAGS and headers.is_plain_head and call.reply is NOTHING
+                        ):
+                            call.reply = HEAD_SEEN
+                            continue
+                elif kind == _DATA and flags == 0 and call.reply is HEAD_SEEN:
+                    body_bytes = stop - start
+                    if body_bytes >= PREFIX_BYTES:
+                        compressed, message_bytes = unpack_prefix(data, start)
+                        if message_bytes == body_bytes - PREFIX_BYTES and not compressed:
+                            self._used_bytes += body_bytes
+                            call.reply = data[start + PREFIX_BYTES : stop]
+                            continue
+            self._read_frame(kind, flags, stream_id & STREAM_ID_MAX, data[start:stop])
+            is_between_blocks = not replies.is_block_open
+        replies.answered_count += reply_count
+        self._counters.reply_count += reply_count
+        return position
+
+    def _read_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if not self._is_settled and (kind != FrameType.SETTINGS or flags & Flag.ACK):
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer doesn't begin with SETTINGS")
+        if self._replies.is_block_open and kind != FrameType.CONTINUATION:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted")
+        match kind:
+            case FrameType.DATA:
+                self._used_bytes += len(payload)
+                self._replies.read_data(flags, stream_id, payload)
+            case FrameType.HEADERS:
+                self._replies.read_headers(flags, stream_id, payload)
+            case FrameType.CONTINUATION:
+                self._replies.read_continuation(flags, stream_id, payload)
+            case FrameType.RST_STREAM:
+                self._replies.read_reset(stream_id, payload)
+            case FrameType.WINDOW_UPDATE:
+                self._read_window_update(stream_id, payload)
+            case FrameType.SETTINGS | FrameType.PING | FrameType.GOAWAY if stream_id:
+                raise PeerError(ErrorCode.PROTOCOL_ERROR, f"frame type {kind} on a stream")
+            case FrameType.SETTINGS:
+                self._read_settings(flags, payload)
+            case FrameType.PING:
+                self._read_ping(flags, payload)
+            case FrameType.GOAWAY:
+                self._read_goaway(payload)
+            case FrameType.PUSH_PROMISE:
+                raise PeerError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which was switched off")
+            case _:  # PRIORITY is advice, and unknown types are to be ignored
+                pass
+
+    # ----------------------------------------------------------- frames of the connection
+
+    def _read_settings(self, flags: int, payload: bytes) -> None:
+        if flags & Flag.ACK:
+            if payload:
+                raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ACK with a payload")
+            return
+        self.writer.apply_settings(unpack_settings(payload))
+        self._limit_unwritten()
+        if not self._is_settled:
+            self._is_settled = True
+            self.writer.resume()
+            self.settled.set_result(None)
+
+    def _read_ping(self, flags: int, payload: bytes) -> None:
+        if len(payload) != 8:
+            raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"PING of {len(payload)} bytes")
+        if not flags & Flag.ACK:
+            self.writer.out += pack_frame(FrameType.PING, Flag.ACK, 0, payload)
+            self._limit_unwritten()
+
+    def _read_goaway(self, payload: bytes) -> None:
+        if len(payload) < 8:
+            raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
+        last_stream_id = int.from_bytes(payload[:4], "big") & STREAM_ID_MAX
+        code = int.from_bytes(payload[4:8], "big")
+        self._counters.goaway_count += 1
+        self.fault = f"GOAWAY, code {code}, {payload[8:72].decode('ascii', 'replace')!r}"
+        self._leave()
+        self._owner.resend(self.writer.take_calls(above=last_stream_id))
+
+    def _read_window_update(self, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
+        increment_bytes = int.from_bytes(payload, "big") & STREAM_ID_MAX
+        if stream_id:
+            self._replies.widen(stream_id, increment_bytes)
+        elif increment_bytes:
+            self.writer.widen_connection(increment_bytes)
+        else:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+
+    def _give_back_window(self) -> None:
+        if self._used_bytes > CONNECTION_WINDOW_BYTES:
+            raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window allows")
+        self.writer.out += pack_window_update(0, self._used_bytes)
+        self._used_bytes = 0
+
+    def _limit_unwritten(self) -> None:
+        assert self._transport is not None, "frames come from a transport"
+        if self._transport.get_write_buffer_size() > UNWRITTEN_BYTES_MAX:
+            raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "our answers are not read")

@@ -1,0 +1,236 @@
+"""
+Replies of one connection, frame by frame, in full generality.
+
+The read loop of `grpc_connection` settles the common reply by itself and hands the rest here:
+padding, CONTINUATION, pieces, errors, resets, trailers-only, replies nobody waits for any more. It
+decides what status a call ends with; it knows nothing of sockets, settings or other connections.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from harness.drivers.grpc import NOT_SENT, GrpcStatus, ReplyHandler
+from harness.drivers.grpc_call import (
+    HEAD_SEEN,
+    NOTHING,
+    Call,
+    Counters,
+    PartialReply,
+    ReplyError,
+)
+from harness.drivers.grpc_status import status_of_http, status_of_reset
+from harness.drivers.header_blocks import HEADER_LIST_BYTES_MAX, ReplyHeaders, ReplyHeadersDecoder
+from harness.drivers.http2 import ErrorCode, Flag, PeerError, pack_window_update, unpad
+from harness.drivers.request_writer import RequestWriter
+
+STREAM_WINDOW_BYTES: Final = 4 * 1024 * 1024
+"""What a peer may send on one stream before we give window back."""
+
+_HTTP_OK: Final = 200
+_NO_TRAILERS: Final = ReplyHeaders(None, False, None, "", False, False)
+
+
+class ReplyReader:
+    """
+    Ends calls of `writer` as their replies come in.
+
+    Attributes:
+        decoder: the connection's HPACK state.
+        is_block_open: HEADERS came without END_HEADERS; only CONTINUATION may follow.
+        answered_count: calls the peer itself has answered.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        writer: RequestWriter,
+        on_reply: ReplyHandler,
+        resend: Callable[[list[Call]], None],
+        counters: Counters,
+        reply_bytes_max: int,
+    ) -> None:
+        self.decoder = ReplyHeadersDecoder()
+        self.is_block_open = False
+        self.answered_count = 0
+        self._block = bytearray()
+        self._block_flags = 0
+        self._block_stream_id = 0
+        self._writer = writer
+        self._on_reply = on_reply
+        self._resend = resend
+        self._counters = counters
+        self._reply_bytes_max = reply_bytes_max
+
+    def answer(self, call: Call, status: int, text: str) -> None:
+        """Report the end of a call that has no message to show."""
+        self._counters.reply_count += 1
+        self._on_reply(call.token, status, b"", text)
+
+    def read_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """
+        Take a DATA frame.
+
+        Raises:
+            PeerError: the stream was never opened, or the padding is wrong.
+
+        """
+        body = unpad(payload, flags & Flag.PADDED)
+        call = self._find(stream_id)
+        if call is None:
+            return
+        if call.reply is NOTHING:
+            self._refuse(stream_id, "DATA before HEADERS", ErrorCode.PROTOCOL_ERROR)
+            return
+        try:
+            self._add(stream_id, call, body, len(payload))
+        except ReplyError as error:
+            self._refuse(stream_id, str(error), ErrorCode.CANCEL)
+            return
+        if flags & Flag.END_STREAM:
+            self._finish(stream_id, call, _NO_TRAILERS)
+
+    def read_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """
+        Take a HEADERS frame.
+
+        Raises:
+            PeerError: the stream was never opened, or the block can't be decoded.
+
+        """
+        block = unpad(payload, flags)
+        if flags & Flag.END_HEADERS:
+            self._read_block(flags, stream_id, block)
+            return
+        self.is_block_open = True
+        self._block, self._block_flags = bytearray(block), flags
+        self._block_stream_id = stream_id
+
+    def read_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """
+        Take a CONTINUATION frame.
+
+        Raises:
+            PeerError: nothing is to be continued, or the block grows without end.
+
+        """
+        if not self.is_block_open or stream_id != self._block_stream_id:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
+        is_last = bool(flags & Flag.END_HEADERS)
+        self._block += payload
+        if len(self._block) > HEADER_LIST_BYTES_MAX or not (payload or is_last):
+            raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
+        if is_last:
+            self.is_block_open = False
+            self._read_block(self._block_flags, stream_id, bytes(self._block))
+
+    def read_reset(self, stream_id: int, payload: bytes) -> None:
+        """
+        Take an RST_STREAM frame.
+
+        Raises:
+            PeerError: a wrong length, or the stream was never opened.
+
+        """
+        if len(payload) != 4:
+            raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")
+        call = self._find(stream_id)
+        if call is None:
+            return
+        self._writer.close_stream(stream_id)
+        code = int.from_bytes(payload, "big")
+        if code == ErrorCode.REFUSED_STREAM and not call.is_retry:
+            call.is_retry = True
+            self._resend([call])
+            return
+        certainty = NOT_SENT if code == ErrorCode.REFUSED_STREAM else ""
+        self.answered_count += 1
+        self.answer(
+            call, status_of_reset(code), f"{certainty}the peer reset the stream, code {code}"
+        )
+
+    def widen(self, stream_id: int, increment_bytes: int) -> None:
+        """
+        Take a WINDOW_UPDATE of a stream.
+
+        Raises:
+            PeerError: the stream was never opened.
+
+        """
+        if self._find(stream_id) is None:
+            return
+        if increment_bytes == 0:
+            self._refuse(stream_id, "WINDOW_UPDATE of nothing", ErrorCode.PROTOCOL_ERROR)
+        elif not self._writer.widen_stream(stream_id, increment_bytes):
+            self._refuse(stream_id, "stream window overflow", ErrorCode.FLOW_CONTROL_ERROR)
+
+    def _find(self, stream_id: int) -> Call | None:
+        """Return the open call, or None if it was open once."""
+        call = self._writer.calls.get(stream_id)
+        if call is None and (stream_id % 2 == 0 or stream_id >= self._writer.next_stream_id):
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} was never opened")
+        return call
+
+    def _read_block(self, flags: int, stream_id: int, block: bytes) -> None:
+        headers = self.decoder.decode(block)
+        call = self._find(stream_id)
+        if call is None:
+            if flags & Flag.END_STREAM:
+                self._counters.late_count += 1
+        elif flags & Flag.END_STREAM:
+            self._finish(stream_id, call, headers)
+        elif call.reply is not NOTHING:
+            self._refuse(stream_id, "HEADERS in mid-reply", ErrorCode.PROTOCOL_ERROR)
+        elif headers.is_plain_head:
+            call.reply = HEAD_SEEN
+        elif headers.http_status is None or headers.http_status >= _HTTP_OK:
+            self._writer.reset(stream_id, ErrorCode.CANCEL)
+            self._end(call, headers)
+
+    def _add(self, stream_id: int, call: Call, body: bytes, flow_bytes: int) -> None:
+        reply = call.reply
+        if isinstance(reply, bytes):
+            if body:
+                raise ReplyError("more than one message in a unary reply")
+            return
+        if not isinstance(reply, PartialReply):
+            reply = call.reply = PartialReply(self._reply_bytes_max)
+        reply.flow_bytes += flow_bytes
+        message = reply.add(body)
+        if message is not None:
+            call.reply = message
+        elif reply.flow_bytes > STREAM_WINDOW_BYTES // 2:
+            self._writer.out += pack_window_update(stream_id, reply.flow_bytes)
+            reply.flow_bytes = 0
+
+    def _finish(self, stream_id: int, call: Call, headers: ReplyHeaders) -> None:
+        self._writer.close_stream(stream_id)
+        self._end(call, headers)
+
+    def _end(self, call: Call, headers: ReplyHeaders) -> None:
+        self.answered_count += 1
+        status = headers.grpc_status
+        if status is None:
+            self.answer(call, *_without_status(headers))
+        elif status != GrpcStatus.OK:
+            self.answer(call, status, headers.grpc_message)
+        elif isinstance(call.reply, bytes):
+            self._counters.reply_count += 1
+            self._on_reply(call.token, GrpcStatus.OK, call.reply, headers.grpc_message)
+        elif isinstance(call.reply, PartialReply):
+            self.answer(call, GrpcStatus.INTERNAL, "the reply's message was cut short")
+        else:
+            self.answer(call, GrpcStatus.INTERNAL, "status OK without a message")
+
+    def _refuse(self, stream_id: int, text: str, code: ErrorCode) -> None:
+        self.answered_count += 1
+        self.answer(self._writer.reset(stream_id, code), GrpcStatus.INTERNAL, text)
+
+
+def _without_status(headers: ReplyHeaders) -> tuple[GrpcStatus, str]:
+    http_status = headers.http_status
+    if http_status is None:
+        return GrpcStatus.UNKNOWN, "the reply ended without grpc-status"
+    if http_status != _HTTP_OK:
+        return status_of_http(http_status), f"HTTP status {http_status}"
+    return GrpcStatus.UNKNOWN, "HTTP status 200, but neither grpc-status nor a gRPC content-type"

@@ -1,0 +1,269 @@
+"""
+The sending half of one HTTP/2 connection: streams opened, windows honoured, bytes gathered.
+
+It turns calls into frames in `out` and keeps what the peer allows: stream slots, send windows,
+frame size. It reads nothing and writes to no socket. The one idea: a message that fits at once
+(nearly all) is one pack and two appends; one that doesn't becomes an upload, fed as windows open.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from harness.drivers.grpc_call import PREFIX, PREFIX_BYTES, Call, Counters
+from harness.drivers.http2 import (
+    FRAME_BYTES_MAX_DEFAULT,
+    HEAD,
+    STREAM_ID_MAX,
+    WINDOW_BYTES_DEFAULT,
+    WINDOW_BYTES_LIMIT,
+    ErrorCode,
+    Flag,
+    FrameType,
+    PeerError,
+    Setting,
+    pack_frame,
+    pack_reset,
+)
+
+EXPIRY_STEP_NS: Final = 1_000_000
+"""Deadlines are noted once per millisecond, so that noting them costs nothing per call."""
+
+_DATA_END_STREAM: Final = FrameType.DATA << 8 | Flag.END_STREAM
+
+
+class _Upload:
+    """A message longer than a window or a frame; what is left of it."""
+
+    __slots__ = ("body", "call", "offset", "window_bytes")
+
+    def __init__(self, call: Call, window_bytes: int) -> None:
+        self.call = call
+        self.body = PREFIX.pack(0, len(call.message)) + bytes(call.message)
+        self.offset = 0
+        self.window_bytes = window_bytes
+
+
+def _template(block: bytes) -> tuple[Callable[..., bytes], bytes]:
+    """
+    Return a packer of one call's frame heads, and the constant first field.
+
+    The packer takes (HEADERS head without stream id, stream id, block, DATA length above 16 bits,
+    DATA length below, DATA type and flags, stream id, 0, message length): both frame heads, the
+    header block and the gRPC prefix are one call.
+    """
+    head = HEAD.pack(len(block) << 8 | FrameType.HEADERS, Flag.END_HEADERS, 0)[:5]
+    return struct.Struct(f">5sI{len(block)}sBHHIBI").pack, head
+
+
+class RequestWriter:
+    """Frames for one connection; `calls` are its open streams by id."""
+
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[bytes],
+        counters: Counters,
+        clock: Callable[[], int],
+        first_stream_id: int = 1,
+    ) -> None:
+        self.out = bytearray()
+        self.calls: dict[int, Call] = {}
+        self.next_stream_id = first_stream_id
+        self._blocks = blocks
+        self._templates = [_template(block) for block in blocks]
+        self._counters = counters
+        self._clock = clock
+        self._uploads: dict[int, _Upload] = {}
+        self._expiries: deque[tuple[int, int]] = deque()  # deadline of the first id of a step
+        self._expiry_edge_ns = 0
+        self._window_bytes = WINDOW_BYTES_DEFAULT
+        self._stream_window_bytes = WINDOW_BYTES_DEFAULT
+        self._frame_bytes_max = FRAME_BYTES_MAX_DEFAULT
+        self._whole_bytes_max = FRAME_BYTES_MAX_DEFAULT
+        self._peer_slot_count = STREAM_ID_MAX
+        self._slot_count = 0  # what admits: 0 while paused, retired or before the peer's settings
+        self._is_paused = True
+        self._is_retired = False
+
+    # ---------------------------------------------------------------------------------- calls
+
+    def open(self, call: Call) -> bool:
+        """Begin *call* on a new stream; False (and nothing done) when it has to wait."""
+        calls = self.calls
+        if len(calls) >= self._slot_count:
+            return False
+        message = call.message
+        message_bytes = len(message)
+        body_bytes = message_bytes + PREFIX_BYTES
+        stream_id = self.next_stream_id
+        if body_bytes <= self._whole_bytes_max and body_bytes <= self._window_bytes:
+            self._window_bytes -= body_bytes
+            block = self._blocks[call.method]
+            pack, head = self._templates[call.method]
+            self.out += pack(
+                head,
+                stream_id,
+                block,
+                body_bytes >> 16,
+                body_bytes & 0xFFFF,
+                _DATA_END_STREAM,
+                stream_id,
+                0,
+                message_bytes,
+            )
+            self.out += message
+        elif self._window_bytes > 0:
+            self._begin_upload(stream_id, call)
+        else:
+            return False
+        calls[stream_id] = call
+        if call.deadline_ns >= self._expiry_edge_ns:
+            self._expiries.append((call.deadline_ns, stream_id))
+            self._expiry_edge_ns = call.deadline_ns + EXPIRY_STEP_NS
+        self.next_stream_id = stream_id + 2
+        if self.next_stream_id > STREAM_ID_MAX:
+            self.retire()
+        return True
+
+    def expired(self, now_ns: int) -> list[int]:
+        """Return the ids of open streams past their deadline; at most a step late, never early."""
+        stream_ids: list[int] = []
+        expiries = self._expiries
+        while expiries and expiries[0][0] + EXPIRY_STEP_NS <= now_ns:
+            _, first = expiries.popleft()
+            if expiries:
+                after = expiries[0][1]
+            else:
+                after, self._expiry_edge_ns = self.next_stream_id, 0
+            stream_ids += [one for one in range(first, after, 2) if one in self.calls]
+        return stream_ids
+
+    def reset(self, stream_id: int, code: ErrorCode) -> Call:
+        """End an open stream from our side."""
+        self.out += pack_reset(stream_id, code)
+        self._uploads.pop(stream_id, None)
+        return self.calls.pop(stream_id)
+
+    def close_stream(self, stream_id: int) -> None:
+        """Forget a stream that the peer ended; a half-sent message is given up."""
+        del self.calls[stream_id]
+        if self._uploads and self._uploads.pop(stream_id, None) is not None:
+            self.out += pack_reset(stream_id, ErrorCode.NO_ERROR)
+
+    def take_calls(self, above: int = 0) -> list[Call]:
+        """Remove and return the open calls with ids above *above*, oldest first."""
+        stream_ids = sorted(one for one in self.calls if one > above)
+        for stream_id in stream_ids:
+            self._uploads.pop(stream_id, None)
+        return [self.calls.pop(stream_id) for stream_id in stream_ids]
+
+    # --------------------------------------------------------------------------------- limits
+
+    @property
+    def is_retired(self) -> bool:
+        """True once no new stream may be opened."""
+        return self._is_retired
+
+    def retire(self) -> None:
+        """Open no more streams; those open go on."""
+        self._is_retired = True
+        self._slot_count = 0
+
+    def pause(self) -> None:
+        """Open no streams and feed no uploads: the transport is full."""
+        self._is_paused = True
+        self._slot_count = 0
+
+    def resume(self) -> None:
+        """Go on after `pause`; also the start, once the peer's settings are here."""
+        self._is_paused = False
+        self._slot_count = 0 if self._is_retired else self._peer_slot_count
+        self._feed_uploads()
+
+    def apply_settings(self, settings: list[tuple[int, int]]) -> None:
+        """
+        Take the peer's settings and acknowledge them.
+
+        Raises:
+            PeerError: a new initial window overflows the window of an open stream.
+
+        """
+        for identifier, value in settings:
+            if identifier == Setting.MAX_CONCURRENT_STREAMS:
+                self._peer_slot_count = value
+            elif identifier == Setting.MAX_FRAME_SIZE:
+                self._frame_bytes_max = value
+            elif identifier == Setting.INITIAL_WINDOW_SIZE:
+                self._change_stream_windows(value - self._stream_window_bytes)
+                self._stream_window_bytes = value
+        self._whole_bytes_max = min(self._frame_bytes_max, self._stream_window_bytes)
+        self.out += pack_frame(FrameType.SETTINGS, Flag.ACK, 0)
+        if not self._is_paused:
+            self.resume()
+
+    def widen_connection(self, increment_bytes: int) -> None:
+        """
+        Take a WINDOW_UPDATE of the connection.
+
+        Raises:
+            PeerError: the window would exceed 2^31 - 1.
+
+        """
+        self._window_bytes += increment_bytes
+        if self._window_bytes > WINDOW_BYTES_LIMIT:
+            raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow")
+        self._feed_uploads()
+
+    def widen_stream(self, stream_id: int, increment_bytes: int) -> bool:
+        """Take a WINDOW_UPDATE of a stream; False if its window would exceed 2^31 - 1."""
+        upload = self._uploads.get(stream_id)
+        if upload is None:  # all of it is sent, or the stream is gone
+            return True
+        upload.window_bytes += increment_bytes
+        if upload.window_bytes > WINDOW_BYTES_LIMIT:
+            return False
+        self._feed_uploads()
+        return True
+
+    # -------------------------------------------------------------------------------- uploads
+
+    def _begin_upload(self, stream_id: int, call: Call) -> None:
+        block = self._blocks[call.method]
+        self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream_id, block)
+        upload = self._uploads[stream_id] = _Upload(call, self._stream_window_bytes)
+        self._feed(stream_id, upload)
+        if stream_id in self._uploads:
+            self._counters.block(call, self._clock())
+
+    def _feed_uploads(self) -> None:
+        if self._is_paused:
+            return
+        for stream_id, upload in list(self._uploads.items()):
+            if self._window_bytes <= 0:
+                return
+            self._feed(stream_id, upload)
+
+    def _feed(self, stream_id: int, upload: _Upload) -> None:
+        body = memoryview(upload.body)
+        while (left_bytes := len(body) - upload.offset) > 0:
+            chunk_bytes = min(
+                left_bytes, self._frame_bytes_max, self._window_bytes, upload.window_bytes
+            )
+            if chunk_bytes <= 0:
+                return
+            flags = Flag.END_STREAM if chunk_bytes == left_bytes else 0
+            self.out += HEAD.pack(chunk_bytes << 8 | FrameType.DATA, flags, stream_id)
+            self.out += body[upload.offset : upload.offset + chunk_bytes]
+            upload.offset += chunk_bytes
+            upload.window_bytes -= chunk_bytes
+            self._window_bytes -= chunk_bytes
+        del self._uploads[stream_id]
+        self._counters.unblock(upload.call, self._clock())
+
+    def _change_stream_windows(self, difference_bytes: int) -> None:
+        for upload in self._uploads.values():
+            upload.window_bytes += difference_bytes
+            if upload.window_bytes > WINDOW_BYTES_LIMIT:
+                raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow")

@@ -93,7 +93,8 @@ class Observer:
     async def observe(self) -> None:
         """Stamp and keep what comes until `finish` is satisfied."""
         assert self._consumer is not None, "connect first"
-        with Path(self._specification.log_path).open("wb", buffering=1 << 20) as log:
+        # Blocking writes are meant: they go to the page cache, 1 MiB at a time.
+        with Path(self._specification.log_path).open("wb", buffering=1 << 20) as log:  # noqa: ASYNC230
             while not self._is_finished():
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
                 seen_ns = time.monotonic_ns()

@@ -1,0 +1,84 @@
+"""
+Planned disturbances: the steps of a scenario, done to the target at their instants.
+
+A thread of the parent, so that a freeze ends on time whatever the parent is drawing.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from harness.errors import HarnessError
+from harness.model.scenario import Step, StepAction
+
+
+class Disturbed(Protocol):
+    """What is done to a target."""
+
+    def kill_and_restart(self) -> None:
+        """SIGKILL, then start on the same state."""
+        ...
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        ...
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        ...
+
+
+class Disturber:
+    """Carries out *steps*, whose times count from *measure_start_ns*."""
+
+    def __init__(self, target: Disturbed, steps: Sequence[Step], measure_start_ns: int) -> None:
+        self._target = target
+        self._steps = sorted(steps, key=lambda step: step.at_ns)
+        self._measure_start_ns = measure_start_ns
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.restarts_ns: list[int] = []
+        self.is_busy = False  # the target may be down: that is planned
+        self.error: HarnessError | None = None
+
+    def start(self) -> None:
+        """Begin to wait for the first step."""
+        if self._steps:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Do no further step; a frozen target is thawed."""
+        self._stopped.set()
+        if self._steps:
+            self._thread.join()
+
+    def _run(self) -> None:
+        for step in self._steps:
+            if self._wait_until(self._measure_start_ns + step.at_ns):
+                return
+            self.is_busy = True
+            try:
+                self._do(step)
+            except HarnessError as error:
+                self.error = error
+                return
+            finally:
+                self.is_busy = False
+
+    def _do(self, step: Step) -> None:
+        match step.action:
+            case StepAction.KILL_RESTART:
+                self.restarts_ns.append(time.monotonic_ns())
+                self._target.kill_and_restart()
+            case StepAction.FREEZE:
+                began_ns = time.monotonic_ns()
+                self._target.freeze()
+                try:
+                    self._wait_until(began_ns + step.duration_ns)
+                finally:
+                    self._target.thaw()
+
+    def _wait_until(self, instant_ns: int) -> bool:
+        """Whether the run was stopped before *instant_ns*."""
+        return self._stopped.wait(max(0, instant_ns - time.monotonic_ns()) / 1e9)

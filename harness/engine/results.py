@@ -1,0 +1,206 @@
+"""
+From the tables of the load processes to one table of operations, and the numbers of the record.
+
+Pure but for reading the shards' files: stamps in, distributions and counts out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.drivers.grpc import GrpcStatus
+from harness.model.operation import ANSWERED, Outcome
+from harness.model.quantiles import distribution
+from harness.model.record import Latency, Operations, OutcomeCount, Rate
+from harness.model.validity import Stamps, Window, count_operations
+from harness.system import Channel, System
+
+_STAMPS = ("intended_ns", "eligible_ns", "sent_ns", "done_ns", "visible_ns")
+_COPIED = (
+    *("sent_ns", "done_ns", "visible_ns", "outcome", "code", "sequence", "never_sent"),
+    *("resolved_outcome", "resolved_code", "resolved_replayed"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """
+    All operations of a run.
+
+    Attributes:
+        table: One row an operation: shard, index, kind (name), intended_ns, eligible_ns, sent_ns,
+            done_ns, visible_ns (int64, absolute, 0 = did not happen), outcome, code, sequence,
+            never_sent, resolved_outcome, resolved_code, resolved_replayed, the plan's columns, and
+            the replies' columns.
+        tick_samples: A load process each: rows of (time_ns, in flight, processor time_ns).
+    """
+
+    table: pd.DataFrame
+    tick_samples: tuple[NDArray[np.int64], ...]
+
+    @property
+    def stamps(self) -> Stamps:
+        """The stamps and outcomes as arrays."""
+        table = self.table
+        return Stamps(
+            outcome=table["outcome"].to_numpy(np.uint8),
+            **{name: table[name].to_numpy(np.int64) for name in _STAMPS},
+        )
+
+
+def read_shards(paths: Sequence[Path], system: System) -> Results:
+    """The tables of all load processes as one."""
+    frames, samples = [], []
+    for shard, path in enumerate(paths):
+        with np.load(path, allow_pickle=False) as arrays:
+            frames.append(_shard_frame(shard, arrays, system))
+            samples.append(arrays["samples"])
+    return Results(table=pd.concat(frames, ignore_index=True), tick_samples=tuple(samples))
+
+
+def _shard_frame(shard: int, arrays: Mapping[str, NDArray[Any]], system: System) -> pd.DataFrame:
+    kind = arrays["kind"]
+    names = [spec.name for spec in system.kinds]
+    columns: dict[str, Any] = {
+        "shard": np.full(len(kind), shard, np.int16),
+        "index": np.arange(len(kind), dtype=np.int32),
+        "kind": _named(kind, names),
+        "intended_ns": arrays["intended_ns"],
+        "eligible_ns": _eligible_ns(arrays, system),
+    }
+    for name in _COPIED:
+        columns[name] = arrays[name]
+    for name in arrays:
+        prefix, _, rest = name.partition(".")
+        if prefix in {"plan", "reply"} and rest not in columns:
+            columns[rest] = arrays[name]
+    return pd.DataFrame(columns)
+
+
+def _eligible_ns(arrays: Mapping[str, NDArray[Any]], system: System) -> NDArray[np.int64]:
+    """The later of the intended time and of what the operation waited for."""
+    done_ns, visible_ns = arrays["done_ns"], arrays["visible_ns"]
+    is_kafka = np.array([spec.channel is Channel.KAFKA for spec in system.kinds])
+    seen_ns = np.where(is_kafka[arrays["kind"]], np.maximum(done_ns, visible_ns), done_ns)
+    eligible_ns = arrays["intended_ns"].copy()
+    for column, settled_ns in (("needs_a", done_ns), ("needs_b", done_ns), ("after", seen_ns)):
+        other = arrays[column]
+        waits = other >= 0
+        eligible_ns[waits] = np.maximum(eligible_ns[waits], settled_ns[other[waits]])
+    return eligible_ns
+
+
+def stored_table(results: Results, window: Window) -> pd.DataFrame:
+    """The table as it is stored: times from the start of the measured phase, null for never."""
+    table = results.table
+    stored: dict[str, Any] = {
+        "shard": table["shard"],
+        "index": table["index"],
+        "kind": table["kind"],
+        "measured": window.holds(table["intended_ns"].to_numpy()),
+    }
+    for name in _STAMPS:
+        stamps = table[name].to_numpy()
+        offsets = pd.Series(stamps - window.start_ns, dtype="Int64")
+        stored[name] = offsets.mask(stamps == 0)
+    names = [outcome.name.lower() for outcome in Outcome]
+    stored["outcome"] = _named(table["outcome"].to_numpy(), names)
+    rest = table.drop(columns=["outcome", *stored.keys()], errors="ignore")
+    return pd.concat([pd.DataFrame(stored), rest], axis=1)
+
+
+def latencies(results: Results, window: Window) -> dict[str, Latency]:
+    """Distributions by kind, and of all gRPC operations as "all"; answered operations only."""
+    table, stamps = results.table, results.stamps
+    answered = np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
+    measured = window.holds(stamps.intended_ns)
+    kinds = table["kind"].astype(str).to_numpy()
+    found = {
+        str(kind): _latency(stamps, answered & measured & (kinds == kind))
+        for kind in table["kind"].cat.categories
+        if (kinds == kind).any()
+    }
+    return {"all": _latency(stamps, answered & measured), **found}
+
+
+def _latency(stamps: Stamps, chosen: NDArray[np.bool_]) -> Latency:
+    seen = chosen & (stamps.visible_ns > 0)
+    intended_ns = stamps.intended_ns
+    return Latency(
+        response_ns=distribution(stamps.done_ns[chosen] - intended_ns[chosen]),
+        service_ns=distribution(stamps.done_ns[chosen] - stamps.sent_ns[chosen]),
+        visible_ns=distribution(stamps.visible_ns[seen] - intended_ns[seen]),
+        wait_ns=distribution(stamps.eligible_ns[chosen] - intended_ns[chosen]),
+    )
+
+
+def rates(results: Results, window: Window) -> Rate:
+    """Planned, sent and answered operations a second of the measured phase."""
+    stamps = results.stamps
+    answered = np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
+    return Rate(
+        offered_per_s=np.count_nonzero(window.holds(stamps.intended_ns)) / window.length_s,
+        sent_per_s=np.count_nonzero(window.holds(stamps.sent_ns)) / window.length_s,
+        achieved_per_s=np.count_nonzero(answered & window.holds(stamps.done_ns)) / window.length_s,
+    )
+
+
+def shares(operations: Operations, rate: Rate) -> dict[str, float | None]:
+    """The shares that objectives may name; None without data."""
+    scheduled = operations.scheduled
+    return {
+        "dropped_share": operations.dropped / scheduled if scheduled else None,
+        "failed_share": (operations.failed + operations.timed_out) / scheduled
+        if scheduled
+        else None,
+        "achieved_share": rate.achieved_per_s / rate.offered_per_s if rate.offered_per_s else None,
+    }
+
+
+def operations_by_kind(table: pd.DataFrame) -> dict[str, Operations]:
+    """Counts for each kind that occurs."""
+    return {
+        str(kind): count_operations(group["outcome"].to_numpy(np.uint8))
+        for kind, group in table.groupby("kind", observed=True)
+    }
+
+
+def outcome_counts(
+    table: pd.DataFrame, details: Sequence[Sequence[Any]], system: System
+) -> tuple[OutcomeCount, ...]:
+    """How operations ended by kind and code, the peer's own words beside the failures."""
+    words: dict[tuple[str, int], str] = {}
+    for kind, status, text, _ in details:
+        words.setdefault((str(kind), int(status)), str(text))
+    counted = []
+    grouped = table.groupby(["kind", "outcome", "code"], observed=True).size()
+    for (kind, outcome, code), count in zip(grouped.index.to_list(), grouped, strict=True):
+        state = Outcome(outcome)
+        counted.append(
+            OutcomeCount(
+                kind=str(kind),
+                outcome=state.name.lower(),
+                code=int(code),
+                code_name=_code_name(state, int(code), system),
+                count=int(count),
+                detail=words.get((str(kind), int(code)), "")
+                if state in {Outcome.FAILED, Outcome.TIMED_OUT}
+                else "",
+            )
+        )
+    return tuple(counted)
+
+
+def _named(codes: NDArray[Any], names: Sequence[str]) -> Any:
+    return pd.Categorical.from_codes(codes.astype(np.int8).tolist(), pd.Index(names))
+
+
+def _code_name(state: Outcome, code: int, system: System) -> str:
+    if state in {Outcome.FAILED, Outcome.TIMED_OUT}:
+        return GrpcStatus(code).name if code >= 0 else "BROKER"
+    return system.code_name(code)

@@ -1,0 +1,115 @@
+"""
+What a scenario demands of its target, and whether it got it: the third verdict of a single run.
+
+A metric is a dotted path: `<kind or all>.<response_ns|service_ns|visible_ns|wait_ns>.<p50|p90|p99|
+p999|p9999|mean|max>`, `<target|broker>.<field of ProcessResources>`, or one of `dropped_share`,
+`failed_share`, `achieved_share`. A metric without enough data is INCONCLUSIVE, never a pass.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from harness.model.quantiles import Distribution
+from harness.model.record import Latency, Objective, PerformanceSection, ProcessResources
+from harness.model.scenario import ObjectiveSpec
+from harness.model.verdict import Performance
+
+QUANTILE_NAMES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+
+# Demanded of every run, unless the scenario says otherwise for the same metric.
+BUILT_IN = (
+    ObjectiveSpec(metric="dropped_share", limit=0.0, at_most=True),
+    ObjectiveSpec(metric="failed_share", limit=0.001, at_most=True),
+    ObjectiveSpec(metric="achieved_share", limit=0.99, at_most=False),
+)
+
+_TITLES = {
+    "dropped_share": "Operations dropped at the in-flight bound",
+    "failed_share": "Operations failed or timed out",
+    "achieved_share": "Answered rate, of the offered rate",
+}
+
+
+def judge_objectives(
+    specs: Sequence[ObjectiveSpec],
+    *,
+    shares: Mapping[str, float | None],
+    latency: Mapping[str, Latency],
+    resources: Mapping[str, ProcessResources],
+) -> PerformanceSection:
+    """Each demand against what was measured; one that is missed fails the run."""
+    stated = {spec.metric for spec in specs}
+    demanded = [spec for spec in BUILT_IN if spec.metric not in stated] + list(specs)
+    objectives = tuple(
+        _judge(spec, metric_value(spec.metric, shares, latency, resources)) for spec in demanded
+    )
+    statuses = {objective.status for objective in objectives}
+    worst = next(
+        (s for s in (Performance.FAILED, Performance.INCONCLUSIVE) if s in statuses),
+        Performance.PASSED,
+    )
+    return PerformanceSection(status=worst, objectives=objectives)
+
+
+def metric_value(
+    metric: str,
+    shares: Mapping[str, float | None],
+    latency: Mapping[str, Latency],
+    resources: Mapping[str, ProcessResources],
+) -> float | None:
+    """The value that *metric* names; None if it was not measured, or on too few samples."""
+    if metric in shares:
+        return shares[metric]
+    head, _, rest = metric.partition(".")
+    if head in resources and hasattr(resources[head], rest):
+        value = getattr(resources[head], rest)
+        return None if value is None else float(value)
+    family, _, statistic = rest.partition(".")
+    if head not in latency or not hasattr(latency[head], family):
+        return None
+    samples: Distribution = getattr(latency[head], family)
+    if statistic in QUANTILE_NAMES:
+        return samples.at(QUANTILE_NAMES[statistic])
+    return {"mean": samples.mean, "max": samples.max}.get(statistic)
+
+
+def unit_of(metric: str) -> str:
+    """The unit of the metric's value."""
+    for suffix, unit in (("_share", "share"), ("_ns", "ns"), ("bytes_max", "bytes")):
+        if any(part.endswith(suffix) for part in metric.split(".")):
+            return unit
+    return "cores" if "cpu_cores" in metric else "per second"
+
+
+def _judge(spec: ObjectiveSpec, value: float | None) -> Objective:
+    word = "at most" if spec.at_most else "at least"
+    unit = unit_of(spec.metric)
+    if value is None:
+        status = Performance.INCONCLUSIVE
+        sentence = f"{spec.metric}: not enough samples to say"
+    else:
+        is_met = value <= spec.limit if spec.at_most else value >= spec.limit
+        status = Performance.PASSED if is_met else Performance.FAILED
+        sentence = f"{spec.metric} is {_words(value, unit)}; demanded: {word} " + _words(
+            spec.limit, unit
+        )
+    return Objective(
+        id=spec.metric,
+        title=_TITLES.get(spec.metric, spec.metric),
+        status=status,
+        value=value,
+        limit=spec.limit,
+        unit=unit,
+        sentence=sentence,
+    )
+
+
+def _words(value: float, unit: str) -> str:
+    match unit:
+        case "share":
+            return f"{value:.2%}"
+        case "ns":
+            return f"{value / 1e6:.3g} ms"
+        case "bytes":
+            return f"{value / 2**20:.1f} MiB"
+        case _:
+            return f"{value:.3g} {unit}"

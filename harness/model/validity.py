@@ -1,0 +1,284 @@
+"""
+Was the generator honest? The checks behind the first verdict.
+
+They judge only what the generator, the machine and the inputs caused. A slow target is never
+INVALID: drops at the in-flight bound, an unmet rate or late dependents while lateness is fine are
+failures of performance, not of the measurement. No data is INVALID, never a pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model.operation import ADMITTED, Outcome
+from harness.model.quantiles import distribution
+from harness.model.record import Check, Operations, ValiditySection
+from harness.model.scenario import Limits
+from harness.model.verdict import Validity
+
+LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
+LITTLE_STANDARD_ERRORS = 4.0
+LITTLE_COUNT_MIN = 0.25  # operations; below it neither side of the law says anything
+SERVICE_SHARE_OF_LATENESS = 0.10  # lateness below a tenth of the tail can't mislead about it
+CLOCK_DRIFT_MAX = 500e-6  # of monotonic against raw time; NTP slews at most that much
+STEAL_SHARE_WARN = 0.02  # of the machine's time taken by the hypervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The measured phase, [start_ns, end_ns)."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def length_s(self) -> float:
+        """Seconds."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+    def holds(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of *stamps_ns* lie inside."""
+        return (stamps_ns >= self.start_ns) & (stamps_ns < self.end_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamps:
+    """The stamps of all operations, nanoseconds, 0 = did not happen; arrays of one length."""
+
+    intended_ns: NDArray[np.int64]
+    eligible_ns: NDArray[np.int64]
+    sent_ns: NDArray[np.int64]
+    done_ns: NDArray[np.int64]
+    visible_ns: NDArray[np.int64]
+    outcome: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorFacts:
+    """
+    What is known of the generator besides the stamps.
+
+    Attributes:
+        in_flight_counts: One array a load process, sampled every 10 ms over the measured phase.
+        cpu_cores: Processor use of each load process over the measured phase.
+        clock_drift: Relative drift of CLOCK_MONOTONIC against CLOCK_MONOTONIC_RAW over the run.
+        steal_share: Share of the machine's time that the hypervisor took; None if not known.
+    """
+
+    in_flight_counts: Sequence[NDArray[np.int64]]
+    cpu_cores: Sequence[float]
+    clock_drift: float
+    steal_share: float | None
+
+
+def judge_validity(
+    stamps: Stamps, window: Window, operations: Operations, facts: GeneratorFacts, limits: Limits
+) -> ValiditySection:
+    """Every check of the generator over the measured phase; the worst status is the verdict."""
+    checks = (
+        check_rate(stamps, window, limits),
+        check_lateness(stamps, window, limits),
+        check_conservation(operations),
+        check_little(stamps, window, facts.in_flight_counts),
+        check_generator_cpu(facts.cpu_cores, limits),
+        check_clock(stamps, facts.clock_drift),
+        check_steal(facts.steal_share),
+    )
+    statuses = {check.status for check in checks}
+    worst = next(
+        (status for status in (Validity.INVALID, Validity.WARN) if status in statuses),
+        Validity.VALID,
+    )
+    return ValiditySection(status=worst, checks=checks)
+
+
+def check_rate(stamps: Stamps, window: Window, limits: Limits) -> Check:
+    """Operations that could go in the measured phase, against those that went."""
+    admitted = np.isin(stamps.outcome, [int(outcome) for outcome in ADMITTED])
+    eligible = int(np.count_nonzero(admitted & window.holds(stamps.eligible_ns)))
+    sent = int(np.count_nonzero(admitted & window.holds(stamps.sent_ns)))
+    error = abs(sent - eligible) / eligible if eligible else None
+    return _check(
+        "rate",
+        "Sent as offered",
+        error,
+        limits.rate_error,
+        "share",
+        "nothing was due in the measured phase"
+        if error is None
+        else f"{sent} of {eligible} operations that were due were sent in the measured phase",
+    )
+
+
+def lateness_ns(stamps: Stamps, window: Window) -> NDArray[np.int64]:
+    """What the generator added: sent - eligible, of operations eligible in the window."""
+    chosen = (stamps.sent_ns > 0) & window.holds(stamps.eligible_ns)
+    return stamps.sent_ns[chosen] - stamps.eligible_ns[chosen]
+
+
+def check_lateness(stamps: Stamps, window: Window, limits: Limits) -> Check:
+    """Lateness p99 below the limit, or below a tenth of the target's own p99."""
+    late = distribution(lateness_ns(stamps, window), (0.99,))
+    answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
+    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], (0.99,))
+    tail_ns = service.at(0.99) or 0
+    limit_ns = max(limits.lateness_p99_ns, SERVICE_SHARE_OF_LATENESS * tail_ns)
+    # Too few samples for a p99: the maximum stands in, which can only be stricter.
+    value_ns = late.at(0.99) if late.at(0.99) is not None else late.max
+    return _check(
+        "lateness",
+        "Generator on time",
+        None if value_ns is None else value_ns / 1e3,
+        limit_ns / 1e3,
+        "us",
+        "no operation was sent"
+        if value_ns is None
+        else f"99 % of operations went at most {value_ns / 1e3:.0f} us after they could",
+    )
+
+
+def check_conservation(operations: Operations) -> Check:
+    """Each scheduled operation is admitted, dropped or cancelled; each admitted one ended."""
+    ended = operations.acknowledged + operations.rejected + operations.failed + operations.timed_out
+    missing = abs(
+        operations.scheduled - operations.admitted - operations.dropped - operations.cancelled
+    ) + abs(operations.admitted - ended)
+    return _check(
+        "conservation",
+        "Every operation accounted for",
+        float(missing) if operations.scheduled else None,
+        0.0,
+        "operations",
+        f"{operations.scheduled} scheduled = {operations.admitted} admitted + "
+        f"{operations.dropped} dropped + {operations.cancelled} cancelled; "
+        f"{ended} of the admitted ended",
+    )
+
+
+def check_little(
+    stamps: Stamps, window: Window, in_flight_counts: Sequence[NDArray[np.int64]]
+) -> Check:
+    """Mean in flight as sampled, against rate x service time from the stamps."""
+    chosen = (stamps.done_ns > 0) & (stamps.sent_ns > 0)
+    inside_ns = np.minimum(stamps.done_ns[chosen], window.end_ns) - np.maximum(
+        stamps.sent_ns[chosen], window.start_ns
+    )
+    expected = float(np.maximum(inside_ns, 0).sum()) / (window.end_ns - window.start_ns)
+    if not in_flight_counts or any(len(counts) < 10 for counts in in_flight_counts):
+        return _check(
+            "little", "Little's law", None, None, "operations", "too few samples in flight"
+        )
+    sampled = float(sum(counts.mean() for counts in in_flight_counts))
+    error = sum(_batch_standard_error(counts) ** 2 for counts in in_flight_counts) ** 0.5
+    tolerance = max(LITTLE_COUNT_MIN, LITTLE_TOLERANCE * expected, LITTLE_STANDARD_ERRORS * error)
+    return _check(
+        "little",
+        "Little's law",
+        abs(sampled - expected),
+        tolerance,
+        "operations",
+        f"{sampled:.2f} operations in flight as sampled, {expected:.2f} from rate x service time",
+    )
+
+
+def check_generator_cpu(cpu_cores: Sequence[float], limits: Limits) -> Check:
+    """The busiest load process over the measured phase."""
+    busiest = max(cpu_cores, default=None)
+    return _check(
+        "generator_cpu",
+        "Generator has room",
+        busiest,
+        limits.generator_cpu,
+        "cores",
+        "the generator's processor time is not known"
+        if busiest is None
+        else f"the busiest load process used {busiest:.0%} of its core",
+    )
+
+
+def check_clock(stamps: Stamps, drift: float) -> Check:
+    """No stamp before the one that causes it, and a clock that runs at one speed."""
+    sent, done, seen = stamps.sent_ns > 0, stamps.done_ns > 0, stamps.visible_ns > 0
+    backwards = (
+        np.count_nonzero(stamps.sent_ns[sent] < stamps.eligible_ns[sent])
+        + np.count_nonzero(stamps.done_ns[done] < stamps.sent_ns[done])
+        + np.count_nonzero(stamps.visible_ns[seen] < stamps.sent_ns[seen])
+    )
+    if abs(drift) > CLOCK_DRIFT_MAX:
+        return _check(
+            "clock",
+            "Clock sane",
+            abs(drift) * 1e6,
+            CLOCK_DRIFT_MAX * 1e6,
+            "ppm",
+            "the monotonic clock ran at another speed than the raw one",
+        )
+    return _check(
+        "clock",
+        "Clock sane",
+        float(backwards),
+        0.0,
+        "stamps",
+        f"{backwards} stamps lie before their cause; drift {drift * 1e6:+.0f} ppm",
+    )
+
+
+def check_steal(steal_share: float | None) -> Check:
+    """The hypervisor's share of the machine: a warning, since both sides suffer it."""
+    title, unit = "Machine undisturbed", "share"
+    if steal_share is None:
+        sentence = "the machine does not tell how much the hypervisor took"
+        status = Validity.VALID
+    else:
+        sentence = f"the hypervisor took {steal_share:.1%} of the machine's time"
+        status = Validity.WARN if steal_share > STEAL_SHARE_WARN else Validity.VALID
+    return Check(
+        id="steal",
+        title=title,
+        status=status,
+        value=steal_share,
+        limit=STEAL_SHARE_WARN,
+        unit=unit,
+        sentence=sentence,
+    )
+
+
+def count_operations(outcome: NDArray[np.uint8]) -> Operations:
+    """How the operations of these outcomes ended."""
+    counts = np.bincount(outcome, minlength=len(Outcome))
+    return Operations(
+        scheduled=len(outcome),
+        admitted=int(sum(counts[int(state)] for state in ADMITTED)),
+        dropped=int(counts[int(Outcome.DROPPED)]),
+        acknowledged=int(counts[int(Outcome.ACKNOWLEDGED)]),
+        rejected=int(counts[int(Outcome.REJECTED)]),
+        failed=int(counts[int(Outcome.FAILED)]),
+        timed_out=int(counts[int(Outcome.TIMED_OUT)]),
+        cancelled=int(counts[int(Outcome.CANCELLED)]),
+    )
+
+
+def _batch_standard_error(samples: NDArray[np.int64], batch_count: int = 20) -> float:
+    """Standard error of a mean of dependent samples, by batch means (Law & Kelton, 9.5.3)."""
+    usable = len(samples) // batch_count * batch_count
+    if usable == 0:
+        return 0.0
+    means = samples[:usable].reshape(batch_count, -1).mean(axis=1)
+    return float(means.std(ddof=1) / batch_count**0.5)
+
+
+def _check(  # noqa: PLR0917 - one line a check reads best
+    id_: str, title: str, value: float | None, limit: float | None, unit: str, sentence: str
+) -> Check:
+    is_valid = value is not None and limit is not None and value <= limit
+    return Check(
+        id=id_,
+        title=title,
+        status=Validity.VALID if is_valid else Validity.INVALID,
+        value=value,
+        limit=limit,
+        unit=unit,
+        sentence=sentence,
+    )

@@ -55,8 +55,9 @@ from pydantic import ValidationError
 
 from harness.errors import Fault, ScenarioError, UsageError
 from harness.model.arrivals import expected_count, rate_per_s_max, scaled_to
+from harness.model.file_faults import plain_faults
 from harness.model.scenario import Scenario, StepAction
-from harness.model.scenario_tables import ScenarioTable, faults_of, parts_that_parse
+from harness.model.scenario_tables import ScenarioTable, parts_that_parse
 from harness.model.units import format_duration, format_rate
 
 OPERATION_COUNT_MAX = 2**31 - 1  # an operation's index is an int32
@@ -113,7 +114,7 @@ def load_scenario(
     try:
         table = ScenarioTable.model_validate(document)
     except ValidationError as error:
-        faults = faults_of(error, file)
+        faults = [Fault(file=file, **f._asdict()) for f in plain_faults(error, ScenarioTable)]
         rest = parts_that_parse(document, error)
         if rest is None:
             raise ScenarioError(tuple(faults)) from error

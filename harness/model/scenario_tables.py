@@ -1,11 +1,10 @@
 """
-The tables of a scenario file as pydantic models, and their faults in plain words.
+The tables of a scenario file as pydantic models.
 
 Only harness.model.scenario_file uses it; the format is described there. Text with units becomes
 numbers here, so that nothing behind this module ever sees "250ms".
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -20,7 +19,6 @@ from pydantic import (
     model_validator,
 )
 
-from harness.errors import Fault
 from harness.model.arrivals import (
     Arrivals,
     ConstantArrivals,
@@ -44,9 +42,6 @@ _LATENCY = re.compile(
 )
 _RATE = re.compile(r"rate\.(achieved|sent)_per_s")
 _SHARE = re.compile(rf"operations\.({'|'.join(item.name.lower() for item in Outcome)})_share")
-
-_MISSING = "missing"
-_FAULT = "Value error, "  # what pydantic puts before the text of a ValueError
 
 
 def _positive_duration_ns(value: Any) -> int:
@@ -300,21 +295,6 @@ class ScenarioTable(_Table):
         )
 
 
-_TABLES: Mapping[str, type[BaseModel]] = {
-    "": ScenarioTable,
-    "phases": PhasesTable,
-    "load": LoadTable,
-    "limits": LimitsTable,
-    "objectives": ObjectiveTable,
-    "steps": StepTable,
-    "audit": AuditTable,
-    "arrivals.constant": SteadyArrivalsTable,
-    "arrivals.poisson": SteadyArrivalsTable,
-    "arrivals.ramp": RampArrivalsTable,
-    "arrivals.steps": StepArrivalsTable,
-    "arrivals.steps.steps": RateStepTable,
-}
-
 # Stand in for a part that has faults, so that the other parts are still checked together.
 _STAND_INS: Mapping[str, Any] = {
     "name": "unnamed",
@@ -333,64 +313,3 @@ def parts_that_parse(document: Mapping[str, Any], error: ValidationError) -> Sce
     rest = {key: value for key, value in document.items() if key not in faulty}
     rest |= {key: value for key, value in _STAND_INS.items() if key in faulty}
     return ScenarioTable.model_validate(rest)
-
-
-def faults_of(error: ValidationError, file: str) -> list[Fault]:
-    """Every fault with its dotted key, its value and what to write instead."""
-    return [_fault(dict(item), file) for item in error.errors()]
-
-
-def _fault(item: Mapping[str, Any], file: str) -> Fault:
-    location = tuple(item["loc"])
-    kind, context = item["type"], item.get("ctx", {})
-    shown = repr(item["input"]) if not isinstance(item["input"], dict) else "the table"
-    if kind == _MISSING:
-        return Fault(file=file, key=_dotted(location), value="missing", remedy="write it")
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        remedy = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(known)}"
-        return Fault(file=file, key=_dotted(location), value="unknown key", remedy=remedy)
-    if kind in {"literal_error", "union_tag_invalid"}:
-        expected = str(context.get("expected") or context.get("expected_tags"))
-        key = _dotted(location) + (".kind" if kind == "union_tag_invalid" else "")
-        tag = repr(context.get("tag", item["input"]))
-        return Fault(file=file, key=key, value=tag, remedy=f"write one of {expected}")
-    if kind == "union_tag_not_found":
-        return Fault(
-            file=file,
-            key=_dotted(location) + ".kind",
-            value="missing",
-            remedy='write "constant", "poisson", "ramp" or "steps"',
-        )
-    if kind == "value_error":
-        value, _, remedy = item["msg"].removeprefix(_FAULT).partition("; ")
-        return Fault(file=file, key=_dotted(location), value=value, remedy=remedy or "change it")
-    remedies = {
-        "int_type": "write a whole number without quotes",
-        "bool_type": "write true or false without quotes",
-        "string_type": "write text in quotes",
-        "list_type": "write a list in [brackets], or [[double]] headings",
-        "dict_type": "write a table",
-        "model_type": "write a table",
-        "model_attributes_type": "write a table",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "string_pattern_mismatch": f"must match {context.get('pattern')}",
-        "string_too_short": "write some text",
-        "too_short": "write at least one",
-    }
-    remedy = remedies.get(kind, item["msg"])
-    return Fault(file=file, key=_dotted(location), value=shown, remedy=remedy)
-
-
-def _dotted(location: tuple[str | int, ...]) -> str:
-    """("arrivals", "steps", "steps", 0) as arrivals.steps[0]: the second is pydantic's own tag."""
-    if location[:1] == ("arrivals",) and len(location) > 1:
-        location = (location[0], *location[2:])
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".") or "the file"
-
-
-def _known_keys(location: tuple[str | int, ...]) -> list[str]:
-    table = _TABLES[".".join(part for part in location if isinstance(part, str))]
-    return [field.alias or name for name, field in table.model_fields.items()]

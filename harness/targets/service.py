@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.drivers.grpc import TlsOptions
 from harness.errors import TargetError, UsageError
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
 from harness.targets.ports import LOOPBACK, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
-from harness.targets.target_file import AttachSpec, LaunchSpec, TargetSpec, TlsFiles, fill
+from harness.targets.target_file import AttachSpec, LaunchSpec, TargetSpec, fill
 
 _START_COUNT_MAX = 3  # a port that was free when picked may be taken when it is used
 _BUILD_LOG_LINE_COUNT = 20
@@ -37,8 +38,8 @@ class Target(Protocol):
         ...
 
     @property
-    def tls(self) -> TlsFiles | None:
-        """The files of its TLS; None for plain text."""
+    def tls(self) -> TlsOptions | None:
+        """How its TLS is spoken; None for plain text."""
         ...
 
     @property
@@ -153,8 +154,8 @@ class LaunchedTarget:
         return _at(self._addresses, f"{LOOPBACK}:{self._grpc_port}", self._addresses.topic_prefix)
 
     @property
-    def tls(self) -> TlsFiles | None:
-        """The files of its TLS; None for plain text."""
+    def tls(self) -> TlsOptions | None:
+        """How its TLS is spoken; None for plain text."""
         return self.spec.tls
 
     @property
@@ -285,8 +286,8 @@ class AttachedTarget:
         return self._endpoint
 
     @property
-    def tls(self) -> TlsFiles | None:
-        """The files of its TLS; None for plain text."""
+    def tls(self) -> TlsOptions | None:
+        """How its TLS is spoken; None for plain text."""
         return self.spec.tls
 
     @property

@@ -31,6 +31,7 @@ stored.
     ca = "ca.pem"
     cert = "client.pem"
     key = "client.key"
+    server_name = ""                         the name in its certificate, if not the host's
 """
 
 import os
@@ -52,7 +53,9 @@ from pydantic import (
     model_validator,
 )
 
+from harness.drivers.grpc import TlsOptions
 from harness.errors import Fault, TargetFileError, UsageError
+from harness.model.file_faults import plain_faults
 from harness.model.units import parse_duration_ns
 
 PLACEHOLDERS = ("python", "grpc_port", "kafka", "topic_prefix", "workdir")
@@ -86,15 +89,6 @@ class AttachSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """PEM files; an empty path means that there is none."""
-
-    ca: str
-    cert: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """One target file."""
 
@@ -103,7 +97,7 @@ class TargetSpec:
     how: LaunchSpec | AttachSpec
     seed_by: str  # "control" or "transfers"
     metadata: Mapping[str, str]  # as written: "env:NAME" is not resolved
-    tls: TlsFiles | None
+    tls: TlsOptions | None
 
     def metadata_pairs(self) -> tuple[tuple[str, str], ...]:
         """
@@ -166,7 +160,8 @@ def parse_target(text: str, *, file: Path) -> TargetSpec:
     try:
         model = _TargetModel.model_validate(document)
     except ValidationError as error:
-        raise TargetFileError((*faults, *_faults(error, file.name))) from error
+        found = [Fault(file=file.name, **f._asdict()) for f in plain_faults(error, _TargetModel)]
+        raise TargetFileError((*faults, *found)) from error
     faults += _path_faults(model, file)
     if faults:
         raise TargetFileError(tuple(faults))
@@ -189,7 +184,7 @@ def _known_placeholders(argv: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [name for name in unknown if name not in PLACEHOLDERS]
     if unknown:
         known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        raise ValueError(f"{{{unknown[0]}}} is no placeholder; there are {known}")
+        raise ValueError(f"{{{unknown[0]}}} is no placeholder; write one of {known}")
     return argv
 
 
@@ -226,7 +221,7 @@ class _Ready(_Table):
     @model_validator(mode="after")
     def _says_when(self) -> Self:
         if not self.line and not self.port:
-            raise ValueError('nothing says when it is ready; write line = "ready " or port = true')
+            raise ValueError('no rule; write line = "ready " or port = true')
         return self
 
 
@@ -248,6 +243,16 @@ class _Tls(_Table):
     ca: str = ""
     cert: str = ""
     key: str = ""
+    server_name: str = ""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("one of cert and key; write both, or neither")
+        return self
+
+    def files(self) -> dict[str, str]:
+        return {"ca": self.ca, "cert": self.cert, "key": self.key}
 
 
 class _TargetModel(_Table):
@@ -297,9 +302,14 @@ def _attach(model: _TargetModel) -> AttachSpec:
     )
 
 
-def _tls(tls: _Tls, folder: Path) -> TlsFiles:
-    paths = {key: str(folder / value) if value else "" for key, value in tls.model_dump().items()}
-    return TlsFiles(**paths)
+def _tls(tls: _Tls, folder: Path) -> TlsOptions:
+    paths = {key: str(folder / file) if file else "" for key, file in tls.files().items()}
+    return TlsOptions(
+        ca_file=paths["ca"],
+        cert_file=paths["cert"],
+        key_file=paths["key"],
+        server_name=tls.server_name,
+    )
 
 
 def _way_faults(document: Mapping[str, Any], file: str) -> Iterator[Fault]:
@@ -314,30 +324,11 @@ def _way_faults(document: Mapping[str, Any], file: str) -> Iterator[Fault]:
 
 
 def _path_faults(model: _TargetModel, file: Path) -> Iterator[Fault]:
-    paths = (
-        {f"tls.{key}": value for key, value in model.tls.model_dump().items()} if model.tls else {}
-    )
+    files = model.tls.files() if model.tls is not None else {}
+    paths = {f"tls.{key}": file for key, file in files.items()}
     if model.launch is not None and model.launch.cwd is not None:
         paths["launch.cwd"] = model.launch.cwd
     for key, value in paths.items():
         if value and not (file.resolve().parent / value).exists():
             remedy = "there is no such file; its path is relative to this one"
             yield Fault(file=file.name, key=key, value=repr(value), remedy=remedy)
-
-
-_REMEDIES = {
-    "missing": "write it",
-    "extra_forbidden": "no such key; remove it, or correct its spelling",
-}
-
-
-def _faults(error: ValidationError, file: str) -> Iterator[Fault]:
-    for item in error.errors():
-        given = item["input"]
-        table = isinstance(given, dict | BaseModel)
-        yield Fault(
-            file=file,
-            key=".".join(str(part) for part in item["loc"]) or "(file)",
-            value="(missing)" if item["type"] == "missing" else "(table)" if table else repr(given),
-            remedy=_REMEDIES.get(item["type"], item["msg"].removeprefix("Value error, ")),
-        )

@@ -1,26 +1,36 @@
 """
 How the parent and its own children (load processes, observer) speak: a JSON line each way.
 
-The parent writes commands to the child's stdin, the child answers on stdout. End of file on stdin
+The first line is the child's specification, a frozen value, pickled. After it the parent writes
+commands to the child's stdin, and the child answers on stdout. End of file on stdin
 means that the parent is gone: the child leaves at once, so that no orphan goes on loading a target.
 """
 
 import asyncio
+import base64
 import json
 import os
+import pickle
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 _EXIT_PARENT_GONE = 4
 
 
-def first_line() -> dict[str, Any]:
+def specification_line(specification: object) -> bytes:
+    """*specification* as the first line that a child reads: exact for every frozen value."""
+    return base64.b64encode(pickle.dumps(specification)) + b"\n"
+
+
+def read_specification(kind: type[T]) -> T:
     """The child's specification, its first line on stdin; blocking."""
     line = sys.stdin.buffer.readline()
     if not line:
         os._exit(_EXIT_PARENT_GONE)
-    specification: dict[str, Any] = json.loads(line)
+    specification = pickle.loads(base64.b64decode(line))  # noqa: S301 - our own parent wrote it
+    assert isinstance(specification, kind), "parent and child are of one version"
     return specification
 
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from pydantic import TypeAdapter
 
 from harness.drivers.grpc import GrpcDriver
 from harness.drivers.grpc_wire import GrpcWireDriver
@@ -180,7 +179,11 @@ class LoadProcess:
             system=self.system,
             topic_prefix=self._topic_prefix,
         )
-        self.resolver.start(on_finished=lambda count: child.say("resolved", count=count))
+        self.resolver.start(
+            on_finished=lambda count: child.say(
+                "resolved", count=count, produced_count=self._produced_count()
+            )
+        )
 
     async def finish(self, path: Path) -> dict[str, Any]:
         """Disconnect, write the shard's tables; what the parent needs to know besides."""
@@ -218,6 +221,17 @@ class LoadProcess:
             "affinity": self.affinity,
             "rss_bytes_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
+
+    def _produced_count(self) -> int:
+        """Records that the broker has acknowledged, those sent again included."""
+        assert self.dispatcher is not None, "connect first"
+        assert self.resolver is not None, "resolve first"
+        acknowledged = int(Outcome.ACKNOWLEDGED)
+        return sum(
+            self.columns.outcome[operation] == acknowledged
+            or self.resolver.outcome[operation] == acknowledged
+            for operation in self.dispatcher.sequences
+        )
 
     def _visible(self) -> None:
         assert self.dispatcher is not None, "connect first"
@@ -267,7 +281,7 @@ _SHOWN = (
 
 def main() -> None:
     """Serve the parent until it says finish."""
-    specification = TypeAdapter(LoadSpecification).validate_python(child.first_line())
+    specification = child.read_specification(LoadSpecification)
     try:
         uvloop.run(_serve(LoadProcess(specification)))
     except (HarnessError, OSError) as error:

@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import TypeAdapter
 
 from harness.drivers.kafka_settings import CONSUMER_SETTINGS
 from harness.engine import child, privilege
@@ -147,7 +146,7 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
 
 def main() -> None:
     """Serve the parent until it says finish."""
-    specification = TypeAdapter(ObserverSpecification).validate_python(child.first_line())
+    specification = child.read_specification(ObserverSpecification)
     privilege.pin(specification.cores)
     try:
         uvloop.run(_serve(Observer(specification)))

@@ -22,7 +22,7 @@ class Placement:
 
 
 def place(cores: Sequence[int], worker_count: int) -> Placement:
-    """Divide *cores* (ascending) among the processes of a run with *worker_count* load processes."""
+    """Divide *cores* (ascending) among a run's processes, *worker_count* of them loading."""
     if len(cores) <= worker_count:
         return Placement(
             target=(),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.engine.columns import Columns, Counter
 
@@ -34,7 +35,9 @@ class Progress:
 class ProgressReader:
     """Looks at the columns of all shards; keeps only the counters of the look before."""
 
-    def __init__(self, columns: Sequence[Columns], *, start_ns: int, warmup_ns: int, total_ns: int):
+    def __init__(
+        self, columns: Sequence[Columns], *, start_ns: int, warmup_ns: int, total_ns: int
+    ) -> None:
         self._columns = columns
         self._start_ns, self._warmup_ns, self._total_ns = start_ns, warmup_ns, total_ns
         self._last_ns = start_ns
@@ -65,8 +68,10 @@ class ProgressReader:
             generator_cpu_cores=float(change[Counter.CPU_NS]) / 1e9 / passed_s,
         )
 
-    def _totals(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        return np.sum([columns.counters for columns in self._columns], axis=0, dtype=np.int64)
+    def _totals(self) -> NDArray[np.int64]:
+        stacked = np.stack([columns.counters for columns in self._columns])
+        totals: NDArray[np.int64] = stacked.sum(axis=0)
+        return totals
 
     def _phase(self, elapsed_ns: int) -> str:
         if elapsed_ns < self._warmup_ns:

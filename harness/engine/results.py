@@ -151,14 +151,16 @@ def rates(results: Results, window: Window) -> Rate:
 
 
 def shares(operations: Operations, rate: Rate) -> dict[str, float | None]:
-    """The shares that objectives may name; None without data."""
-    scheduled = operations.scheduled
+    """The counts and rates that objectives may name; None without data."""
+    scheduled, offered_per_s = operations.scheduled, rate.offered_per_s
+    outcomes = ("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled")
     return {
-        "dropped_share": operations.dropped / scheduled if scheduled else None,
-        "failed_share": (operations.failed + operations.timed_out) / scheduled
-        if scheduled
-        else None,
-        "achieved_share": rate.achieved_per_s / rate.offered_per_s if rate.offered_per_s else None,
+        "rate.achieved_per_s": rate.achieved_per_s,
+        "rate.achieved_share": rate.achieved_per_s / offered_per_s if offered_per_s else None,
+        **{
+            f"operations.{name}_share": getattr(operations, name) / scheduled if scheduled else None
+            for name in outcomes
+        },
     }
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.engine import child
 from harness.errors import EngineError, TransportError
 
 _TAIL_LINE_COUNT = 20
@@ -39,7 +40,7 @@ class Worker:
     def __init__(
         self,
         module: str,
-        specification: dict[str, Any],
+        specification: object,
         *,
         log: Path,
         events: "queue.Queue[Event]",
@@ -59,11 +60,11 @@ class Worker:
             )
         self.pid = self._process.pid
         threading.Thread(target=self._read, daemon=True).start()
-        self._write(specification)
+        self._write(child.specification_line(specification))
 
     def tell(self, command: str, **values: Any) -> None:
         """Send a command; a child that is gone shows as its "exited" event."""
-        self._write({"command": command, **values})
+        self._write(json.dumps({"command": command, **values}).encode() + b"\n")
 
     def log_tail(self) -> str:
         """The last lines it wrote to its log."""
@@ -84,10 +85,10 @@ class Worker:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
 
-    def _write(self, document: dict[str, Any]) -> None:
+    def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None, "started with a pipe"
         try:
-            self._process.stdin.write(json.dumps(document).encode() + b"\n")
+            self._process.stdin.write(line)
             self._process.stdin.flush()
         except OSError:
             return
@@ -116,7 +117,7 @@ class Crew:
     def add(
         self,
         module: str,
-        specification: dict[str, Any],
+        specification: object,
         *,
         log: Path,
         descriptors: Sequence[int] = (),

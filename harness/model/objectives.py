@@ -2,8 +2,9 @@
 What a scenario demands of its target, and whether it got it: the third verdict of a single run.
 
 A metric is a dotted path: `<kind or all>.<response_ns|service_ns|visible_ns|wait_ns>.<p50|p90|p99|
-p999|p9999|mean|max>`, `<target|broker>.<field of ProcessResources>`, or one of `dropped_share`,
-`failed_share`, `achieved_share`. A metric without enough data is INCONCLUSIVE, never a pass.
+p999|p9999|mean|min|max>`, `<target|broker>.<field of ProcessResources>`,
+`operations.<outcome>_share`, `rate.achieved_per_s`, or `rate.achieved_share` (of the offered rate).
+A metric without enough data is INCONCLUSIVE, never a pass.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,15 +18,17 @@ QUANTILE_NAMES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0
 
 # Demanded of every run, unless the scenario says otherwise for the same metric.
 BUILT_IN = (
-    ObjectiveSpec(metric="dropped_share", limit=0.0, at_most=True),
-    ObjectiveSpec(metric="failed_share", limit=0.001, at_most=True),
-    ObjectiveSpec(metric="achieved_share", limit=0.99, at_most=False),
+    ObjectiveSpec(metric="operations.dropped_share", limit=0.0, at_most=True),
+    ObjectiveSpec(metric="operations.failed_share", limit=0.001, at_most=True),
+    ObjectiveSpec(metric="operations.timed_out_share", limit=0.001, at_most=True),
+    ObjectiveSpec(metric="rate.achieved_share", limit=0.99, at_most=False),
 )
 
 _TITLES = {
-    "dropped_share": "Operations dropped at the in-flight bound",
-    "failed_share": "Operations failed or timed out",
-    "achieved_share": "Answered rate, of the offered rate",
+    "operations.dropped_share": "Operations dropped at the in-flight bound",
+    "operations.failed_share": "Operations failed in transport",
+    "operations.timed_out_share": "Operations without an answer in time",
+    "rate.achieved_share": "Answered rate, of the offered rate",
 }
 
 
@@ -69,7 +72,7 @@ def metric_value(
     samples: Distribution = getattr(latency[head], family)
     if statistic in QUANTILE_NAMES:
         return samples.at(QUANTILE_NAMES[statistic])
-    return {"mean": samples.mean, "max": samples.max}.get(statistic)
+    return {"mean": samples.mean, "min": samples.min, "max": samples.max}.get(statistic)
 
 
 def unit_of(metric: str) -> str:

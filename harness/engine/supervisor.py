@@ -1,0 +1,255 @@
+"""
+The supervisor: load processes and observer from the parent's side, in the order of a run.
+
+    plan -> observe -> connect -> drive -> resolve -> finish
+
+It watches for anything of the run dying while the load goes. It knows nothing of accounts.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.engine.clock_watch import ClockFacts, ClockWatch
+from harness.engine.columns import Columns, ColumnsSpec, remove_columns
+from harness.engine.disturber import Disturbed, Disturber
+from harness.engine.load_process import LoadSpecification
+from harness.engine.observer import ObserverSpecification
+from harness.engine.placement import Placement
+from harness.engine.progress import Progress, ProgressReader
+from harness.engine.results import Results, read_shards
+from harness.engine.workers import Crew, Worker
+from harness.errors import EngineError
+from harness.model.scenario import Scenario
+from harness.model.validity import Window
+from harness.system import Endpoint, System
+
+PLAN_TIMEOUT_S = 600.0  # making and encoding a plan takes about 10 us an operation
+_CONNECT_TIMEOUT_S = 15.0
+_RESOLVE_TIMEOUT_S = 60.0
+_FINISH_TIMEOUT_S = 300.0
+_LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
+_LOOK_S = 0.25
+
+
+class InterruptedRunError(EngineError):
+    """The user stopped the run before its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driven:
+    """What is known of the load once it has drained."""
+
+    window: Window
+    start_ns: int
+    restarts_ns: tuple[int, ...]
+    clock: ClockFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFacts:
+    """What the load left behind; reports are what each child said at its end."""
+
+    results: Results
+    shard_reports: tuple[Mapping[str, Any], ...]
+    observer_report: Mapping[str, Any]
+    produced_count: int  # Kafka records that the broker acknowledged
+    resolved_count: int  # operations of unknown outcome that were asked for again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the supervisor watches and tells while the load goes."""
+
+    target: Disturbed
+    check_alive: Callable[[], None]  # raises if the target or the broker is gone
+    on_progress: Callable[[Progress], None]
+    target_cpu_cores: Callable[[], float | None]
+    stopped: threading.Event
+
+
+class Supervisor:
+    """All children of one run."""
+
+    def __init__(
+        self, scenario: Scenario, system: System, *, run_tag: int, seed: int, folder: Path
+    ) -> None:
+        self._scenario, self._system = scenario, system
+        self._run_tag, self._seed, self._folder = run_tag, seed, folder
+        self._crew = Crew()
+        self._wakers: list[int] = []
+        self._columns: list[ColumnsSpec] = []
+        self.load: list[Worker] = []
+        self.observer: Worker | None = None
+        self.schedule_digest = ""
+        self.operation_count = 0
+        self.produced_count = 0  # both are known once resolved
+        self.resolved_count = 0
+
+    @property
+    def load_pids(self) -> list[int]:
+        """The load processes."""
+        return [worker.pid for worker in self.load]
+
+    def start_planning(self, placement: Placement) -> None:
+        """Start the load processes, which make their plans at once."""
+        shard_count = self._scenario.load.worker_count
+        for shard in range(shard_count):
+            waker = os.eventfd(0, os.EFD_NONBLOCK)
+            self._wakers.append(waker)
+            specification = LoadSpecification(
+                scenario=self._scenario,
+                seed=self._seed,
+                shard=shard,
+                shard_count=shard_count,
+                run_tag=self._run_tag,
+                cores=placement.load[shard],
+                event_descriptor=waker,
+            )
+            self.load.append(
+                self._crew.add(
+                    "harness.engine.load_process",
+                    specification,
+                    log=self._folder / f"load-{shard}.log",
+                    descriptors=[waker],
+                )
+            )
+
+    def await_plans(self) -> None:
+        """Wait until every load process has its plan."""
+        for said in self._crew.wait_for("planned", self.load, PLAN_TIMEOUT_S):
+            self._columns.append(ColumnsSpec(path=said["path"], row_count=said["row_count"]))
+            self.schedule_digest += said["digest"]
+            self.operation_count += said["row_count"]
+
+    def observe(self, endpoint: Endpoint, cores: tuple[int, ...]) -> None:
+        """Start the observer; it stands at the end of the topic when this returns."""
+        specification = ObserverSpecification(
+            system=self._scenario.system,
+            run_tag=self._run_tag,
+            kafka_address=endpoint.kafka_address,
+            topic=endpoint.topic_prefix + self._system.observed_topic,
+            log_path=str(self.events_path),
+            cores=cores,
+            event_descriptors=tuple(self._wakers),
+        )
+        self.observer = self._crew.add(
+            "harness.engine.observer",
+            specification,
+            log=self._folder / "observer.log",
+            descriptors=self._wakers,
+        )
+        self._crew.wait_for("observing", [self.observer], _CONNECT_TIMEOUT_S)
+
+    @property
+    def events_path(self) -> Path:
+        """Where the observer keeps what it saw."""
+        return (self._folder / "events.log").resolve()
+
+    def connect(self, endpoint: Endpoint) -> None:
+        """Connect the load processes to the target and the broker."""
+        if self.observer is not None:
+            self.observer.tell("watch", columns=[asdict(spec) for spec in self._columns])
+        for worker in self.load:
+            worker.tell("connect", **{**asdict(endpoint), "metadata": list(endpoint.metadata)})
+        self._crew.wait_for("connected", self.load, _CONNECT_TIMEOUT_S)
+
+    def drive(self, surroundings: Surroundings) -> Driven:
+        """
+        Warm up, measure, drain: until every operation is settled.
+
+        Raises:
+            InterruptedRunError: the user stopped it.
+            HarnessError: a child, the target or the broker failed.
+        """
+        scenario, clock = self._scenario, ClockWatch()
+        start_ns = time.monotonic_ns() + _LEAD_NS
+        measure_ns = start_ns + scenario.warmup_ns
+        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.measure_ns)
+        for worker in self.load:
+            worker.tell("start", start_ns=start_ns)
+        disturber = Disturber(surroundings.target, scenario.steps, window.start_ns)
+        disturber.start()
+        try:
+            self._watch(surroundings, disturber, start_ns)
+        finally:
+            disturber.stop()
+        return Driven(
+            window=window,
+            start_ns=start_ns,
+            restarts_ns=tuple(disturber.restarts_ns),
+            clock=clock.facts(),
+        )
+
+    def resolve(self) -> None:
+        """Ask again for every unknown outcome."""
+        for worker in self.load:
+            worker.tell("resolve")
+        resolved = self._crew.wait_for("resolved", self.load, _RESOLVE_TIMEOUT_S)
+        self.produced_count = sum(said["produced_count"] for said in resolved)
+        self.resolved_count = sum(said["count"] for said in resolved)
+
+    def finish(self, *, expected_event_count: int | None, timeout_s: float) -> LoadFacts:
+        """End the children and read what they leave."""
+        observer_report: Mapping[str, Any] = {}
+        if self.observer is not None:
+            # Not known how many there must be: listen for the whole of the timeout.
+            expected = expected_event_count if expected_event_count is not None else 1 << 62
+            self.observer.tell("finish", expected_count=expected, timeout_s=timeout_s)
+            wait_s = timeout_s + _CONNECT_TIMEOUT_S
+            observer_report = self._crew.wait_for("finished", [self.observer], wait_s)[0]
+        paths = [self._folder / f"shard-{shard}.npz" for shard in range(len(self.load))]
+        for worker, path in zip(self.load, paths, strict=True):
+            worker.tell("finish", path=str(path.resolve()))
+        reports = self._crew.wait_for("finished", self.load, _FINISH_TIMEOUT_S)
+        results = read_shards(paths, self._system)
+        for path in paths:
+            path.unlink()
+        return LoadFacts(
+            results=results,
+            shard_reports=tuple(reports),
+            observer_report=observer_report,
+            produced_count=self.produced_count,
+            resolved_count=self.resolved_count,
+        )
+
+    def close(self) -> None:
+        """End every child and give back what they shared; harmless twice."""
+        self._crew.stop()
+        for spec in self._columns:
+            remove_columns(spec)
+        for descriptor in self._wakers:
+            os.close(descriptor)
+        self._wakers = []
+
+    def _watch(self, surroundings: Surroundings, disturber: Disturber, start_ns: int) -> None:
+        scenario = self._scenario
+        reader = ProgressReader(
+            [Columns(spec) for spec in self._columns],
+            start_ns=start_ns,
+            warmup_ns=scenario.warmup_ns,
+            total_ns=scenario.warmup_ns + scenario.measure_ns,
+        )
+        drained: set[Worker] = set()
+        is_stopping = False
+        while len(drained) < len(self.load):
+            event = self._crew.poll(_LOOK_S)
+            if event is not None and event.name == "drained":
+                drained.add(event.worker)
+                continue
+            if surroundings.stopped.is_set() and not is_stopping:
+                is_stopping = True
+                for worker in self.load:
+                    worker.tell("stop")
+            if disturber.error is not None:
+                raise disturber.error
+            if not disturber.is_busy:
+                surroundings.check_alive()
+            cpu_cores = surroundings.target_cpu_cores()
+            surroundings.on_progress(reader.look(time.monotonic_ns(), cpu_cores))
+        if is_stopping:
+            raise InterruptedRunError("stopped before the end of the measured phase")

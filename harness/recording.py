@@ -1,0 +1,258 @@
+"""From what a run left behind to its record and tables: all computing, the writing at the end."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from harness.engine.placement import Placement
+from harness.engine.results import (
+    latencies,
+    operations_by_kind,
+    outcome_counts,
+    rates,
+    shares,
+    stored_table,
+)
+from harness.engine.supervisor import Driven, LoadFacts
+from harness.environment import Environment, environment_to_json
+from harness.errors import RecordError
+from harness.model.objectives import judge_objectives
+from harness.model.quantiles import distribution
+from harness.model.record import (
+    SCHEMA_VERSION,
+    CorrectnessSection,
+    Invariant,
+    ProcessResources,
+    RunRecord,
+)
+from harness.model.scenario import Scenario
+from harness.model.validity import (
+    GeneratorFacts,
+    count_operations,
+    judge_validity,
+    lateness_ns,
+)
+from harness.model.verdict import Correctness, ExitCode, exit_code
+from harness.system import System
+from harness.targets.resources import ResourceSampler
+
+SUBJECTS = ("target", "generator", "observer", "broker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """Everything that is known at the end of a run."""
+
+    run_id: str
+    created_at: datetime
+    command: str
+    scenario: Scenario
+    system: System
+    schedule_digest: str
+    target: Mapping[str, Any]
+    broker: Mapping[str, Any]
+    placement: Placement
+    environment: Environment
+    load: LoadFacts
+    driven: Driven
+    sampler: ResourceSampler
+    invariants: tuple[Invariant, ...]
+
+
+def make_record(facts: RunFacts) -> RunRecord:
+    """The record of a finished run, verdicts included."""
+    scenario, window = facts.scenario, facts.driven.window
+    results, stamps = facts.load.results, facts.load.results.stamps
+    measured = window.holds(stamps.intended_ns)
+    operations = count_operations(stamps.outcome[measured])
+    rate, latency = rates(results, window), latencies(results, window)
+    resources = {
+        name: facts.sampler.summary(name, window.start_ns, window.end_ns) for name in SUBJECTS
+    }
+    validity = judge_validity(
+        stamps, window, count_operations(stamps.outcome), _generator_facts(facts), scenario.limits
+    )
+    correctness = _correctness(facts.invariants)
+    performance = judge_objectives(
+        scenario.objectives,
+        shares=shares(operations, rate),
+        latency=latency,
+        resources=resources,
+    )
+    table = results.table[measured]
+    details = [detail for report in facts.load.shard_reports for detail in report["details"]]
+    code = exit_code(validity.status, correctness.status, performance.status)
+    if code is ExitCode.OK and _misses_required(facts):
+        code = ExitCode.INCONCLUSIVE
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=facts.run_id,
+        complete=True,
+        created_at=facts.created_at.isoformat(timespec="seconds"),
+        command=facts.command,
+        exit_code=int(code),
+        incomplete_reason="",
+        scenario=_describe_scenario(scenario),
+        schedule_digest=facts.schedule_digest,
+        seed=scenario.seed,
+        phases={
+            "warmup_ns": scenario.warmup_ns,
+            "measure_ns": scenario.measure_ns,
+            "drain_ns": scenario.drain_ns,
+        },
+        target=facts.target,
+        broker=facts.broker,
+        load=_describe_load(facts, resources),
+        instrumentation="plain",
+        environment=environment_to_json(facts.environment),
+        validity=validity,
+        correctness=correctness,
+        performance=performance,
+        operations=operations,
+        operations_by_kind=operations_by_kind(table),
+        outcomes=outcome_counts(table, details, facts.system),
+        rate=rate,
+        latency=latency,
+        lateness_ns=distribution(lateness_ns(stamps, window)),
+        resources=resources,
+        notes=_notes(facts),
+    )
+
+
+def write_tables(folder: Path, facts: RunFacts) -> None:
+    """
+    Write operations.parquet and samples.parquet.
+
+    Raises:
+        RecordError: the disk is full, or not writable.
+    """
+    window = facts.driven.window
+    rows = [asdict(row) for row in facts.sampler.rows(window.start_ns)]
+    samples = pd.concat([pd.DataFrame(rows), _in_flight_samples(facts)], ignore_index=True)
+    try:
+        stored_table(facts.load.results, window).to_parquet(
+            folder / "operations.parquet", compression="zstd", index=False
+        )
+        samples.to_parquet(folder / "samples.parquet", compression="zstd", index=False)
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{folder}: tables can't be written: {error}") from error
+
+
+def _generator_facts(facts: RunFacts) -> GeneratorFacts:
+    window = facts.driven.window
+    counts, cores = [], []
+    for samples in facts.load.results.tick_samples:
+        inside = samples[window.holds(samples[:, 0])]
+        counts.append(inside[:, 1])
+        if len(inside) > 1:
+            first, last = inside[0], inside[-1]
+            cores.append(float(last[2] - first[2]) / float(last[0] - first[0]))
+    return GeneratorFacts(
+        in_flight_counts=counts,
+        cpu_cores=cores,
+        clock_drift=facts.driven.clock.drift,
+        steal_share=facts.driven.clock.steal_share,
+    )
+
+
+def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
+    statuses = {invariant.status for invariant in invariants}
+    worst = next(
+        (status for status in (Correctness.FAILED, Correctness.UNKNOWN) if status in statuses),
+        Correctness.PASSED if invariants else Correctness.UNKNOWN,
+    )
+    return CorrectnessSection(status=worst, invariants=invariants)
+
+
+def _misses_required(facts: RunFacts) -> bool:
+    """Whether an invariant that the scenario requires could not be checked."""
+    known = {item.id for item in facts.invariants if item.status is not Correctness.UNKNOWN}
+    return not known.issuperset(facts.scenario.required_invariants)
+
+
+def _describe_scenario(scenario: Scenario) -> dict[str, Any]:
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "profile": scenario.profile,
+        "digest": scenario.digest,
+        "system": scenario.system,
+        "citations": list(scenario.citations),
+        "parameters": dict(scenario.document),
+    }
+
+
+def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -> dict[str, Any]:
+    scenario, reports = facts.scenario, facts.load.shard_reports
+    cpu_cores = resources["generator"].cpu_cores_mean
+    sent_per_s = rates(facts.load.results, facts.driven.window).sent_per_s
+    return {
+        "driver": scenario.load.driver,
+        "worker_count": scenario.load.worker_count,
+        "connection_count": scenario.load.connection_count,
+        "in_flight_count_max": scenario.load.in_flight_count_max,
+        "scheduling": [report["scheduling"] for report in reports],
+        "affinity": [report["affinity"] for report in reports],
+        "target_cores": list(facts.placement.target),
+        "observer_cores": list(facts.placement.observer),
+        "driver_stats": [report["driver"] for report in reports],
+        "sent_per_cpu_second": sent_per_s / cpu_cores if cpu_cores else None,
+        "observer": dict(facts.load.observer_report),
+        "invisible_count": sum(report["invisible_count"] for report in reports),
+        "resolved_count": facts.load.resolved_count,
+        "restarts_ns": [
+            restart_ns - facts.driven.window.start_ns for restart_ns in facts.driven.restarts_ns
+        ],
+    }
+
+
+def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:
+    """In flight over all load processes, every 10 ms as sampled, summed by nearest tick."""
+    window = facts.driven.window
+    tables = [samples for samples in facts.load.results.tick_samples if len(samples)]
+    if not tables:
+        return pd.DataFrame({"offset_ns": [], "subject": [], "metric": [], "value": []})
+    offset_ns = tables[0][:, 0]
+    total = np.zeros(len(offset_ns))
+    for samples in tables:
+        total += np.interp(offset_ns, samples[:, 0], samples[:, 1])
+    return pd.DataFrame(
+        {
+            "offset_ns": offset_ns - window.start_ns,
+            "subject": "load",
+            "metric": "in_flight",
+            "value": total,
+        }
+    )
+
+
+def _notes(facts: RunFacts) -> tuple[str, ...]:
+    notes = [facts.placement.note] if facts.placement.note else []
+    scheduling = {report["scheduling"] for report in facts.load.shard_reports}
+    notes += [
+        f"The load process ran with scheduling {text}: lateness is higher than with SCHED_FIFO."
+        for text in sorted(scheduling)
+        if not text.startswith("SCHED_FIFO")
+    ]
+    invisible = sum(report["invisible_count"] for report in facts.load.shard_reports)
+    if invisible:
+        notes.append(
+            f"{invisible} operations waited for an event that was never seen, and went without it."
+        )
+    if facts.broker["kind"] == "embedded":
+        notes.append(
+            "Event-visible latency includes the embedded broker's own; compare it with its floor, "
+            "and do not gate on it."
+        )
+    if facts.target["kind"] == "launched" and facts.driven.restarts_ns:
+        notes.append(
+            "The target was killed on purpose. A kill does not show a missing disk sync: the "
+            "kernel keeps what was written. The reference's own tests watch its sync calls."
+        )
+    return tuple(notes)

@@ -1,0 +1,267 @@
+"""
+The life of a run, from a scenario and a target to a stored record.
+
+    broker up -> target up -> plans made -> seed -> observe -> warm up -> MEASURE -> drain
+    -> resolve unknowns -> quiesce -> audit -> stop -> record
+
+The folder's name ends in `.incomplete` until the record is whole. Whatever happens, every process
+that was started here is stopped here.
+"""
+
+import os
+import secrets
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness import recording
+from harness.engine.placement import Placement, place
+from harness.engine.progress import Progress
+from harness.engine.supervisor import Driven, LoadFacts, Supervisor, Surroundings
+from harness.environment import read_environment
+from harness.errors import EngineError, HarnessError
+from harness.model.record import Invariant
+from harness.model.scenario import Scenario
+from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
+from harness.system import AuditEvidence, Endpoint, System, load_system
+from harness.targets.broker import Broker, create_topics, start_broker
+from harness.targets.broker_floor import FloorResult, measure_floor
+from harness.targets.resources import ResourceSampler
+from harness.targets.service import Target, start_target
+from harness.targets.target_file import AttachSpec, TargetSpec
+
+_QUIESCE_TIMEOUT_S = 20.0
+_EVENTS_TIMEOUT_S = 10.0
+_TOPIC_PARTITION_COUNT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to run, against what, and where to keep it."""
+
+    scenario: Scenario
+    target: TargetSpec
+    kafka: str  # "embedded" or host:port
+    runs_folder: Path
+    command: str  # repeats the run
+
+
+class RunView(Protocol):
+    """Who watches a run: the live view of the command line, or nobody."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """A new phase of the run has begun."""
+        ...
+
+    def progress(self, progress: Progress) -> None:
+        """The load, several times a second while it runs."""
+        ...
+
+
+class Run:
+    """One run: `execute` is its life."""
+
+    def __init__(self, request: RunRequest, view: RunView, stopped: threading.Event) -> None:
+        self._request, self._view, self._stopped = request, view, stopped
+        self._scenario: Scenario = request.scenario
+        self._system: System = load_system(request.scenario.system)
+        self._run_tag = secrets.randbits(63)
+        self._created_at = datetime.now(UTC)
+        stamp = f"{self._created_at:%Y%m%d-%H%M%S}"
+        self.run_id = f"{stamp}-{request.scenario.name}-{self._run_tag & 0xFFFF:04x}"
+        self.folder = request.runs_folder / (self.run_id + INCOMPLETE_SUFFIX)
+        cores = tuple(sorted(os.sched_getaffinity(0)))
+        self._placement: Placement = place(cores, self._scenario.load.worker_count)
+
+    def execute(self) -> StoredRun:
+        """
+        Do the run and store it.
+
+        Raises:
+            HarnessError: it could not be finished; the folder is kept as `.incomplete`.
+        """
+        try:
+            self.folder.mkdir(parents=True)
+            with ExitStack() as stack:
+                return self._live(stack)
+        except OSError as error:
+            self._keep_failure(error)
+            raise EngineError(f"run folder {self.folder}: {error}") from error
+        except HarnessError as error:
+            self._keep_failure(error)
+            raise
+
+    def _live(self, stack: ExitStack) -> StoredRun:
+        request, scenario, system = self._request, self._scenario, self._system
+        environment = read_environment()
+        supervisor = Supervisor(
+            scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
+        )
+        stack.callback(supervisor.close)
+        self._view.phase("plan", "every operation is made and encoded before the clock starts")
+        supervisor.start_planning(self._placement)
+        self._view.phase("start", f"broker {request.kafka}, target {request.target.name}")
+        broker = start_broker(request.kafka, folder=self.folder, affinity=self._placement.broker)
+        stack.callback(broker.stop)
+        target = self._start_target(broker)
+        stack.callback(target.stop)
+        supervisor.await_plans()
+        self._view.phase("seed", "reference data and balances")
+        opening = system.open(
+            target.endpoint, scenario, seed=scenario.seed, seed_by=request.target.seed_by
+        )
+        floor = measure_floor(broker.address, f"{self.run_id}.harness.floor")
+        supervisor.observe(target.endpoint, self._placement.observer)
+        supervisor.connect(target.endpoint)
+        sampler = _sampler(supervisor, target, broker)
+        sampler.start()
+        stack.callback(sampler.stop)
+        driven = supervisor.drive(self._surroundings(target, broker, sampler))
+        sampler.stop()
+        self._view.phase("settle", "unknown outcomes asked for again, events awaited")
+        facts, closing = self._settle(supervisor, target.endpoint)
+        self._view.phase("audit", f"{len(facts.results.table):,} operations")
+        invariants = self._audit(supervisor, facts, driven, opening, closing)
+        target_end, _ = target.stop(), broker.stop()
+        supervisor.close()
+        self._view.phase("record", str(self.folder))
+        return self._store(
+            recording.RunFacts(
+                run_id=self.run_id,
+                created_at=self._created_at,
+                command=request.command,
+                scenario=scenario,
+                system=system,
+                schedule_digest=supervisor.schedule_digest,
+                target=_describe_target(request.target, target, system, opening, target_end),
+                broker=_describe_broker(broker, floor),
+                placement=self._placement,
+                environment=environment,
+                load=facts,
+                driven=driven,
+                sampler=sampler,
+                invariants=invariants,
+            )
+        )
+
+    def _start_target(self, broker: Broker) -> Target:
+        prefix = ""
+        if not isinstance(self._request.target.how, AttachSpec):
+            prefix = f"{self.run_id}."
+            create_topics(
+                broker.address,
+                {prefix + topic: _TOPIC_PARTITION_COUNT for topic in self._system.topics},
+            )
+        return start_target(
+            self._request.target,
+            folder=self.folder,
+            kafka_address=broker.address,
+            topic_prefix=prefix,
+            affinity=self._placement.target,
+        )
+
+    def _surroundings(
+        self, target: Target, broker: Broker, sampler: ResourceSampler
+    ) -> Surroundings:
+        def check_alive() -> None:
+            target.check_alive()
+            broker.check_alive()
+            sampler.watch("target", target.pid)  # another one after a restart
+
+        return Surroundings(
+            target=target,
+            check_alive=check_alive,
+            on_progress=self._view.progress,
+            target_cpu_cores=lambda: sampler.cpu_cores("target"),
+            stopped=self._stopped,
+        )
+
+    def _settle(self, supervisor: Supervisor, endpoint: Endpoint) -> tuple[LoadFacts, Any]:
+        supervisor.resolve()
+        closing = self._system.close(
+            endpoint,
+            self._scenario,
+            produced_count=supervisor.produced_count,
+            timeout_s=_QUIESCE_TIMEOUT_S,
+        )
+        facts = supervisor.finish(
+            expected_event_count=self._system.event_count(closing), timeout_s=_EVENTS_TIMEOUT_S
+        )
+        return facts, closing
+
+    def _audit(
+        self,
+        supervisor: Supervisor,
+        facts: LoadFacts,
+        driven: Driven,
+        opening: Any,
+        closing: Any,
+    ) -> tuple[Invariant, ...]:
+        return self._system.audit(
+            AuditEvidence(
+                scenario=self._scenario,
+                run_tag=self._run_tag,
+                seed=self._scenario.seed,
+                operations=facts.results.table,
+                events_path=supervisor.events_path,
+                opening=opening,
+                closing=closing,
+                restarts_ns=driven.restarts_ns,
+                produced_count=facts.produced_count,
+            )
+        )
+
+    def _store(self, run_facts: recording.RunFacts) -> StoredRun:
+        recording.write_tables(self.folder, run_facts)
+        write_record(self.folder, recording.make_record(run_facts))
+        whole = self.folder.with_name(self.run_id)
+        self.folder.rename(whole)
+        self.folder = whole
+        return load_run(whole)
+
+    def _keep_failure(self, error: Exception) -> None:
+        if self.folder.is_dir():
+            try:
+                write_json(
+                    self.folder / "failure.json",
+                    {"error": type(error).__name__, "message": str(error)},
+                )
+            except HarnessError:
+                return  # the disk is full: the message on the terminal is all there is
+
+
+def _sampler(supervisor: Supervisor, target: Target, broker: Broker) -> ResourceSampler:
+    sampler = ResourceSampler()
+    sampler.watch("target", target.pid)
+    sampler.watch("broker", broker.pid)
+    sampler.watch("observer", supervisor.observer.pid if supervisor.observer else None)
+    for pid in supervisor.load_pids:
+        sampler.watch("generator", pid)
+    return sampler
+
+
+def _describe_target(
+    spec: TargetSpec, target: Target, system: System, opening: Any, ended: str
+) -> dict[str, Any]:
+    is_attached = isinstance(spec.how, AttachSpec)
+    return {
+        "name": spec.name,
+        "kind": "attached" if is_attached else "launched",
+        "address": target.endpoint.grpc_address if is_attached else "",
+        "command": [] if isinstance(spec.how, AttachSpec) else list(spec.how.command),
+        "seeded_by": spec.seed_by,
+        "capabilities": dict(system.capabilities(opening)),
+        "ended": ended,
+    }
+
+
+def _describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
+    return {
+        "kind": broker.kind,
+        "version": broker.version,
+        "settings": dict(broker.settings),
+        "floor_ns": {"p50": floor.p50_ns, "p99": floor.p99_ns, "count": floor.count},
+    }

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from harness.drivers.kafka_settings import CONSUMER_SETTINGS, PRODUCER_SETTINGS
 from harness.errors import BrokerError
 from harness.model.quantiles import Distribution, distribution
+from harness.targets.broker import create_topics
 
 _RATE_PER_S = 700
 _RECORD_BYTES = 100  # about a small ledger event
@@ -36,13 +37,14 @@ class FloorResult:
 
 def measure_floor(address: str, topic: str, *, record_count: int = 700) -> FloorResult:
     """
-    Measure on *topic*, which must exist and have no other traffic; takes record_count / 700 s.
+    Measure on *topic*, made if need be, without other traffic; takes record_count / 700 s.
 
     p99 needs 662 records; with fewer it is None.
 
     Raises:
         BrokerError: the broker can't be reached, or loses a record.
     """
+    create_topics(address, {topic: 1})
     try:
         round_trips = asyncio.run(_measure(address, topic, record_count + _WARM_UP_COUNT))
     except (KafkaError, OSError, TimeoutError) as error:

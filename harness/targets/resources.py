@@ -60,7 +60,7 @@ class ResourceSampler:
         with self._lock:
             watched = self._subjects.setdefault(subject, _Subject())
             if pid is not None:
-                watched.roots.add(pid)
+                watched.roots[pid] = None
 
     def start(self) -> None:
         """Begin to sample."""
@@ -98,8 +98,8 @@ class ResourceSampler:
         """What *subject* used between two times of CLOCK_MONOTONIC."""
         with self._lock:
             readings = self._readings(subject)
-            roots = self._subjects[subject].roots if subject in self._subjects else set()
-        pid = next(iter(roots)) if len(roots) == 1 else None
+            roots = list(self._subjects[subject].roots) if subject in self._subjects else []
+        pid = roots[-1] if roots else None  # the newest, after a restart
         return _summary(pid, readings, start_ns, end_ns)
 
     def _run(self) -> None:
@@ -118,7 +118,7 @@ class ResourceSampler:
 class _Subject:
     """Totals by process, kept after its death."""
 
-    roots: set[int] = field(default_factory=set)
+    roots: dict[int, None] = field(default_factory=dict)  # in the order in which they came
     readings: list[ResourceReading] = field(default_factory=list)
     cpu_ns: dict[int, int] = field(default_factory=dict)  # by pid
     switches: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # by pid, tid

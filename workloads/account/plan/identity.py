@@ -1,0 +1,33 @@
+"""
+Who an operation is, by arithmetic alone: no dictionary joins replies and events to operations.
+
+    request id   16 bytes: run tag (8, big endian), shard (4), index (4)
+    order id     64 bits: low 24 bits of the run tag, shard (8), index of the reserve (32)
+    match id     the same, index of the fill
+    operation    (shard << 32 | index), as harness.system joins
+"""
+
+import struct
+
+REQUEST_ID = struct.Struct(">QII")
+TAG_BITS = 24
+SHARD_COUNT_MAX = 256
+_TAG_MASK = (1 << TAG_BITS) - 1
+_OPERATION_BITS = 40
+
+
+def id_base(run_tag: int, shard: int) -> int:
+    """What an index is added to, to make an order or match id of *shard*."""
+    return (run_tag & _TAG_MASK) << _OPERATION_BITS | shard << 32
+
+
+def operation_of_id(identifier: int, run_tag: int) -> int:
+    """The operation of an order or match id, -1 for one of another run."""
+    if identifier >> _OPERATION_BITS != run_tag & _TAG_MASK:
+        return -1
+    return identifier & (1 << _OPERATION_BITS) - 1
+
+
+def source_name(run_tag: int, shard: int) -> str:
+    """The `src` of the executions that *shard* sends; of this run alone, as its seq starts at 1."""
+    return f"{run_tag:016x}-{shard}"

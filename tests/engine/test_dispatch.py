@@ -1,0 +1,296 @@
+"""The dispatcher with scripted drivers: what goes when, and how everything is accounted for."""
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from harness.engine.columns import Columns, create_columns, remove_columns
+from harness.engine.dispatch import Dispatcher, Drivers
+from harness.model.operation import Outcome
+from harness.model.validity import count_operations
+from harness.system import Channel, KindSpec, Payloads, ShardPlan
+
+CALL, RECORD = 0, 1
+KINDS = (
+    KindSpec(name="call", channel=Channel.GRPC, address="/a.B/Call", origin_at=0),
+    KindSpec(name="record", channel=Channel.KAFKA, address="topic", origin_at=-1),
+)
+PAYLOAD_BYTES = 8
+
+
+class ScriptedGrpc:
+    """Remembers what was sent; replies come when the test says so."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.flush_count = 0
+
+    def send(self, token: int, method: int, message: memoryview) -> None:
+        self.sent.append((token, bytes(message)))
+
+    def flush(self) -> None:
+        self.flush_count += 1
+
+
+class ScriptedKafka:
+    """Remembers records."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, str, bytes, bytes]] = []
+
+    def send(self, token: int, topic: str, key: bytes, value: bytes) -> None:
+        self.sent.append((token, topic, key, value))
+
+
+class PlainCodec:
+    """The reply's first byte is its code."""
+
+    def reply_code(self, message: bytes | memoryview) -> int:
+        return message[0] if len(message) else 0
+
+    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
+        return bytes(payload) + struct.pack("<qq", sequence, origin_ns)
+
+
+class Bench:
+    """A dispatcher of *count* operations, its columns and its scripted drivers."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        needs: dict[int, tuple[int, ...]] | None = None,
+        after: dict[int, int] | None = None,
+        records: Sequence[int] = (),
+        in_flight_count_max: int = 100,
+    ) -> None:
+        self.now_ns = 1_000
+        self.spec = create_columns(count)
+        self.columns = Columns(self.spec)
+        self.columns.intended_ns[:] = np.arange(count) * 10 + 500
+        none = np.full(count, -1, np.int32)
+        needs_a, needs_b, after_column = none.copy(), none.copy(), none.copy()
+        for operation, needed in (needs or {}).items():
+            needs_a[operation] = needed[0]
+            needs_b[operation] = needed[1] if len(needed) > 1 else -1
+        for operation, other in (after or {}).items():
+            after_column[operation] = other
+        kind = np.zeros(count, np.uint8)
+        stream = none.copy()
+        for operation in records:
+            kind[operation] = RECORD
+            stream[operation] = 7
+        plan = ShardPlan(
+            shard=0,
+            shard_count=1,
+            intended_offset_ns=np.arange(count, dtype=np.int64) * 10,
+            kind=kind,
+            needs_a=needs_a,
+            needs_b=needs_b,
+            after=after_column,
+            stream=stream,
+            columns={},
+        )
+        self.grpc, self.kafka = ScriptedGrpc(), ScriptedKafka()
+        self.dispatcher = Dispatcher(
+            plan=plan,
+            payloads=Payloads(
+                blob=bytearray(PAYLOAD_BYTES * count),
+                start=np.arange(count + 1, dtype=np.int64) * PAYLOAD_BYTES,
+            ),
+            kinds=KINDS,
+            topic_prefix="run.",
+            codec=PlainCodec(),
+            columns=self.columns,
+            in_flight_count_max=in_flight_count_max,
+            clock=lambda: self.now_ns,
+        )
+        self.dispatcher.connect(Drivers(grpc=self.grpc, kafka=self.kafka))  # type: ignore[arg-type]
+
+    def offer_all(self) -> None:
+        for operation in range(self.spec.row_count):
+            self.dispatcher.offer(operation)
+
+    def reply(self, operation: int, *, code: int = 0, status: int = 0, detail: str = "") -> None:
+        self.now_ns += 100
+        self.dispatcher.on_reply(operation, status, bytes([code]), detail)
+
+    def acknowledge(self, operation: int) -> None:
+        self.now_ns += 100
+        self.dispatcher.on_ack(operation, "")
+
+    def outcome(self, operation: int) -> Outcome:
+        return Outcome(self.columns.outcome[operation])
+
+    @property
+    def sent(self) -> list[int]:
+        return [token for token, _ in self.grpc.sent]
+
+
+@pytest.fixture
+def benches() -> Iterator[list[Bench]]:
+    """Benches to be taken down after the test."""
+    made: list[Bench] = []
+    yield made
+    for bench in made:
+        remove_columns(bench.spec)
+
+
+def test_independent_operation_goes_at_once_with_its_intended_time_inside(
+    benches: list[Bench],
+) -> None:
+    """An operation without dependencies is sent when offered, its origin patched in."""
+    bench = Bench(1)
+    benches.append(bench)
+
+    bench.offer_all()
+
+    assert bench.grpc.sent == [(0, struct.pack("<Q", 500))]
+    assert bench.columns.sent_ns[0] == 1_000
+    assert bench.outcome(0) is Outcome.IN_FLIGHT
+
+
+def test_dependent_waits_for_the_reply_it_needs(benches: list[Bench]) -> None:
+    """A dependent goes when the reply comes, not before, and both stamps are kept."""
+    bench = Bench(2, needs={1: (0,)})
+    benches.append(bench)
+
+    bench.offer_all()
+    assert bench.sent == [0]
+    bench.reply(0)
+
+    assert bench.sent == [0, 1]
+    assert bench.columns.done_ns[0] == 1_100
+    assert bench.columns.sent_ns[1] == 1_100
+    assert bench.grpc.flush_count == 1
+
+
+def test_refusal_cancels_the_chain_that_needs_it(benches: list[Bench]) -> None:
+    """What needs a refused operation is cancelled, and so is what needs that in turn."""
+    bench = Bench(3, needs={1: (0,), 2: (1,)})
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, code=3)
+
+    assert bench.sent == [0]
+    assert bench.outcome(0) is Outcome.REJECTED
+    assert bench.columns.code[0] == 3
+    assert [bench.outcome(1), bench.outcome(2)] == [Outcome.CANCELLED, Outcome.CANCELLED]
+
+
+def test_after_a_record_means_after_it_is_visible(benches: list[Bench]) -> None:
+    """A call after a Kafka record waits for the observer, not for the broker's acknowledgement."""
+    bench = Bench(2, after={1: 0}, records=[0])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.acknowledge(0)
+    assert bench.sent == []
+    bench.columns.visible_ns[0] = 2_000
+    bench.dispatcher.on_visible()
+
+    assert bench.sent == [1]
+    assert bench.dispatcher.invisible_count == 0
+
+
+def test_event_that_never_comes_is_given_up_and_counted(benches: list[Bench]) -> None:
+    """A lost event delays what waits for it by the time-out, and is counted."""
+    bench = Bench(2, after={1: 0}, records=[0])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.acknowledge(0)
+    bench.dispatcher.give_up_unseen(older_than_ns=bench.now_ns)
+    assert bench.sent == []
+    bench.dispatcher.give_up_unseen(older_than_ns=bench.now_ns + 1)
+
+    assert bench.sent == [1]
+    assert bench.dispatcher.invisible_count == 1
+
+
+def test_after_a_cancelled_record_goes_at_once(benches: list[Bench]) -> None:
+    """`after` asks that the other is settled, however it ended."""
+    bench = Bench(3, needs={1: (0,)}, after={2: 1}, records=[1])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, code=9)
+
+    assert bench.outcome(1) is Outcome.CANCELLED
+    assert bench.sent == [0, 2]
+
+
+def test_sequence_numbers_are_given_at_send_without_gaps(benches: list[Bench]) -> None:
+    """A cancelled record leaves no gap in its stream's sequence."""
+    bench = Bench(4, needs={2: (0,)}, records=[1, 2, 3])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, code=5)
+
+    assert bench.outcome(2) is Outcome.CANCELLED
+    sequences = [struct.unpack("<qq", value[8:])[0] for *_, value in bench.kafka.sent]
+    assert sequences == [1, 2]
+    assert bench.kafka.sent[0][1:3] == ("run.topic", b"7")
+
+
+def test_bound_in_flight_drops_and_counts(benches: list[Bench]) -> None:
+    """Past the bound an operation is dropped, not sent late, and stays accounted for."""
+    bench = Bench(5, in_flight_count_max=2)
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0)
+    bench.reply(1)
+
+    counts = count_operations(bench.columns.outcome)
+    assert bench.sent == [0, 1]
+    assert (counts.scheduled, counts.admitted, counts.dropped) == (5, 2, 3)
+    assert bench.dispatcher.in_flight_count == 0
+
+
+def test_domain_code_in_a_status_message_is_a_refusal(benches: list[Bench]) -> None:
+    """A gRPC status whose message begins with a domain code is a refusal, not a failure."""
+    bench = Bench(2)
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, status=6, detail="4001 another payload")
+    bench.reply(1, status=14, detail="not sent: refused")
+
+    assert (bench.outcome(0), bench.columns.code[0]) == (Outcome.REJECTED, 4001)
+    assert (bench.outcome(1), bench.columns.code[1]) == (Outcome.FAILED, 14)
+    assert bench.dispatcher.never_sent == {1}
+
+
+def test_late_reply_changes_nothing(benches: list[Bench]) -> None:
+    """A second reply to a settled operation leaves stamps, outcome and counts alone."""
+    bench = Bench(1)
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, status=4, detail="deadline")
+    bench.reply(0)
+
+    assert bench.outcome(0) is Outcome.TIMED_OUT
+    assert bench.columns.done_ns[0] == 1_100
+    assert bench.dispatcher.in_flight_count == 0
+
+
+def test_end_of_run_settles_everything(benches: list[Bench]) -> None:
+    """At the end what waits is cancelled, what is in flight timed out, and the sum holds."""
+    bench = Bench(4, needs={1: (0,)}, after={3: 2}, records=[2])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.acknowledge(2)
+    bench.dispatcher.cancel_waiting()
+    bench.dispatcher.time_out_in_flight()
+
+    counts = count_operations(bench.columns.outcome)
+    assert bench.dispatcher.waiting_count == 0
+    assert (counts.admitted, counts.cancelled, counts.timed_out) == (2, 2, 1)
+    assert counts.scheduled == counts.admitted + counts.dropped + counts.cancelled

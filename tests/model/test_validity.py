@@ -1,0 +1,162 @@
+"""Each check of the generator: green on honest stamps, red on the one lie it is there for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.model.operation import Outcome
+from harness.model.scenario import Limits
+from harness.model.validity import (
+    GeneratorFacts,
+    Stamps,
+    Window,
+    count_operations,
+    judge_validity,
+)
+from harness.model.verdict import Validity
+
+LIMITS = Limits(lateness_p99_ns=1_000_000, rate_error=0.01, generator_cpu=0.8)
+COUNT, GAP_NS, SERVICE_NS, LATE_NS = 20_000, 1_000_000, 5_000_000, 50_000
+WINDOW = Window(start_ns=10**12, end_ns=10**12 + COUNT * GAP_NS)
+
+
+def honest() -> tuple[Stamps, GeneratorFacts]:
+    """1,000/s for 20 s at a constant 5 ms: five in flight."""
+    intended_ns = WINDOW.start_ns + np.arange(COUNT, dtype=np.int64) * GAP_NS
+    stamps = Stamps(
+        intended_ns=intended_ns,
+        eligible_ns=intended_ns,
+        sent_ns=intended_ns + LATE_NS,
+        done_ns=intended_ns + LATE_NS + SERVICE_NS,
+        visible_ns=intended_ns + 2 * SERVICE_NS,
+        outcome=np.full(COUNT, int(Outcome.ACKNOWLEDGED), np.uint8),
+    )
+    facts = GeneratorFacts(
+        in_flight_counts=[np.full(2_000, 5, np.int64)],
+        cpu_cores=[0.2],
+        clock_drift=1e-6,
+        steal_share=0.0,
+    )
+    return stamps, facts
+
+
+def statuses(stamps: Stamps, facts: GeneratorFacts) -> dict[str, Validity]:
+    """The checks that are not VALID."""
+    section = judge_validity(stamps, WINDOW, count_operations(stamps.outcome), facts, LIMITS)
+    failed = {check.id: check.status for check in section.checks if check.status != "VALID"}
+    assert (section.status is Validity.VALID) == (not failed)
+    return failed
+
+
+def test_honest_generator_is_valid() -> None:
+    """Nothing is red on an honest run."""
+    assert statuses(*honest()) == {}
+
+
+def test_late_generator_is_invalid() -> None:
+    """2 % of operations sent 3 ms late fail the lateness check, and only that."""
+    stamps, facts = honest()
+    sent_ns, done_ns = stamps.sent_ns.copy(), stamps.done_ns.copy()
+    sent_ns[::50] += 3_000_000
+    done_ns[::50] += 3_000_000
+
+    assert statuses(replace(stamps, sent_ns=sent_ns, done_ns=done_ns), facts) == {
+        "lateness": Validity.INVALID
+    }
+
+
+def test_slow_target_is_not_the_generators_fault() -> None:
+    """Replies after 2 s, drops and waits leave the run valid as long as sends are on time."""
+    stamps, _ = honest()
+    outcome = stamps.outcome.copy()
+    outcome[-5_000:] = int(Outcome.DROPPED)
+    sent_ns, done_ns = stamps.sent_ns.copy(), stamps.sent_ns + 2_000_000_000
+    sent_ns[-5_000:] = 0
+    done_ns[-5_000:] = 0
+    slow = replace(stamps, sent_ns=sent_ns, done_ns=done_ns, visible_ns=sent_ns, outcome=outcome)
+    admitted = sent_ns > 0
+    ticks = np.arange(WINDOW.start_ns, WINDOW.end_ns, 10_000_000)
+    in_flight = np.searchsorted(np.sort(sent_ns[admitted]), ticks, "right") - np.searchsorted(
+        np.sort(done_ns[admitted]), ticks, "right"
+    )
+    facts = GeneratorFacts(
+        in_flight_counts=[in_flight], cpu_cores=[0.2], clock_drift=0.0, steal_share=None
+    )
+
+    assert statuses(slow, facts) == {}
+
+
+def test_unsent_operations_fail_the_rate() -> None:
+    """A generator that had not sent 3 % of what was due by the end is invalid."""
+    stamps, facts = honest()
+    sent_ns, done_ns = stamps.sent_ns.copy(), stamps.done_ns.copy()
+    sent_ns[-600:] = WINDOW.end_ns + 1
+    done_ns[-600:] = WINDOW.end_ns + 2
+
+    assert "rate" in statuses(replace(stamps, sent_ns=sent_ns, done_ns=done_ns), facts)
+
+
+def test_unended_operation_fails_conservation() -> None:
+    """One operation still in flight at the end of everything is one too many."""
+    stamps, facts = honest()
+    outcome = stamps.outcome.copy()
+    outcome[7] = int(Outcome.IN_FLIGHT)
+
+    assert statuses(replace(stamps, outcome=outcome), facts) == {"conservation": Validity.INVALID}
+
+
+def test_lost_replies_fail_littles_law() -> None:
+    """Counting 8 in flight where the stamps explain 5 is a contradiction."""
+    stamps, facts = honest()
+    counted = replace(facts, in_flight_counts=[np.full(2_000, 8, np.int64)])
+
+    assert statuses(stamps, counted) == {"little": Validity.INVALID}
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"cpu_cores": [0.2, 0.95]}, "generator_cpu"),
+        ({"cpu_cores": []}, "generator_cpu"),
+        ({"clock_drift": 0.01}, "clock"),
+        ({"in_flight_counts": []}, "little"),
+    ],
+)
+def test_facts_beyond_the_limit_or_missing_are_invalid(
+    change: dict[str, object], check: str
+) -> None:
+    """A fact that is missing fails like one that is bad."""
+    stamps, facts = honest()
+
+    assert statuses(stamps, replace(facts, **change)) == {check: Validity.INVALID}  # type: ignore[arg-type]
+
+
+def test_reply_before_its_request_is_a_broken_clock() -> None:
+    """A done stamp before its sent stamp is counted, never dropped."""
+    stamps, facts = honest()
+    done_ns = stamps.done_ns.copy()
+    done_ns[3] = stamps.sent_ns[3] - 1
+
+    assert statuses(replace(stamps, done_ns=done_ns), facts) == {"clock": Validity.INVALID}
+
+
+def test_stolen_time_is_a_warning() -> None:
+    """A hypervisor that took a tenth of the machine warns; both sides suffered it."""
+    stamps, facts = honest()
+
+    assert statuses(stamps, replace(facts, steal_share=0.1)) == {"steal": Validity.WARN}
+
+
+def test_empty_run_is_invalid() -> None:
+    """No operations at all is INVALID, never a pass."""
+    stamps, facts = honest()
+    empty = Stamps(
+        **{
+            name: getattr(stamps, name)[:0]
+            for name in ("intended_ns", "eligible_ns", "sent_ns", "done_ns", "visible_ns")
+        },
+        outcome=stamps.outcome[:0],
+    )
+
+    assert {"rate", "lateness", "conservation"} <= set(statuses(empty, facts))

@@ -1,0 +1,62 @@
+"""
+A stored run as the pages need it: the record and its two tables in memory.
+
+The only module of reports that reads a run folder. A table that is missing or damaged is a fact
+to show, not a reason for having no report at all: an interrupted run is evidence too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.errors import RecordError
+from harness.model.record import RunRecord
+from harness.store import StoredRun
+
+_OPERATION_COLUMNS = (
+    "kind",
+    "measured",
+    "intended_ns",
+    "eligible_ns",
+    "sent_ns",
+    "done_ns",
+    "visible_ns",
+    "outcome",
+)
+_SAMPLE_COLUMNS = ("offset_ns", "subject", "metric", "value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTables:
+    """One run. A table that could not be read is empty, and *faults* says why."""
+
+    record: RunRecord
+    operations: pd.DataFrame
+    samples: pd.DataFrame
+    faults: tuple[str, ...]
+
+
+def read_run(run: StoredRun) -> RunTables:
+    """The record and the tables of *run*; faults are told without the folder, which may move."""
+    faults: list[str] = []
+    operations = _table("operations.parquet", run.operations, _OPERATION_COLUMNS, faults)
+    samples = _table("samples.parquet", run.samples, _SAMPLE_COLUMNS, faults)
+    return RunTables(
+        record=run.record, operations=operations, samples=samples, faults=tuple(faults)
+    )
+
+
+def _table(
+    name: str, read: Callable[[], pd.DataFrame], columns: tuple[str, ...], faults: list[str]
+) -> pd.DataFrame:
+    try:
+        table = read()
+    except RecordError:
+        faults.append(f"{name} is missing or can't be read: what is drawn from it has no data")
+        return pd.DataFrame(columns=list(columns))
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        faults.append(f"{name} lacks {', '.join(missing)}: what is drawn from it has no data")
+        return pd.DataFrame(columns=list(columns))
+    return table[list(columns)]

@@ -1,0 +1,67 @@
+"""
+A Page as one self-contained HTML file.
+
+Inlines the style sheet and the script; the page's own policy forbids every request, so a browser
+enforces what we claim. Charts travel as JSON in a script block and are drawn as SVG by charts.js:
+vectors stay sharp on paper and take their colours from the style sheet in light and dark. Same
+page in, same bytes out: no clock, no random id, sorted keys.
+"""
+
+import json
+from dataclasses import asdict
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.view.model import Chart, Page, charts_of
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
+    " base-uri 'none'; form-action 'none'"
+)
+
+
+def render_page(page: Page) -> str:
+    """The HTML of *page*."""
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        page=page,
+        charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
+        style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
+        script=Markup(_asset("charts.js") + _asset("page.js")),  # noqa: S704 - likewise
+        content_policy=CONTENT_POLICY,
+    )
+
+
+def _script_json(value: object) -> Markup:
+    """*value* as JSON that can't end the script block it stands in."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)  # noqa: S704 - no letter is left that HTML knows
+
+
+def _chart_json(chart: Chart) -> dict[str, object]:
+    document = asdict(chart)
+    for words in ("explanation", "note", "absence"):  # the template has said them already
+        del document[words]
+    return document
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("reports.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (resources.files("reports.render") / "static" / name).read_text(encoding="utf-8")

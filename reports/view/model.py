@@ -1,0 +1,213 @@
+"""
+What a page shows, as plain values: the seam between saying and drawing.
+
+A page is verdicts, notices and sections; a section is facts, charts and tables. Everything a reader
+sees is decided here in words and numbers, so that it can be tested without a browser; templates
+only place it. Holds no HTML, no colour, no pixel.
+
+The one idea: a run's report and the comparison of two runs are both a Page.
+"""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+
+class Tone(StrEnum):
+    """What a status means to the reader; drawn as a mark and a colour, never colour alone."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+class Unit(StrEnum):
+    """What the numbers of an axis are."""
+
+    NS = "ns"
+    SECONDS = "s"
+    PER_S = "per_s"
+    COUNT = "count"
+    CORES = "cores"
+    BYTES = "bytes"
+    SHARE = "share"  # 0 to 1
+
+
+class Scale(StrEnum):
+    """How an axis is spaced."""
+
+    LINEAR = "linear"
+    LOG = "log"
+    PERCENTILE = "percentile"  # log(1 / (1 - share)): each further nine takes the same room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One axis; *title* names the quantity, the unit follows from *unit*."""
+
+    title: str
+    unit: Unit
+    scale: Scale = Scale.LINEAR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One line; a y of None is a gap. *colour* is a name that the style sheet knows."""
+
+    name: str
+    colour: str
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A stretch of the x axis that means something, such as the warm-up."""
+
+    name: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """
+    One chart. Without series it reads as *absence*, the sentence that says why.
+
+    Attributes:
+        link: Charts of one page with the same link zoom together; empty: alone.
+        note: What a reader must know beside it, such as what was withheld.
+    """
+
+    id: str
+    title: str
+    explanation: str
+    x_axis: Axis
+    y_axis: Axis
+    series: tuple[Series, ...]
+    bands: tuple[Band, ...] = ()
+    link: str = ""
+    note: str = ""
+    absence: str = "no data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One entry of a table: what is said, smaller print beneath it, and what it means."""
+
+    text: str
+    detail: str = ""
+    tone: Tone | None = None
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a table; *group* is a heading shared with its neighbours."""
+
+    title: str
+    is_number: bool = True
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table. Without rows it reads as *absence*."""
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    absence: str = "no data"
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """The headings above the columns' own, each with how many columns it spans."""
+        runs = groupby(self.columns, key=lambda column: column.group)
+        return tuple((name, len(list(columns))) for name, columns in runs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A name and what is so."""
+
+    name: str
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A metric's name and one sentence that explains it to a person who didn't build it."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One part of a page, in this order: lead, headline facts, facts, charts, tables, command."""
+
+    id: str
+    title: str
+    lead: str = ""
+    headlines: tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    tables: tuple[Table, ...] = ()
+    terms: tuple[Term, ...] = ()
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictView:
+    """One of the three verdicts: its question, its word, one plain sentence, and the reasons."""
+
+    name: str
+    question: str
+    word: str
+    tone: Tone
+    sentence: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictGroup:
+    """The three verdicts of one run, and the exit code that follows from them."""
+
+    run_name: str
+    summary: str
+    tone: Tone
+    verdicts: tuple[VerdictView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that must be read before the numbers are."""
+
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One report."""
+
+    title: str
+    subtitle: str
+    verdict_groups: tuple[VerdictGroup, ...]
+    notices: tuple[Notice, ...]
+    sections: tuple[Section, ...]
+
+
+def charts_of(page: Page) -> tuple[Chart, ...]:
+    """The charts of *page* that have something to draw, in order."""
+    return tuple(chart for section in page.sections for chart in section.charts if chart.series)
+
+
+def page_to_json(page: Page) -> dict[str, Any]:
+    """*page* as plain JSON values."""
+    return asdict(page)

@@ -1,0 +1,422 @@
+"""
+The page of one run: which sections, in which order, with what in them.
+
+Pure: a record and two tables in, a Page out. The order is that of the questions a reader has: may I
+trust it, is the money right, what was it, how fast, where did the time go, what proves it.
+"""
+
+import pandas as pd
+
+from harness.model.record import RunRecord
+from reports.load import RunTables
+from reports.view import glossary
+from reports.view.model import (
+    Axis,
+    Cell,
+    Chart,
+    Fact,
+    Notice,
+    Page,
+    Scale,
+    Section,
+    Series,
+    Tone,
+    Unit,
+)
+from reports.view.percentiles import LATENCY_AXIS, SHARE_AXIS, curve, drawn
+from reports.view.samples import kinds_of, latencies, measured
+from reports.view.tables import (
+    ALL_KINDS,
+    checks_table,
+    conservation_table,
+    invariants_table,
+    kinds_table,
+    lateness_table,
+    max_cell,
+    objectives_table,
+    outcomes_table,
+    quantile_cell,
+    visible_table,
+)
+from reports.view.timeline import NANOS_PER_SECOND, rate_chart, response_chart
+from reports.view.usage import in_flight_chart, resource_charts, resource_table
+from reports.view.verdicts import verdict_group
+from reports.view.words import NO_DATA, cell, count, flattened, plain, significant
+
+_KIND_COLOUR_COUNT = 8
+
+
+def view_run(tables: RunTables) -> Page:
+    """The page of the run in *tables*."""
+    record = tables.record
+    operations = tables.operations
+    return Page(
+        title=f"{_scenario_name(record)} · {plain(record.run_id)}",
+        subtitle=_subtitle(record),
+        verdict_groups=(verdict_group(record),),
+        notices=notices(tables),
+        sections=(
+            _identity(record),
+            _rate(record),
+            _latency(operations),
+            _time(tables),
+            _kinds(record),
+            _lateness(record, operations),
+            _visible(record, operations),
+            _outcomes(record),
+            _resources(tables),
+            _validity(record),
+            _correctness(record),
+            _performance(record),
+            _environment(record),
+            _repeat(record),
+        ),
+    )
+
+
+def notices(tables: RunTables) -> tuple[Notice, ...]:
+    """What must be read before the numbers."""
+    record = tables.record
+    found: list[Notice] = []
+    if not record.complete:
+        reason = plain(record.incomplete_reason) or "no reason was recorded"
+        found.append(
+            Notice(
+                tone=Tone.BAD,
+                text=f"This run is incomplete: {reason}. It is kept as evidence and can never be"
+                " a baseline.",
+            )
+        )
+    if record.instrumentation != "plain":
+        found.append(
+            Notice(
+                tone=Tone.WARNING,
+                text=f"The service ran under {plain(record.instrumentation)}, which slows it down:"
+                " compare these latencies with no plain run.",
+            )
+        )
+    found.extend(Notice(tone=Tone.WARNING, text=f"{fault}.") for fault in tables.faults)
+    return tuple(found)
+
+
+def kind_colours(kinds: tuple[str, ...]) -> dict[str, str]:
+    """The same colour for a kind in every chart of a page."""
+    return {kind: f"kind-{place % _KIND_COLOUR_COUNT + 1}" for place, kind in enumerate(kinds)}
+
+
+def response_curves(operations: pd.DataFrame) -> Chart:
+    """Response against service of all measured operations."""
+    of = latencies(measured(operations))
+    return Chart(
+        id="response-and-service",
+        title="Response and service, all operations",
+        explanation="Two curves that lie apart mean that operations queued before they were sent:"
+        " a tool that shows service alone would hide it.",
+        x_axis=SHARE_AXIS,
+        y_axis=LATENCY_AXIS,
+        series=drawn(
+            (
+                curve("response", "response", of.response_ns),
+                curve("service", "service", of.service_ns, dashed=True),
+            )
+        ),
+        note=_end_of_curve(len(of.response_ns)),
+    )
+
+
+def response_by_kind(operations: pd.DataFrame) -> Chart:
+    """The response of each kind."""
+    table = measured(operations)
+    colours = kind_colours(kinds_of(table))
+    return Chart(
+        id="response-by-kind",
+        title="Response by kind",
+        explanation="The same curve for each kind of operation; each ends where its own count"
+        " allows no further percentile.",
+        x_axis=SHARE_AXIS,
+        y_axis=LATENCY_AXIS,
+        series=drawn(
+            tuple(
+                curve(plain(kind), colour, latencies(table[table["kind"] == kind]).response_ns)
+                for kind, colour in colours.items()
+            )
+        ),
+    )
+
+
+def lateness_curve(operations: pd.DataFrame) -> Chart:
+    """What the generator itself caused."""
+    of = latencies(measured(operations))
+    return Chart(
+        id="lateness",
+        title="Lateness of the generator",
+        explanation="How late operations left that were ready to go. It must stay far below the"
+        " latencies above, or those would be the generator's own.",
+        x_axis=SHARE_AXIS,
+        y_axis=Axis(title="lateness", unit=Unit.NS, scale=Scale.LOG),
+        series=drawn((curve("lateness", "lateness", of.lateness_ns),)),
+    )
+
+
+def visible_curves(record: RunRecord, operations: pd.DataFrame) -> Chart:
+    """Event-visible latency by kind, with the broker's own floor."""
+    table = measured(operations)
+    curves = drawn(
+        tuple(
+            curve(plain(kind), colour, latencies(table[table["kind"] == kind]).visible_ns)
+            for kind, colour in kind_colours(kinds_of(table)).items()
+        )
+    )
+    return Chart(
+        id="visible",
+        title="Visible by kind",
+        explanation="Until the effect was seen on a Kafka topic. The flat lines are what the broker"
+        " needs for itself.",
+        x_axis=SHARE_AXIS,
+        y_axis=Axis(title="visible", unit=Unit.NS, scale=Scale.LOG),
+        series=(*curves, *_floor_lines(record, curves)),
+        absence="no data: no effect was seen on an observed topic",
+    )
+
+
+def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series, ...]:
+    floor = record.broker.get("floor_ns")
+    if not curves or not isinstance(floor, dict):
+        return ()
+    start, end = min(line.x[0] for line in curves), max(line.x[-1] for line in curves)
+    return tuple(
+        Series(
+            name=f"broker's floor {name}",
+            colour="floor",
+            x=(start, end),
+            y=(float(value), float(value)),
+            dashed=True,
+        )
+        for name, value in sorted(floor.items())
+        if isinstance(value, int | float) and name in {"p50", "p99"}
+    )
+
+
+def _scenario_name(record: RunRecord) -> str:
+    return plain(str(record.scenario.get("name") or "unnamed scenario"))
+
+
+def _subtitle(record: RunRecord) -> str:
+    title = plain(str(record.scenario.get("title") or ""))
+    target = plain(str(record.target.get("name") or "unnamed target"))
+    rate = f"{significant(record.rate.offered_per_s)} operations/s offered"
+    seconds = int(record.phases.get("measure_ns", 0)) / NANOS_PER_SECOND
+    parts = (title, f"target {target}", rate, f"{significant(seconds)} s measured")
+    return " · ".join(part for part in parts if part)
+
+
+def _identity(record: RunRecord) -> Section:
+    scenario, target = record.scenario, record.target
+    facts = (
+        ("run", record.run_id),
+        ("scenario", scenario.get("name")),
+        ("title", scenario.get("title")),
+        ("profile", scenario.get("profile")),
+        ("scenario digest", scenario.get("digest")),
+        ("schedule digest", record.schedule_digest),
+        ("target", target.get("name")),
+        ("target's build", target.get("build")),
+        ("broker", record.broker.get("kind")),
+        ("instrumentation", record.instrumentation),
+        ("started (UTC)", record.created_at),
+        ("seed", record.seed),
+    )
+    phases = tuple(
+        Fact(name=name, cell=cell(record.phases.get(key), Unit.NS))
+        for name, key in (
+            ("warm-up", "warmup_ns"),
+            ("measured", "measure_ns"),
+            ("drain", "drain_ns"),
+        )
+    )
+    return Section(
+        id="run", title="Run", facts=(*(_fact(name, value) for name, value in facts), *phases)
+    )
+
+
+def _rate(record: RunRecord) -> Section:
+    rate, operations = record.rate, record.operations
+    response = record.latency[ALL_KINDS].response_ns if ALL_KINDS in record.latency else None
+    unanswered = operations.failed + operations.timed_out + operations.dropped
+    is_measured = operations.scheduled > 0
+    return Section(
+        id="rate",
+        title="Rate",
+        lead="What was asked for, what left the generator, and what was answered.",
+        headlines=(
+            _headline("offered", rate.offered_per_s, is_measured),
+            _headline("sent", rate.sent_per_s, is_measured),
+            _headline("achieved", rate.achieved_per_s, is_measured),
+            Fact(name="response p50", cell=quantile_cell(response, 0.5)),
+            Fact(name="response p99", cell=quantile_cell(response, 0.99)),
+            Fact(name="response max", cell=max_cell(response)),
+            Fact(
+                name="without an answer",
+                cell=Cell(text=count(unanswered), tone=Tone.BAD if unanswered else None)
+                if is_measured
+                else NO_DATA,
+            ),
+        ),
+        tables=(conservation_table(record),),
+        terms=(
+            glossary.OFFERED,
+            glossary.SENT,
+            glossary.ACHIEVED,
+            glossary.REJECTED,
+            glossary.FAILED,
+            glossary.DROPPED,
+            glossary.CANCELLED,
+        ),
+    )
+
+
+def _latency(operations: pd.DataFrame) -> Section:
+    return Section(
+        id="latency",
+        title="Latency",
+        charts=(response_curves(operations), response_by_kind(operations)),
+        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.PERCENTILE),
+    )
+
+
+def _time(tables: RunTables) -> Section:
+    record, operations = tables.record, tables.operations
+    return Section(
+        id="time",
+        title="Over time",
+        lead="Zoom one of these charts and the others follow.",
+        charts=(
+            response_chart(record, operations),
+            rate_chart(record, operations),
+            in_flight_chart(record, tables.samples),
+        ),
+        terms=(glossary.RESPONSE, glossary.IN_FLIGHT),
+    )
+
+
+def _kinds(record: RunRecord) -> Section:
+    return Section(
+        id="kinds",
+        title="By kind",
+        tables=(kinds_table(record),),
+        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.INTERVAL, glossary.WITHHELD),
+    )
+
+
+def _lateness(record: RunRecord, operations: pd.DataFrame) -> Section:
+    return Section(
+        id="lateness-section",
+        title="Lateness",
+        lead="What the generator itself caused.",
+        charts=(lateness_curve(operations),),
+        tables=(lateness_table(record),),
+        terms=(glossary.LATENESS, glossary.WAIT),
+    )
+
+
+def _visible(record: RunRecord, operations: pd.DataFrame) -> Section:
+    return Section(
+        id="visible-section",
+        title="Visible",
+        lead="When others could see the effect.",
+        charts=(visible_curves(record, operations),),
+        tables=(visible_table(record),),
+        terms=(glossary.VISIBLE, glossary.FLOOR),
+    )
+
+
+def _outcomes(record: RunRecord) -> Section:
+    return Section(
+        id="outcomes",
+        title="Outcomes",
+        tables=(outcomes_table(record),),
+        terms=(glossary.REJECTED, glossary.FAILED, glossary.DROPPED, glossary.CANCELLED),
+    )
+
+
+def _resources(tables: RunTables) -> Section:
+    return Section(
+        id="resources",
+        title="Resources",
+        charts=resource_charts(tables.record, tables.samples),
+        tables=(resource_table(tables.record),),
+    )
+
+
+def _validity(record: RunRecord) -> Section:
+    return Section(
+        id="validity",
+        title="Validity checks",
+        lead="Was the generator honest? A slow service fails none of these.",
+        tables=(checks_table(record),),
+    )
+
+
+def _correctness(record: RunRecord) -> Section:
+    return Section(
+        id="correctness",
+        title="Invariants",
+        lead="Is every cent accounted for? Checked after the load, on what the service said and"
+        " what it published.",
+        tables=(invariants_table(record),),
+        terms=(glossary.INVARIANT, glossary.FACTS_CHECKED),
+    )
+
+
+def _performance(record: RunRecord) -> Section:
+    return Section(
+        id="performance",
+        title="Objectives",
+        lead="What the scenario demands of the service.",
+        tables=(objectives_table(record),),
+    )
+
+
+def _environment(record: RunRecord) -> Section:
+    parts = (
+        ("", record.environment),
+        ("target.", record.target),
+        ("broker.", record.broker),
+        ("load.", record.load),
+    )
+    return Section(
+        id="environment",
+        title="Environment",
+        facts=tuple(
+            _fact(name, value)
+            for prefix, mapping in parts
+            for name, value in flattened(mapping, prefix)
+        ),
+    )
+
+
+def _repeat(record: RunRecord) -> Section:
+    return Section(
+        id="repeat",
+        title="Repeat this run",
+        lead=f"Seed {record.seed}: the same seed and scenario give the same operations at the same"
+        " intended times.",
+        command=plain(record.command),
+        facts=tuple(_fact("note", note) for note in record.notes),
+    )
+
+
+def _fact(name: str, value: object) -> Fact:
+    text = "" if value is None else plain(str(value))
+    is_missing = text in {"", "no data"}
+    return Fact(name=name, cell=NO_DATA if is_missing else Cell(text=text))
+
+
+def _headline(name: str, rate_per_s: float, is_measured: bool) -> Fact:
+    return Fact(name=name, cell=cell(rate_per_s, Unit.PER_S) if is_measured else NO_DATA)
+
+
+def _end_of_curve(number: int) -> str:
+    if not number:
+        return ""
+    return f"{count(number)} answers; the curves end where more would be needed to say anything."

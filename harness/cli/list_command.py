@@ -1,0 +1,92 @@
+"""`acctbench list`: the runs, scenarios and targets there are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.console import print_json
+from harness.cli.options import runs_option, scenario_folder
+from harness.errors import HarnessError
+from harness.model.scenario_file import list_scenarios
+from harness.store import load_run, run_folders
+from harness.targets.target_file import AttachSpec, load_target, target_files
+
+Row = Mapping[str, Any]
+
+
+@click.command(
+    name="list",
+    epilog="""\b
+Examples:
+  acctbench list scenarios
+  acctbench list runs --json
+""",
+)
+@click.argument("what", type=click.Choice(["runs", "scenarios", "targets"]))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@runs_option
+def list_things(what: str, as_json: bool, runs_folder: Path) -> None:
+    """List the complete runs, oldest first, or the packaged scenarios or targets."""
+    listings: Mapping[str, Callable[[], Sequence[Row]]] = {
+        "runs": lambda: _runs(runs_folder),
+        "scenarios": _scenarios,
+        "targets": _targets,
+    }
+    rows = listings[what]()
+    if as_json:
+        print_json(rows)
+    else:
+        _print_table(what, rows)
+
+
+def _runs(runs_folder: Path) -> list[Row]:
+    return [_run(folder) for folder in run_folders(runs_folder)]
+
+
+def _run(folder: Path) -> Row:
+    try:
+        record = load_run(folder).record
+    except HarnessError as error:
+        return {"run": folder.name, "unreadable": str(error)}
+    return {
+        "run": record.run_id,
+        "scenario": record.scenario.get("name", ""),
+        "target": record.target.get("name", ""),
+        "validity": str(record.validity.status),
+        "correctness": str(record.correctness.status),
+        "performance": str(record.performance.status),
+        "exit_code": record.exit_code,
+    }
+
+
+def _scenarios() -> list[Row]:
+    return [
+        {"scenario": item.name, "title": item.title, "profiles": ", ".join(item.profiles)}
+        for item in list_scenarios(scenario_folder())
+    ]
+
+
+def _targets() -> list[Row]:
+    specs = {name: load_target(str(path)) for name, path in target_files().items()}
+    return [
+        {
+            "target": name,
+            "kind": "attached" if isinstance(spec.how, AttachSpec) else "launched",
+            "seeded_by": spec.seed_by,
+        }
+        for name, spec in specs.items()
+    ]
+
+
+def _print_table(what: str, rows: Sequence[Row]) -> None:
+    table = Table(box=None, pad_edge=False, caption="" if rows else f"no {what} yet")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(str(row.get(column, "")) for column in columns))
+    Console(markup=False, highlight=False, emoji=False).print(table)

@@ -1,0 +1,131 @@
+"""
+The one command, `acctbench`: finds the subcommand, turns every failure into a message and a code.
+
+Subcommands are imported when they are called, so that help is quick and a broken table library does
+not keep `doctor` from saying so.
+"""
+
+import signal
+import sys
+import tempfile
+import traceback
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from harness.cli.console import people
+from harness.errors import (
+    BrokerError,
+    HarnessError,
+    TargetError,
+    TransportError,
+    UsageError,
+)
+from harness.model.verdict import EXIT_SENTENCES, ExitCode
+
+_COMMANDS = {
+    "run": "harness.cli.run_command:run",
+    "plan": "harness.cli.plan_command:plan",
+    "report": "harness.cli.report_command:report",
+    "compare": "harness.cli.compare_command:compare",
+    "list": "harness.cli.list_command:list_things",
+    "doctor": "harness.cli.doctor_command:doctor",
+}
+_ERROR_CODES: tuple[tuple[type[HarnessError], ExitCode], ...] = (
+    (UsageError, ExitCode.USAGE),
+    (TargetError, ExitCode.TARGET_FAILED),
+    (BrokerError, ExitCode.TARGET_FAILED),
+    (TransportError, ExitCode.TARGET_FAILED),
+    (HarnessError, ExitCode.INVALID),
+)
+
+
+class _LazyGroup(click.Group):
+    """Commands by name, in the order of a user's day."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every name."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+def _exit_code_help() -> str:
+    codes = "\n".join(f"  {code.value}  {EXIT_SENTENCES[code]}" for code in ExitCode)
+    return f"\b\nExit codes:\n{codes}"
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"""\b
+Examples:
+  acctbench run
+  acctbench run spot-steady --rate 2000/s --duration 20s
+
+{_exit_code_help()}""",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected failure.")
+@click.version_option(package_name="acctbench")
+def acctbench(debug: bool) -> None:
+    """Drive an account service over gRPC and Kafka on one schedule, audit it, report it."""
+    del debug  # read by main, which handles failures
+
+
+def main() -> NoReturn:
+    """Run the command line; the exit code is the verdict."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    try:
+        result = acctbench.main(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        people.print("interrupted", style="bold red")
+        return ExitCode.INVALID
+    except HarnessError as error:
+        people.print(str(error), style="red")
+        return next(code for kind, code in _ERROR_CODES if isinstance(error, kind))
+    except Exception as error:  # noqa: BLE001 -- the last place that can say what happened
+        return _unexpected(error, is_debug="--debug" in arguments)
+    return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _unexpected(error: Exception, *, is_debug: bool) -> int:
+    """Say it in one line; the traceback goes to a file, or with --debug to the terminal."""
+    text = "".join(traceback.format_exception(error))
+    people.print(f"a fault of acctbench itself: {type(error).__name__}: {error}", style="red")
+    if is_debug:
+        people.print(text)
+    else:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="acctbench-", suffix=".traceback", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        people.print(f"its traceback is in {Path(file.name)}; --debug shows it here")
+    return ExitCode.INVALID
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a command the way Ctrl-C does, so that everything is stopped on the way out."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""
+Options that several commands share, and what they change of a scenario.
+
+Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is refused with the
+name of its flag before anything starts.
+"""
+
+from collections.abc import Callable
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.model.scenario import Scenario
+from harness.model.scenario_file import ScenarioOverrides, load_scenario
+from harness.model.units import parse_duration_ns, parse_rate_per_s
+from harness.system import load_system
+
+DEFAULT_SCENARIO = "spot-steady"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) -> Any:
+    """An option with a unit in its text, parsed by *parse*; a bad one names the flag."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+
+    return click.option(flag, name, callback=convert, metavar="TEXT", help=text)
+
+
+_SCENARIO_OPTIONS = (
+    click.option("--profile", help="A size of the scenario, e.g. smoke, gate, signoff."),
+    unit_option("--rate", "rate_per_s", parse_rate_per_s, "Highest rate, e.g. 2000/s."),
+    unit_option("--duration", "measure_ns", parse_duration_ns, "Measured phase, e.g. 20s."),
+    unit_option("--warmup", "warmup_ns", parse_duration_ns, "Warm-up before it, e.g. 5s."),
+    click.option("--seed", type=click.IntRange(min=0), help="Of the plan: same seed, same load."),
+    click.option("--workers", "worker_count", type=click.IntRange(min=1), help="Load processes."),
+)
+_LOAD_OPTIONS = (
+    click.option("--driver", type=click.Choice(["wire", "grpcio"]), help="Who speaks gRPC."),
+    click.option(
+        "--connections", "connection_count", type=click.IntRange(min=1), help="A worker's."
+    ),
+    click.option(
+        "--in-flight-max",
+        "in_flight_count_max",
+        type=click.IntRange(min=1),
+        help="A worker's; past it operations are dropped and counted.",
+    ),
+    unit_option("--timeout", "timeout_ns", parse_duration_ns, "Of an operation, e.g. 10s."),
+    unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
+    click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
+)
+
+
+def scenario_options(command: _Command) -> _Command:
+    """Add the options that change the plan; pass their values to overrides_from."""
+    return _with_options(command, _SCENARIO_OPTIONS)
+
+
+def load_options(command: _Command) -> _Command:
+    """Add the options that change how the load is put on."""
+    return _with_options(command, _LOAD_OPTIONS)
+
+
+def runs_option(command: _Command) -> _Command:
+    """Add --runs: the folder of all runs."""
+    option = click.option(
+        "--runs",
+        "runs_folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("runs"),
+        show_default=True,
+        envvar="ACCTBENCH_RUNS",
+        help="Folder of all runs.",
+    )
+    return option(command)
+
+
+def overrides_from(values: dict[str, Any]) -> ScenarioOverrides:
+    """What the values of scenario_options and load_options change."""
+    return ScenarioOverrides(**values)
+
+
+def scenario_folder() -> Traversable:
+    """The scenarios that come with the program."""
+    return resources.files("workloads") / "scenarios"
+
+
+def checked_scenario(name_or_path: str, overrides: ScenarioOverrides) -> Scenario:
+    """
+    The scenario, its system's own table checked too.
+
+    Raises:
+        UsageError: there is no such scenario, profile or system.
+        ScenarioError: it has faults; all of them are listed.
+    """
+    return load_scenario(
+        name_or_path,
+        folder=scenario_folder(),
+        overrides=overrides,
+        check_workload=lambda scenario: load_system(scenario.system).check_workload(scenario),
+    )
+
+
+def _with_options(
+    command: _Command, options: tuple[Callable[[_Command], _Command], ...]
+) -> _Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,52 @@
+"""`acctbench doctor`: whether this machine can run, and how well."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from harness.cli.console import print_json
+from harness.cli.options import runs_option
+from harness.doctor import Finding, Status, examine, makes_runs_impossible
+from harness.model.verdict import ExitCode
+
+_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+_TITLE_WIDTH = 22
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  acctbench doctor
+  acctbench doctor --json
+"""
+)
+@click.option("--kafka", default="embedded", show_default=True, help='"embedded" or HOST:PORT.')
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@runs_option
+def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
+    """
+    Measure what this machine can do: takes about six seconds.
+
+    Exits 0 unless something makes runs impossible (then 4).
+    """
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    findings = []
+    for finding in examine(runs_folder, kafka=kafka):
+        findings.append(finding)
+        if not as_json:
+            console.print(_line(finding))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    return ExitCode.INVALID if makes_runs_impossible(findings) else ExitCode.OK
+
+
+def _line(finding: Finding) -> Text:
+    line = Text(f"{finding.status:<5}", style=_STYLES[finding.status])
+    line.append(f"{finding.title:<{_TITLE_WIDTH}}", style="bold")
+    line.append(finding.value, style="default")
+    if finding.remedy:
+        line.append(f"\n{'':{5 + _TITLE_WIDTH}}{finding.remedy}", style="dim")
+    return line

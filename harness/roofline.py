@@ -1,0 +1,102 @@
+"""
+The generator's roofline: how many calls a second of its CPU a driver can make at all.
+
+A closed loop against the null service, which costs less than any real one. Rates of a run belong
+well under this figure; `acctbench doctor` shows it.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from harness.drivers.closed_loop import ClosedLoopResult, DriverFactory, closed_loop
+from harness.drivers.grpc import ReplyHandler
+from harness.drivers.grpc_wire import GrpcWireDriver
+from harness.drivers.grpcio_driver import GrpcioDriver
+from harness.model.units import NANOS_PER_SECOND
+from harness.targets.service import start_target
+from harness.targets.target_file import LaunchSpec, TargetSpec
+
+DRIVERS: Mapping[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
+    "wire": GrpcWireDriver,
+    "grpcio": GrpcioDriver,
+}
+_METHOD = "/null.Null/Call"
+_MESSAGE_BYTES = 100  # about a reservation
+_IN_FLIGHT_COUNT = 100
+_TIMEOUT_NS = 5 * NANOS_PER_SECOND
+_READY_TIMEOUT_NS = 20 * NANOS_PER_SECOND
+
+
+def measure_roofline(
+    *, duration_s: float, target_cores: Sequence[int] = ()
+) -> Mapping[str, ClosedLoopResult]:
+    """
+    What each driver did against the same null service, in turn, for *duration_s* each.
+
+    Measured in this process: the CPU it uses meanwhile counts.
+
+    Raises:
+        TargetError: the null service can't be started.
+        TransportError: it can't be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="acctbench-") as folder:
+        service = start_target(
+            _null_service(),
+            folder=Path(folder),
+            kafka_address="",
+            topic_prefix="",
+            affinity=tuple(target_cores),
+        )
+        try:
+            address = service.endpoint.grpc_address
+            return {name: _measure(name, address, duration_s) for name in DRIVERS}
+        finally:
+            service.stop()
+
+
+def _measure(driver: str, address: str, duration_s: float) -> ClosedLoopResult:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(
+            closed_loop(
+                _factory(driver, address),
+                method=0,
+                messages=[os.urandom(_MESSAGE_BYTES)],
+                in_flight_count=_IN_FLIGHT_COUNT,
+                duration_s=duration_s,
+            )
+        )
+
+
+def _factory(driver: str, address: str) -> DriverFactory:
+    def make(*, on_reply: ReplyHandler) -> Any:
+        return DRIVERS[driver](
+            address=address, methods=[_METHOD], on_reply=on_reply, timeout_ns=_TIMEOUT_NS
+        )
+
+    return make
+
+
+def _null_service() -> TargetSpec:
+    return TargetSpec(
+        name="null",
+        file="(built in)",
+        how=LaunchSpec(
+            build_steps=(),
+            command=("{python}", "-m", "harness.targets.null_service", "--port", "{grpc_port}"),
+            environment={},
+            cwd=None,
+            ready_line="ready ",
+            ready_port=False,
+            ready_timeout_ns=_READY_TIMEOUT_NS,
+            stop_grace_ns=NANOS_PER_SECOND,
+        ),
+        seed_by="control",
+        metadata={},
+        tls=None,
+    )

@@ -99,7 +99,6 @@ class GrpcConnection(asyncio.Protocol):
         self._replies = ReplyReader(
             writer=writer,
             on_reply=on_reply,
-            resend=owner.resend,
             counters=counters,
             reply_bytes_max=reply_bytes_max,
         )
@@ -174,6 +173,7 @@ class GrpcConnection(asyncio.Protocol):
         for stream_id in self.writer.expired(now_ns):
             call = self.writer.reset(stream_id, ErrorCode.CANCEL)
             self._replies.answer(call, GrpcStatus.DEADLINE_EXCEEDED, "no reply within the deadline")
+        self.flush()
         self._close_if_done()
 
     def _leave(self) -> None:
@@ -202,6 +202,10 @@ class GrpcConnection(asyncio.Protocol):
         except PeerError as error:
             self.close(str(error), error.code)
             return
+        finally:
+            if self._replies.refused:
+                self._owner.resend(self._replies.refused)
+                self._replies.refused = []
         self._rest = data[consumed_bytes:]
         self._owner.send_waiting()
         if self.writer.is_retired:

@@ -6,7 +6,6 @@ padding, CONTINUATION, pieces, errors, resets, trailers-only, replies nobody wai
 decides what status a call ends with; it knows nothing of sockets, settings or other connections.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from harness.drivers.grpc import NOT_SENT, GrpcStatus, ReplyHandler
@@ -38,6 +37,7 @@ class ReplyReader:
         decoder: the connection's HPACK state.
         is_block_open: HEADERS came without END_HEADERS; only CONTINUATION may follow.
         answered_count: calls the peer itself has answered.
+        refused: calls the peer declared unprocessed, to be sent once more by whoever takes them.
 
     """
 
@@ -46,19 +46,18 @@ class ReplyReader:
         *,
         writer: RequestWriter,
         on_reply: ReplyHandler,
-        resend: Callable[[list[Call]], None],
         counters: Counters,
         reply_bytes_max: int,
     ) -> None:
         self.decoder = ReplyHeadersDecoder()
         self.is_block_open = False
         self.answered_count = 0
+        self.refused: list[Call] = []
         self._block = bytearray()
         self._block_flags = 0
         self._block_stream_id = 0
         self._writer = writer
         self._on_reply = on_reply
-        self._resend = resend
         self._counters = counters
         self._reply_bytes_max = reply_bytes_max
 
@@ -141,7 +140,7 @@ class ReplyReader:
         code = int.from_bytes(payload, "big")
         if code == ErrorCode.REFUSED_STREAM and not call.is_retry:
             call.is_retry = True
-            self._resend([call])
+            self.refused.append(call)
             return
         certainty = NOT_SENT if code == ErrorCode.REFUSED_STREAM else ""
         self.answered_count += 1

@@ -33,7 +33,7 @@ from harness.drivers.request_writer import RequestWriter
 from harness.errors import TransportError
 
 CONNECT_TIMEOUT_S: Final = 5.0
-CLOSE_TIMEOUT_S: Final = 1.0
+CLOSE_TIMEOUT_S: Final = 0.25
 SWEEP_S: Final = 0.010
 """How often deadlines are looked at: they are reported at most this and a millisecond late."""
 BACKOFF_S_MIN: Final = 0.020

@@ -30,7 +30,8 @@ from harness.errors import TransportError
 CONNECT_TIMEOUT_S: Final = 5.0
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
 _NANOS_PER_SECOND: Final = 1_000_000_000
-_NEVER_CONNECTED: Final = "failed to connect to all addresses"
+_UNPROCESSED: Final = ("failed to connect to all addresses", "RST_STREAM with error code 7")
+"""How grpcio words what can't have had an effect; code 7 is REFUSED_STREAM."""
 
 _Method = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
 
@@ -118,7 +119,7 @@ class GrpcioDriver:
             reply = await target(message, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             status, text = error.code().value[0], error.details() or ""
-            certainty = NOT_SENT if _NEVER_CONNECTED in text else ""
+            certainty = NOT_SENT if any(words in text for words in _UNPROCESSED) else ""
             self._answer(token, status, b"", certainty + text)
         except asyncio.CancelledError:
             text = CONNECTION_LOST + "closed by the driver"
@@ -134,7 +135,6 @@ class GrpcioDriver:
     def _make_channel(self) -> grpc.aio.Channel:
         options: list[tuple[str, Any]] = [
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", REPLY_BYTES_MAX),
             ("grpc.max_send_message_length", -1),
             ("grpc.initial_reconnect_backoff_ms", 100),

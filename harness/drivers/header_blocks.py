@@ -10,8 +10,8 @@ resizes is never remembered, and it empties the memory.
 
 import base64
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from hpack import Decoder, HPACKError
 from hpack.hpack import encode_integer
@@ -119,7 +119,7 @@ def _string(value: bytes) -> bytes:
     return bytes(encode_integer(len(value), 7)) + value
 
 
-class _WatchedTable(HeaderTable):  # type: ignore[misc]
+class _WatchedTable(HeaderTable):
     """A dynamic table that counts its insertions."""
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class ReplyHeadersDecoder:
         return headers
 
 
-def _read_fields(fields: Sequence[tuple[bytes, bytes]]) -> ReplyHeaders:
+def _read_fields(fields: Iterable[tuple[Any, Any]]) -> ReplyHeaders:
     http_status: int | None = None
     grpc_status: int | None = None
     is_grpc = False

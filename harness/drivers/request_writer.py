@@ -128,7 +128,12 @@ class RequestWriter:
         return True
 
     def expired(self, now_ns: int) -> list[int]:
-        """Return the ids of open streams past their deadline; at most a step late, never early."""
+        """
+        Return the ids of open streams past their deadline: never early, at most a step late.
+
+        A call that was refused and opened again stands behind younger ones, and is later by as
+        much as its refusal took.
+        """
         stream_ids: list[int] = []
         expiries = self._expiries
         while expiries and expiries[0][0] + EXPIRY_STEP_NS <= now_ns:

@@ -75,6 +75,7 @@ class Run:
         self.folder = request.runs_folder / (self.run_id + INCOMPLETE_SUFFIX)
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._placement: Placement = place(cores, self._scenario.load.worker_count)
+        self.is_driving = False  # the load goes: it can be stopped in order
 
     def execute(self) -> StoredRun:
         """
@@ -90,7 +91,7 @@ class Run:
         except OSError as error:
             self._keep_failure(error)
             raise EngineError(f"run folder {self.folder}: {error}") from error
-        except HarnessError as error:
+        except (HarnessError, KeyboardInterrupt) as error:
             self._keep_failure(error)
             raise
 
@@ -114,12 +115,15 @@ class Run:
             target.endpoint, scenario, seed=scenario.seed, seed_by=request.target.seed_by
         )
         floor = measure_floor(broker.address, f"{self.run_id}.harness.floor")
-        supervisor.observe(target.endpoint, self._placement.observer)
+        if system.observed_topic:
+            supervisor.observe(target.endpoint, self._placement.observer)
         supervisor.connect(target.endpoint)
         sampler = _sampler(supervisor, target, broker)
         sampler.start()
         stack.callback(sampler.stop)
+        self.is_driving = True
         driven = supervisor.drive(self._surroundings(target, broker, sampler))
+        self.is_driving = False
         sampler.stop()
         self._view.phase("settle", "unknown outcomes asked for again, events awaited")
         facts, closing = self._settle(supervisor, target.endpoint)
@@ -206,7 +210,7 @@ class Run:
                 run_tag=self._run_tag,
                 seed=self._scenario.seed,
                 operations=facts.results.table,
-                events_path=supervisor.events_path,
+                events_path=supervisor.events_path if supervisor.observer else None,
                 opening=opening,
                 closing=closing,
                 restarts_ns=driven.restarts_ns,
@@ -222,7 +226,7 @@ class Run:
         self.folder = whole
         return load_run(whole)
 
-    def _keep_failure(self, error: Exception) -> None:
+    def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
             try:
                 write_json(

@@ -16,7 +16,7 @@ import os
 import resource
 import time
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from harness.engine.dispatch import Dispatcher, Drivers
 from harness.engine.pacer import Pacer
 from harness.engine.resolve import Resolver
 from harness.engine.shard_file import write_shard
+from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
 from harness.errors import HarnessError
 from harness.model.operation import Outcome
-from harness.model.scenario import Scenario
 from harness.system import Channel, Replies, load_system, plan_digest
 
 TICK_S = 0.01  # in-flight samples, time-outs of waits, counters for the live view
@@ -44,19 +44,6 @@ DRIVERS: dict[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
     "wire": GrpcWireDriver,
     "grpcio": GrpcioDriver,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadSpecification:
-    """What a load process is told first."""
-
-    scenario: Scenario
-    seed: int
-    shard: int
-    shard_count: int
-    run_tag: int
-    cores: tuple[int, ...]
-    event_descriptor: int  # an eventfd that the observer writes to; -1 for none
 
 
 class LoadProcess:

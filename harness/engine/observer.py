@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,25 +24,13 @@ from harness.drivers.kafka_settings import CONSUMER_SETTINGS
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.event_log import HEADER
+from harness.engine.specification import ObserverSpecification
 from harness.errors import TransportError
 from harness.system import load_system
 
 _POLL_MS = 100
 _SHARD_BITS = 32
 _INDEX_MASK = (1 << _SHARD_BITS) - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObserverSpecification:
-    """What the observer is told first."""
-
-    system: str
-    run_tag: int
-    kafka_address: str
-    topic: str
-    log_path: str
-    cores: tuple[int, ...]
-    event_descriptors: tuple[int, ...]  # an eventfd a shard
 
 
 class Observer:

@@ -11,6 +11,7 @@ from harness.engine.columns import Columns, Counter
 _WINDOW_NS = 2_000_000_000  # percentiles of the last two seconds
 _SETTLE_NS = 100_000_000  # operations younger than this are rarely answered yet
 _SAMPLE_COUNT_MIN = 20
+_LOOK_S_MIN = 0.05  # the first look may come before the start: it has no rate yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +42,13 @@ class ProgressReader:
         self._columns = columns
         self._start_ns, self._warmup_ns, self._total_ns = start_ns, warmup_ns, total_ns
         self._last_ns = start_ns
-        self._last = self._totals()
+        self._last: NDArray[np.int64] | None = None
 
     def look(self, now_ns: int, target_cpu_cores: float | None) -> Progress:
         """The state of the load at *now_ns*."""
         totals = self._totals()
-        change = totals - self._last
-        passed_s = max(1e-9, (now_ns - self._last_ns) / 1e9)
+        change = totals - (self._last if self._last is not None else totals)
+        passed_s = max(_LOOK_S_MIN, (now_ns - self._last_ns) / 1e9)
         self._last, self._last_ns = totals, now_ns
         elapsed_ns = now_ns - self._start_ns
         p50_ns, p99_ns = self._recent_response_ns(now_ns)

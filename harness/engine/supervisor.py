@@ -17,11 +17,10 @@ from typing import Any
 from harness.engine.clock_watch import ClockFacts, ClockWatch
 from harness.engine.columns import Columns, ColumnsSpec, remove_columns
 from harness.engine.disturber import Disturbed, Disturber
-from harness.engine.load_process import LoadSpecification
-from harness.engine.observer import ObserverSpecification
 from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
 from harness.engine.results import Results, read_shards
+from harness.engine.specification import LoadSpecification, ObserverSpecification
 from harness.engine.workers import Crew, Worker
 from harness.errors import EngineError
 from harness.model.scenario import Scenario

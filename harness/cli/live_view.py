@@ -1,0 +1,114 @@
+"""
+The live view of a run: one moving panel in a terminal, plain lines where there is none.
+
+It is drawn from the parent, never from the load process, several times a second; nothing here is
+part of what is measured.
+"""
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from harness.engine.progress import Progress
+
+_PLAIN_INTERVAL_NS = 5_000_000_000
+
+
+class QuietView:
+    """Says nothing."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """Nothing."""
+
+    def progress(self, progress: Progress) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class PlainView:
+    """A line for each phase, and one every five seconds of load."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next_ns = 0
+
+    def phase(self, name: str, detail: str) -> None:
+        """One line."""
+        self._console.print(f"{name}: {detail}", highlight=False, markup=False)
+
+    def progress(self, progress: Progress) -> None:
+        """One line, when the last is old enough."""
+        if progress.elapsed_ns >= self._next_ns:
+            self._next_ns = progress.elapsed_ns + _PLAIN_INTERVAL_NS
+            line = "  ".join(f"{name} {value}" for name, value in describe(progress))
+            self._console.print(line, highlight=False, markup=False)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class TerminalView:
+    """A panel that is redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def phase(self, name: str, detail: str) -> None:
+        """A finished line above the panel; what came before stays readable."""
+        self._live.update(Text(""), refresh=True)
+        self._live.console.print(
+            Text.assemble((f"{name:>8} ", "bold cyan"), (detail, "dim")), highlight=False
+        )
+
+    def progress(self, progress: Progress) -> None:
+        """Redraw."""
+        bar = ProgressBar(total=progress.total_ns, completed=progress.elapsed_ns, width=40)
+        left_s = max(0, progress.total_ns - progress.elapsed_ns) / 1e9
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            Text(f"{progress.phase:>8}", style="bold cyan"), bar, Text(f"{left_s:.0f} s left")
+        )
+        body = Table.grid(padding=(0, 2))
+        shown = describe(progress)[1:]
+        body.add_row(*(Text(name, style="dim") for name, _ in shown))
+        body.add_row(*(Text(value, style=_style(name, value)) for name, value in shown))
+        self._live.update(Group(head, body), refresh=True)
+
+    def close(self) -> None:
+        """Take the panel away."""
+        self._live.stop()
+
+
+def describe(progress: Progress) -> list[tuple[str, str]]:
+    """What the live view shows, in order."""
+    return [
+        (progress.phase, f"{progress.elapsed_ns / 1e9:.0f}/{progress.total_ns / 1e9:.0f} s"),
+        ("offered", f"{progress.offered_per_s:,.0f}/s"),
+        ("achieved", f"{progress.achieved_per_s:,.0f}/s"),
+        ("in flight", f"{progress.in_flight_count:,}"),
+        ("p50", _milliseconds(progress.response_ns_p50)),
+        ("p99", _milliseconds(progress.response_ns_p99)),
+        ("failed", f"{progress.failed_count:,}"),
+        ("rejected", f"{progress.rejected_count:,}"),
+        ("dropped", f"{progress.dropped_count:,}"),
+        ("target cpu", _share(progress.target_cpu_cores)),
+        ("generator cpu", _share(progress.generator_cpu_cores)),
+    ]
+
+
+def _milliseconds(value_ns: int | None) -> str:
+    return "-" if value_ns is None else f"{value_ns / 1e6:.2f} ms"
+
+
+def _share(cores: float | None) -> str:
+    return "-" if cores is None else f"{cores:.0%}"
+
+
+def _style(name: str, value: str) -> str:
+    return "bold red" if name in {"failed", "dropped"} and value != "0" else "bold"

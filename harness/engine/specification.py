@@ -1,0 +1,36 @@
+"""
+What a child of ours is told first.
+
+Apart from the children's programs: a program's own module has another name in the child, where it
+is the main one, than in the parent.
+"""
+
+from dataclasses import dataclass
+
+from harness.model.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpecification:
+    """What a load process is told first."""
+
+    scenario: Scenario
+    seed: int
+    shard: int
+    shard_count: int
+    run_tag: int
+    cores: tuple[int, ...]
+    event_descriptor: int  # an eventfd that the observer writes to; -1 for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSpecification:
+    """What the observer is told first."""
+
+    system: str
+    run_tag: int
+    kafka_address: str
+    topic: str
+    log_path: str
+    cores: tuple[int, ...]
+    event_descriptors: tuple[int, ...]  # an eventfd a shard

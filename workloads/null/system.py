@@ -1,0 +1,167 @@
+"""The smallest System: one kind of operation, no dependencies, no events, one invariant."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model.arrivals import offsets_ns
+from harness.model.operation import Outcome
+from harness.model.record import Invariant
+from harness.model.scenario import Scenario
+from harness.model.verdict import Correctness
+from harness.system import (
+    AuditEvidence,
+    Channel,
+    Endpoint,
+    KindSpec,
+    Payloads,
+    Replies,
+    ShardPlan,
+)
+
+_PAYLOAD_BYTES_DEFAULT = 64  # about a Reserve request
+_PAYLOAD_BYTES_MAX = 1 << 20
+_ORIGIN_BYTES = 8
+
+
+class NullSystem:
+    """Calls of /null.v1.NullService/Call with `payload_bytes` bytes."""
+
+    name = "null"
+    kinds = (
+        KindSpec(
+            name="call", channel=Channel.GRPC, address="/null.v1.NullService/Call", origin_at=0
+        ),
+    )
+    observed_topic = ""
+    topics: tuple[str, ...] = ()
+
+    def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
+        """Only `payload_bytes` is known."""
+        faults = [
+            (f"workload.{key}", str(value), "is not known; the null system has payload_bytes")
+            for key, value in scenario.workload.items()
+            if key != "payload_bytes"
+        ]
+        size = scenario.workload.get("payload_bytes", _PAYLOAD_BYTES_DEFAULT)
+        if not isinstance(size, int) or not _ORIGIN_BYTES <= size <= _PAYLOAD_BYTES_MAX:
+            faults.append(
+                ("workload.payload_bytes", str(size), f"write {_ORIGIN_BYTES} to 1048576")
+            )
+        return faults
+
+    def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
+        """Every *shard_count*-th arrival."""
+        all_ns = offsets_ns(
+            scenario.arrivals,
+            warmup_ns=scenario.warmup_ns,
+            measure_ns=scenario.measure_ns,
+            seed=seed,
+        )
+        offset_ns = all_ns[shard::shard_count]
+        none = np.full(len(offset_ns), -1, np.int32)
+        return ShardPlan(
+            shard=shard,
+            shard_count=shard_count,
+            intended_offset_ns=offset_ns,
+            kind=np.zeros(len(offset_ns), np.uint8),
+            needs_a=none,
+            needs_b=none,
+            after=none,
+            stream=none,
+            columns={},
+        )
+
+    def describe(self, scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
+        """The number of calls and their rate."""
+        count = sum(map(len, plans))
+        total_s = (scenario.warmup_ns + scenario.measure_ns) / 1e9
+        return {"operations": count, "rate_per_s": count / total_s}
+
+    def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
+        """Zeros; the origin time is patched into the first eight bytes."""
+        del run_tag
+        size = int(scenario.workload.get("payload_bytes", _PAYLOAD_BYTES_DEFAULT))
+        return Payloads(
+            blob=bytearray(size * len(plan)),
+            start=np.arange(len(plan) + 1, dtype=np.int64) * size,
+        )
+
+    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
+        """No Kafka operations, so never called."""
+        raise AssertionError(f"a null plan has no records ({sequence}, {origin_ns}, {payload!r})")
+
+    def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
+        """None."""
+        del run_tag, shard
+        return ()
+
+    def reply_code(self, message: bytes | memoryview) -> int:
+        """Any reply is success."""
+        del message
+        return 0
+
+    def reply_replayed(self, message: bytes | memoryview) -> bool:
+        """Nothing is stored, so nothing is repeated."""
+        del message
+        return False
+
+    def code_name(self, code: int) -> str:
+        """The only code is 0."""
+        return "OK" if code == 0 else str(code)
+
+    def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
+        """How many replies each operation had."""
+        return {"reply_count": np.bincount(replies.operation, minlength=len(plan))}
+
+    def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
+        """No event is ours."""
+        del run_tag
+        return lambda _: -1
+
+    def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
+        """Nothing to prepare."""
+        del endpoint, scenario, seed, seed_by
+
+    def capabilities(self, opening: Any) -> Mapping[str, Any]:
+        """None."""
+        del opening
+        return {}
+
+    def close(
+        self, endpoint: Endpoint, scenario: Scenario, *, produced_count: int, timeout_s: float
+    ) -> Any:
+        """Nothing to wait for."""
+        del endpoint, scenario, produced_count, timeout_s
+
+    def event_count(self, closing: Any) -> int | None:
+        """None are expected."""
+        del closing
+        return 0
+
+    def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
+        """N1: one reply for each call that was acknowledged, none for the others."""
+        table = evidence.operations
+        acknowledged = table["outcome"].to_numpy() == int(Outcome.ACKNOWLEDGED)
+        repeated = table["resolved_outcome"].to_numpy() == int(Outcome.ACKNOWLEDGED)
+        wrong = table["reply_count"].to_numpy() != acknowledged.astype(int) + repeated
+        count = int(wrong.sum())
+        first = str(table["index"].to_numpy()[wrong][0]) if count else ""
+        status = Correctness.FAILED if count else Correctness.PASSED
+        return (
+            Invariant(
+                id="N1",
+                title="One reply a call",
+                status=status if len(table) else Correctness.UNKNOWN,
+                checked_count=len(table),
+                violation_count=count,
+                first=first,
+                worst=first,
+                sentence=f"{count} of {len(table)} calls had another number of replies than one",
+            ),
+        )
+
+
+SYSTEM = NullSystem()

@@ -7,12 +7,10 @@ apart, eight can't. Claims nothing about significance, and says so where the rat
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import groupby
 
 from reports.compare.fitness import Difference, differences
 from reports.compare.rows import ComparisonRow, compare_rows
 from reports.load import RunTables
-from reports.view import glossary
 from reports.view.model import (
     Cell,
     Chart,
@@ -27,18 +25,21 @@ from reports.view.model import (
 )
 from reports.view.run import notices, view_run
 from reports.view.verdicts import verdict_group
-from reports.view.words import DASH, NO_DATA, plain
+from reports.view.words import NO_DATA, plain
 
 NO_CLAIM = (
     "No significance is claimed: these are two single runs. A ratio other than 1 may be chance,"
     " and only repeated runs can tell."
 )
 _COLOURS = ("run-a", "run-b")
-_GROUP_TITLES = {
-    "rate": "Rate and outcomes",
-    "latency": "Latency",
-    "lateness": "Lateness of the generator",
-    "resources": "Resources",
+
+# Which parts of the metrics stand in which section of a run's page, and under which title.
+_PARTS = {
+    "rate": {"rate": "Rate", "operations": "Operations that ended otherwise than acknowledged"},
+    "latency": {"response_ns": "Response by kind", "service_ns": "Service by kind"},
+    "lateness-section": {"lateness_ns": "Lateness of the generator"},
+    "visible-section": {"visible_ns": "Visible by kind"},
+    "resources": {"resources": "Use over the measured phase"},
 }
 
 
@@ -55,8 +56,7 @@ def view_comparison(a: RunTables, b: RunTables) -> Page:
         notices=(*_comparability(found), *_named_notices(a, b)),
         sections=(
             _differences_section(found),
-            *_metric_sections(compare_rows(a.record, b.record)),
-            *_chart_sections(view_run(a), view_run(b)),
+            *_metric_sections(compare_rows(a.record, b.record), view_run(a), view_run(b)),
             _repeat(a, b),
         ),
     )
@@ -139,58 +139,68 @@ def _differences_section(found: tuple[Difference, ...]) -> Section:
     )
 
 
-def _metric_sections(rows: tuple[ComparisonRow, ...]) -> Iterable[Section]:
-    for group, members in groupby(rows, key=lambda row: row.group):
-        yield Section(
-            id=f"metrics-{group}",
-            title=_GROUP_TITLES[group],
-            lead=NO_CLAIM,
-            tables=(
-                Table(
-                    id=f"metrics-{group}-table",
-                    title="A, B and B / A",
-                    columns=(
-                        Column(title="metric", is_number=False),
-                        Column(title="A"),
-                        Column(title="B"),
-                        Column(title="B / A"),
-                        Column(title="better is", is_number=False),
-                    ),
-                    rows=tuple(_metric_row(row) for row in members),
-                ),
-            ),
-            terms=(
-                glossary.RESPONSE,
-                glossary.SERVICE,
-                glossary.VISIBLE,
-                glossary.LATENESS,
-                glossary.PERCENTILE,
-            ),
+def _metric_sections(rows: tuple[ComparisonRow, ...], a: Page, b: Page) -> Iterable[Section]:
+    """The sections of a run's page that measure something, with both runs in each."""
+    for one, other in zip(a.sections, b.sections, strict=True):
+        tables = tuple(
+            table
+            for part, title in _PARTS.get(one.id, {}).items()
+            for table in _tables(part, title, rows)
         )
+        others = {chart.id: chart for chart in other.charts}
+        charts = tuple(chart for own in one.charts for chart in overlaid(own, others.get(own.id)))
+        if tables or one.charts:
+            yield Section(
+                id=one.id,
+                title=one.title,
+                lead="" if tables or charts else "no data in either run",
+                charts=charts,
+                tables=tables,
+                terms=one.terms,
+            )
 
 
-def _metric_row(row: ComparisonRow) -> tuple[Cell, ...]:
-    wanted = {True: "more", False: "less", None: DASH}[row.more_is_better]
-    return (
-        Cell(text=plain(row.metric)),
-        NO_DATA if row.a is None else Cell(text=row.a_text),
-        NO_DATA if row.b is None else Cell(text=row.b_text),
-        Cell(text=row.ratio_text),
-        Cell(text=wanted),
+def _tables(part: str, title: str, rows: tuple[ComparisonRow, ...]) -> Iterable[Table]:
+    """One line a subject, and for each of its figures A, B and the ratio; none without rows."""
+    chosen = [row for row in rows if row.part == part]
+    if not chosen:
+        return
+    figures = tuple(dict.fromkeys(row.figure for row in chosen))
+    by_name = {(row.subject, row.figure): row for row in chosen}
+    yield Table(
+        id=f"{part}-compared",
+        title=title,
+        columns=(
+            Column(title="", is_number=False),
+            *(
+                Column(title=heading, group=figure)
+                for figure in figures
+                for heading in ("A", "B", "B / A")
+            ),
+        ),
+        rows=tuple(
+            (
+                Cell(text=plain(subject)),
+                *(
+                    entry
+                    for figure in figures
+                    for entry in _entries(by_name.get((subject, figure)))
+                ),
+            )
+            for subject in dict.fromkeys(row.subject for row in chosen)
+        ),
+        note=NO_CLAIM,
     )
 
 
-def _chart_sections(a: Page, b: Page) -> Iterable[Section]:
-    for one, other in zip(a.sections, b.sections, strict=True):
-        charts = {chart.id: chart for chart in other.charts}
-        both = tuple(chart for own in one.charts for chart in overlaid(own, charts.get(own.id)))
-        if one.charts:
-            yield Section(
-                id=f"charts-{one.id}",
-                title=f"{one.title}, charts",
-                lead="" if both else "no data in either run",
-                charts=both,
-            )
+def _entries(row: ComparisonRow | None) -> tuple[Cell, Cell, Cell]:
+    if row is None:
+        return (NO_DATA, NO_DATA, NO_DATA)
+    return (
+        NO_DATA if row.a is None else Cell(text=row.a_text),
+        NO_DATA if row.b is None else Cell(text=row.b_text),
+        Cell(text=row.ratio_text),
+    )
 
 
 def _repeat(a: RunTables, b: RunTables) -> Section:

@@ -2,19 +2,22 @@
 Two runs side by side: each metric's two values and their ratio.
 
 Pure. Says what is, not what changed: no significance is claimed, since two single runs can't carry
-such a claim. What stands in the way of comparing them at all is listed by differences().
+such a claim. What stands in the way of comparing them at all is listed in compare.fitness.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from harness.model.quantiles import Distribution
 from harness.model.record import ProcessResources, RunRecord
 from reports.view.model import Unit
 from reports.view.tables import ALL_KINDS, quantile_name
 from reports.view.usage import SUBJECT_NAMES
-from reports.view.words import DASH, quantity
+from reports.view.words import DASH, quantity, significant
 
 _QUANTILES = (0.5, 0.99, 0.999)
+_RATIO_DECIMALS_MIN = 0.1  # below it three decimals would say too little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +26,26 @@ class ComparisonRow:
     One metric of two runs, in *unit*; None where a run has no data or the figure is withheld.
 
     Attributes:
-        metric: Its dotted name, e.g. "reserve.response_ns.p99".
-        group: The part of the page it belongs to ("rate", "latency", "lateness", "resources").
+        part: What is measured: "rate", "operations", "response_ns", "service_ns", "visible_ns",
+            "lateness_ns", "resources".
+        subject: Of what: a kind of operation, a process, "all", "generator".
+        figure: Which number of it: "p99", "achieved", "CPU mean".
         ratio: b / a; None unless both are there and a is not zero.
         more_is_better: None where neither direction is good in itself.
     """
 
-    metric: str
-    group: str
+    part: str
+    subject: str
+    figure: str
     unit: Unit
     a: float | None
     b: float | None
     more_is_better: bool | None
+
+    @property
+    def metric(self) -> str:
+        """Its dotted name, such as "reserve.response_ns.p99"."""
+        return f"{self.subject}.{self.part}.{self.figure.replace(' ', '_')}"
 
     @property
     def ratio(self) -> float | None:
@@ -56,115 +67,109 @@ class ComparisonRow:
     @property
     def ratio_text(self) -> str:
         """The ratio for a reader."""
-        return DASH if self.ratio is None else f"{self.ratio:,.3f}"
+        if self.ratio is None:
+            return DASH
+        return (
+            f"{self.ratio:,.3f}" if self.ratio >= _RATIO_DECIMALS_MIN else significant(self.ratio)
+        )
 
 
 def compare_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
-    """Every metric of *a* and *b* that at least one of them has."""
-    rows = (*_rate_rows(a, b), *_latency_rows(a, b), *_lateness_rows(a, b), *_resource_rows(a, b))
+    """Every metric of *a* and *b* that at least one of them has, in the order of a run's page."""
+    rows = (*_rates(a, b), *_latencies(a, b), *_lateness(a, b), *_resources(a, b))
     return tuple(row for row in rows if row.a is not None or row.b is not None)
 
 
-def _rate_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
-    def row(
-        metric: str,
-        unit: Unit,
-        of: Callable[[RunRecord], float],
-        more_is_better: bool | None,
-    ) -> ComparisonRow:
-        values = [of(run) if run.operations.scheduled else None for run in (a, b)]
-        return ComparisonRow(
-            metric=metric,
-            group="rate",
-            unit=unit,
-            a=values[0],
-            b=values[1],
-            more_is_better=more_is_better,
-        )
-
-    return (
-        row("rate.offered_per_s", Unit.PER_S, lambda run: run.rate.offered_per_s, None),
-        row("rate.sent_per_s", Unit.PER_S, lambda run: run.rate.sent_per_s, None),
-        row("rate.achieved_per_s", Unit.PER_S, lambda run: run.rate.achieved_per_s, True),
-        row("operations.rejected", Unit.COUNT, lambda run: run.operations.rejected, None),
-        row("operations.failed", Unit.COUNT, lambda run: run.operations.failed, False),
-        row("operations.timed_out", Unit.COUNT, lambda run: run.operations.timed_out, False),
-        row("operations.dropped", Unit.COUNT, lambda run: run.operations.dropped, False),
+def _rates(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
+    rates: tuple[tuple[str, Callable[[RunRecord], float], bool | None], ...] = (
+        ("offered", lambda run: run.rate.offered_per_s, None),
+        ("sent", lambda run: run.rate.sent_per_s, None),
+        ("achieved", lambda run: run.rate.achieved_per_s, True),
     )
+    counts: tuple[tuple[str, Callable[[RunRecord], float], bool | None], ...] = (
+        ("rejected", lambda run: run.operations.rejected, None),
+        ("failed", lambda run: run.operations.failed, False),
+        ("timed out", lambda run: run.operations.timed_out, False),
+        ("dropped", lambda run: run.operations.dropped, False),
+        ("cancelled", lambda run: run.operations.cancelled, None),
+    )
+    for part, unit, metrics in (
+        ("rate", Unit.PER_S, rates),
+        ("operations", Unit.COUNT, counts),
+    ):
+        for figure, of, more_is_better in metrics:
+            values = [of(run) if run.operations.scheduled else None for run in (a, b)]
+            yield ComparisonRow(
+                part=part,
+                subject=ALL_KINDS,
+                figure=figure,
+                unit=unit,
+                a=values[0],
+                b=values[1],
+                more_is_better=more_is_better,
+            )
 
 
-def _latency_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
-    kinds = sorted({*a.latency, *b.latency}, key=lambda kind: (kind != ALL_KINDS, kind))
-    rows: list[ComparisonRow] = []
-    for kind in kinds:
+def _latencies(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
+    for kind in sorted({*a.latency, *b.latency}, key=lambda kind: (kind == ALL_KINDS, kind)):
         for part in ("response_ns", "service_ns", "visible_ns"):
             pair = [
                 getattr(run.latency[kind], part) if kind in run.latency else None for run in (a, b)
             ]
-            figures = [(quantile_name(q), [of and of.at(q) for of in pair]) for q in _QUANTILES]
-            figures.append(("max", [of and of.max for of in pair]))
-            rows.extend(
-                ComparisonRow(
-                    metric=f"{kind}.{part}.{name}",
-                    group="latency",
-                    unit=Unit.NS,
-                    a=values[0],
-                    b=values[1],
-                    more_is_better=False,
-                )
-                for name, values in figures
-            )
-    return tuple(rows)
+            yield from _distribution_rows(part, kind, *pair)
 
 
-def _lateness_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
-    return tuple(
-        ComparisonRow(
-            metric=f"lateness_ns.{quantile_name(q)}",
-            group="lateness",
+def _lateness(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
+    yield from _distribution_rows("lateness_ns", "generator", a.lateness_ns, b.lateness_ns)
+
+
+def _distribution_rows(
+    part: str, subject: str, a: Distribution | None, b: Distribution | None
+) -> Iterable[ComparisonRow]:
+    def row(figure: str, of: Callable[[Distribution], int | None]) -> ComparisonRow:
+        return ComparisonRow(
+            part=part,
+            subject=subject,
+            figure=figure,
             unit=Unit.NS,
-            a=a.lateness_ns.at(q),
-            b=b.lateness_ns.at(q),
+            a=None if a is None else of(a),
+            b=None if b is None else of(b),
             more_is_better=False,
         )
-        for q in _QUANTILES
-    )
+
+    for q in _QUANTILES:
+        yield row(quantile_name(q), partial(Distribution.at, q=q))
+    yield row("max", lambda of: of.max)
 
 
-def _resource_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
+def _resources(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
     parts: tuple[tuple[str, Unit, Callable[[ProcessResources], float | None]], ...] = (
-        ("cpu_cores_mean", Unit.CORES, lambda used: used.cpu_cores_mean),
-        ("rss_bytes_max", Unit.BYTES, lambda used: used.rss_bytes_max),
+        ("CPU mean", Unit.CORES, lambda used: used.cpu_cores_mean),
+        ("memory max", Unit.BYTES, lambda used: used.rss_bytes_max),
         (
-            "context_switches_voluntary_per_s",
+            "voluntary switches",
             Unit.PER_S,
             lambda used: used.context_switches_voluntary_per_s,
         ),
         (
-            "context_switches_involuntary_per_s",
+            "involuntary switches",
             Unit.PER_S,
             lambda used: used.context_switches_involuntary_per_s,
         ),
     )
-
-    def value(
-        run: RunRecord, subject: str, of: Callable[[ProcessResources], float | None]
-    ) -> float | None:
-        used = run.resources.get(subject)
-        return None if used is None else of(used)
-
-    return tuple(
-        ComparisonRow(
-            metric=f"{name}.{part}",
-            group="resources",
-            unit=unit,
-            a=value(a, subject, of),
-            b=value(b, subject, of),
-            more_is_better=None,
-        )
-        for subject, name in SUBJECT_NAMES.items()
-        for part, unit, of in parts
-    )
+    for subject, name in SUBJECT_NAMES.items():
+        pair = [run.resources.get(subject) for run in (a, b)]
+        for figure, unit, of in parts:
+            values = [None if used is None else of(used) for used in pair]
+            yield ComparisonRow(
+                part="resources",
+                subject=name,
+                figure=figure,
+                unit=unit,
+                a=values[0],
+                b=values[1],
+                more_is_better=None,
+            )
 
 
 def _text(value: float | None, unit: Unit) -> str:

@@ -149,17 +149,18 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One part of a page, in this order: lead, headline facts, facts, charts, tables, command."""
+    """One part of a page; its contents stand in the order of the fields."""
 
     id: str
     title: str
     lead: str = ""
     headlines: tuple[Fact, ...] = ()
+    command: str = ""
     facts: tuple[Fact, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
+    remarks: tuple[str, ...] = ()
     terms: tuple[Term, ...] = ()
-    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

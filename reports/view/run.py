@@ -381,7 +381,7 @@ def _environment(record: RunRecord) -> Section:
     parts = (
         ("", record.environment),
         ("target.", record.target),
-        ("broker.", record.broker),
+        ("broker.", {key: value for key, value in record.broker.items() if key != "floor_ns"}),
         ("load.", record.load),
     )
     return Section(
@@ -402,7 +402,7 @@ def _repeat(record: RunRecord) -> Section:
         lead=f"Seed {record.seed}: the same seed and scenario give the same operations at the same"
         " intended times.",
         command=plain(record.command),
-        facts=tuple(_fact("note", note) for note in record.notes),
+        remarks=tuple(plain(note) for note in record.notes),
     )
 
 

@@ -52,11 +52,11 @@ def quantity(value: float, unit: str) -> str:
         Unit.NS: duration,
         Unit.BYTES: size,
         Unit.COUNT: lambda number: significant(number) if number % 1 else count(number),
-        Unit.PER_S: lambda number: f"{significant(number)} /s",
+        Unit.PER_S: lambda number: f"{significant(number)}/s",
         Unit.SECONDS: lambda number: f"{significant(number)} s",
         Unit.SHARE: lambda number: f"{significant(number * 100)} %",
         Unit.CORES: lambda number: f"{significant(number)} cores",
-        "/s": lambda number: f"{significant(number)} /s",
+        "/s": lambda number: f"{significant(number)}/s",
         "ratio": lambda number: f"{significant(number * 100)} %",
     }
     if not math.isfinite(value):

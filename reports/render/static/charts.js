@@ -9,6 +9,7 @@
 const Charts = (() => {
   const HEIGHT = 250;
   const MARGIN = { top: 8, right: 14, bottom: 40, left: 62 };
+  const PAPER_WIDTH = 700;
   const ZOOM_PIXELS_MIN = 6;
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,7 +19,7 @@ const Charts = (() => {
     ns: [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]],
     bytes: [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]],
   };
-  const SUFFIX = { s: " s", per_s: " /s", cores: " cores", count: "" };
+  const SUFFIX = { s: " s", per_s: "/s", cores: " cores", count: "" };
 
   function significant(value) {
     if (value === 0) return "0";
@@ -44,7 +45,7 @@ const Charts = (() => {
 
   /* A tick needs no digits that its neighbours don't need. */
   function tickWords(value, unit) {
-    return words(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "").replace(" /s", "").replace(" cores", "");
+    return words(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "").replace("/s", "").replace(" cores", "");
   }
 
   /* ---- scales: forward maps a value onto a line on which distance is screen distance ---- */
@@ -136,6 +137,7 @@ const Charts = (() => {
     constructor(data, figure, siblings) {
       this.data = data;
       this.siblings = siblings; // charts with the same link, this one included
+      this.isOnScreen = true;
       this.hidden = new Set();
       this.range = null; // of x, null: all
       this.yScale = data.y_axis.scale;
@@ -211,8 +213,7 @@ const Charts = (() => {
       return { shown, x: [low, high], y: [bottom, top] };
     }
 
-    draw() {
-      const width = Math.max(300, this.plot.clientWidth || 600);
+    draw(width = Math.max(300, this.plot.clientWidth || 600)) {
       const { shown, x, y } = this.ranges();
       const inner = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: HEIGHT - MARGIN.bottom };
       const xMap = this.mapping(this.data.x_axis.scale, x, inner.left, inner.right);
@@ -230,6 +231,12 @@ const Charts = (() => {
       if (this.scaleButton) this.scaleButton.textContent = this.yScale === "log" ? "log scale" : "linear scale";
       this.drawnWidth = width;
       this.figure.dataset.drawn = points;
+    }
+
+    /* A page is narrower than a screen: drawn for its width, the text keeps its size. */
+    drawForPaper() {
+      this.isOnScreen = false;
+      this.draw(this.plot.clientWidth > PAPER_WIDTH ? PAPER_WIDTH : PAPER_WIDTH / 2);
     }
 
     label() {
@@ -268,11 +275,11 @@ const Charts = (() => {
       let free = -Infinity;
       for (const tick of ticksOf(xAxis, x[0], x[1], (inner.right - inner.left) / 70)) {
         const at = xMap(tick);
-        element("line", { class: "grid", x1: at, x2: at, y1: inner.top, y2: inner.bottom }, svg);
         const text = xAxis.unit === "s" ? String(Number(tick.toPrecision(6))) : tickWords(tick, xAxis.unit);
         const half = text.length * 3.2 + 4;
         if (at - half < free) continue;
         free = at + half;
+        element("line", { class: "grid", x1: at, x2: at, y1: inner.top, y2: inner.bottom }, svg);
         element("text", { x: at, y: inner.bottom + 15, "text-anchor": "middle" }, svg, text);
       }
       element("line", { class: "frame", x1: inner.left, x2: inner.right, y1: inner.bottom, y2: inner.bottom }, svg);
@@ -397,11 +404,11 @@ const Charts = (() => {
 
     showTip(at, rows, pixel) {
       this.tip ??= html("div", "tip", this.plot);
-      const table = html("table");
       const unit = this.data.x_axis.unit;
-      html("div", "at", null);
+      const table = html("table");
+      const body = html("tbody", "", table);
       for (const [series, value] of rows) {
-        const row = html("tr", `c-${series.colour}`, html("tbody", "", table));
+        const row = html("tr", `c-${series.colour}`, body);
         const sample = element("svg", { width: 14, height: 8 }, html("td", "", row));
         element("line", { class: "line", x1: 0, x2: 14, y1: 4, y2: 4, "stroke-dasharray": series.dashed ? "4 3" : "none" }, sample);
         html("td", "", row, series.name);
@@ -432,10 +439,19 @@ const Charts = (() => {
       cancelAnimationFrame(pending);
       pending = requestAnimationFrame(() => {
         for (const chart of charts) {
-          if (Math.abs(chart.plot.clientWidth - chart.drawnWidth) > 1) chart.draw();
+          if (chart.isOnScreen && Math.abs(chart.plot.clientWidth - chart.drawnWidth) > 1) chart.draw();
         }
       });
     }).observe(document.querySelector("main"));
+    addEventListener("beforeprint", () => {
+      for (const chart of charts) chart.drawForPaper();
+    });
+    addEventListener("afterprint", () => {
+      for (const chart of charts) {
+        chart.isOnScreen = true;
+        chart.draw();
+      }
+    });
     return charts;
   }
 

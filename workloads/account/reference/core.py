@@ -1,0 +1,158 @@
+"""
+The account core in one process: state, journal, ledger and streams, wired.
+
+It knows no gRPC. The one idea: whatever comes in is applied, journalled and waited for here, so
+no front door can forget a step.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from workloads.account.reference.commitment import Commitment, Group
+from workloads.account.reference.emission import Record, Stream, Topics
+from workloads.account.reference.inputs import replay_input
+from workloads.account.reference.journal import Journal, JournalError
+from workloads.account.reference.ledger import Ledger
+from workloads.account.reference.state import DeadLetter, State, Transaction
+
+# Past this many transactions that the broker has not taken, writes are refused: about 100 MB.
+BACKLOG_MAX_COUNT = 200_000
+IN_FLIGHT_MAX_COUNT = 20_000
+LEDGER_STREAM, BALANCES_STREAM, DEAD_LETTERS_STREAM = "ledger", "balances", "dead_letters"
+
+
+class Core:
+    """
+    A recovered account core, ready for inputs; made inside a running event loop.
+
+    Args:
+        workdir: Holds the journal.
+        topics: Names of the topics.
+        kafka: The broker's address; empty for none, then nothing is emitted.
+        linger_ms: See Stream.
+
+    Raises:
+        JournalError: the journal can't be opened, or is not what was written.
+    """
+
+    def __init__(self, workdir: Path, *, topics: Topics, kafka: str, linger_ms: int) -> None:
+        self.state = State()
+        self.topics = topics
+        self.ledger = Ledger(topics.executions)
+        self.counters: Counter[str] = Counter()
+        self._journal = Journal(workdir)
+        emitted = self._journal.emitted()
+        self.streams = {
+            name: Stream(
+                kafka=kafka,
+                topic=topic,
+                partition_counts=topics.partition_counts(),
+                emitted_seq=emitted.get(name, 0),
+                linger_ms=linger_ms,
+            )
+            for name, topic in (
+                (LEDGER_STREAM, topics.ledger),
+                (BALANCES_STREAM, topics.balances),
+                (DEAD_LETTERS_STREAM, topics.dead_letters),
+            )
+            if kafka
+        }
+        self._recover()
+        self.commitment = Commitment(
+            state=self.state,
+            write=self._journal.write,
+            emitted=self._emitted,
+            publish=self._publish,
+            fail=_stop_at_once,
+        )
+
+    def apply(self, kind: int, payload: bytes) -> None:
+        """Apply one input that is answered by nobody, and journal it."""
+        replay_input(self.state, kind, payload)
+        self.commitment.journal(kind, payload)
+
+    def refusal(self) -> str:
+        """Why no write can be taken now ("5004 ..."); empty if it can."""
+        if self.is_backlogged():
+            return f"5004 BROKER_UNAVAILABLE: {BACKLOG_MAX_COUNT} events wait for the broker"
+        if self.commitment.waiting_count >= IN_FLIGHT_MAX_COUNT:
+            return f"5001 OVERLOADED: {IN_FLIGHT_MAX_COUNT} requests wait for the disk"
+        return ""
+
+    def is_backlogged(self) -> bool:
+        """Whether the broker has fallen behind further than memory allows."""
+        ledger = self.streams.get(LEDGER_STREAM)
+        return ledger is not None and len(ledger) >= BACKLOG_MAX_COUNT
+
+    async def room(self) -> None:
+        """Wait until the broker has caught up as far as memory demands."""
+        if self.streams:
+            await self.streams[LEDGER_STREAM].shrunk(BACKLOG_MAX_COUNT - 1)
+
+    async def flush(self, timeout_s: float) -> None:
+        """Wait until all is durable and emitted, the latter for *timeout_s* at most."""
+        await self.commitment.durable()
+        try:
+            async with asyncio.timeout(timeout_s):
+                for stream in self.streams.values():
+                    await stream.shrunk(0)
+        except TimeoutError:
+            waiting_count = max(len(stream) for stream in self.streams.values())
+            sys.stderr.write(
+                f"stopping with {waiting_count} events not taken by the broker; "
+                "they are emitted at the next start\n"
+            )
+
+    def close(self) -> None:
+        """Note what was emitted and let go of the journal; nothing may be applied after it."""
+        self.commitment.close()
+        self._journal.write((), self._emitted())
+        self._journal.close()
+
+    def _recover(self) -> None:
+        state = self.state
+        for kind, payload in self._journal.read():
+            replay_input(state, kind, payload)
+            transactions, state.transactions = state.transactions, []
+            dead_letters, state.dead_letters = state.dead_letters, []
+            self._tell(transactions, dead_letters, time.monotonic_ns())
+
+    def _publish(self, group: Group, t_commit_ns: int) -> None:
+        self._tell(group.transactions, group.dead_letters, t_commit_ns)
+
+    def _tell(
+        self, transactions: list[Transaction], dead_letters: list[DeadLetter], t_commit_ns: int
+    ) -> None:
+        ledger_stream = self.streams.get(LEDGER_STREAM)
+        for transaction in transactions:
+            event = self.ledger.append(transaction, t_commit_ns)
+            journal_seq = transaction[0]
+            if ledger_stream is None:
+                continue
+            if journal_seq > ledger_stream.emitted_seq:
+                ledger_stream.put(Record(journal_seq, None, event))
+            balances_stream = self.streams[BALANCES_STREAM]
+            if journal_seq > balances_stream.emitted_seq:
+                for account_id, update in self.ledger.updates(transaction, t_commit_ns):
+                    balances_stream.put(Record(journal_seq, b"%d" % account_id, update))
+        for letter in dead_letters:
+            sys.stderr.write(f"dead letter {letter.number}: {letter.reason}\n")
+            stream = self.streams.get(DEAD_LETTERS_STREAM)
+            if stream is not None and letter.number > stream.emitted_seq:
+                headers = (("reason", letter.reason.encode()),)
+                stream.put(Record(letter.number, None, letter.value, headers))
+
+    def _emitted(self) -> Mapping[str, int]:
+        return {name: stream.emitted_seq for name, stream in self.streams.items()}
+
+
+def _stop_at_once(error: JournalError) -> None:
+    # Fail-stop: what is in memory is ahead of the disk, so not one more answer may leave.
+    sys.stderr.write(f"stopped without acknowledging: the journal can't be written: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)

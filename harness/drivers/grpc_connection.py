@@ -112,8 +112,10 @@ class GrpcConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface."""
         self._transport = cast("asyncio.Transport", transport)
-        # High water at zero makes uvloop write at once instead of at the end of the loop's round.
-        self._transport.set_write_buffer_limits(high=0)
+        if transport.get_extra_info("sslcontext") is None:
+            # High water at zero makes uvloop write at once instead of at the end of the loop's
+            # round. A TLS transport would take it as always full.
+            self._transport.set_write_buffer_limits(high=0)
         self._transport.write(_OPENING)
 
     def connection_lost(self, exc: Exception | None) -> None:

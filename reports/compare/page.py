@@ -48,12 +48,16 @@ def view_comparison(a: RunTables, b: RunTables) -> Page:
     found = differences(a.record, b.record)
     return Page(
         title=f"A {plain(a.record.run_id)} · B {plain(b.record.run_id)}",
-        subtitle="Two runs side by side. " + NO_CLAIM,
+        subtitle="Two runs side by side",
         verdict_groups=tuple(
             replace(verdict_group(run.record), run_name=f"{name} · {plain(run.record.run_id)}")
             for name, run in (("A", a), ("B", b))
         ),
-        notices=(*_comparability(found), *_named_notices(a, b)),
+        notices=(
+            Notice(tone=Tone.UNKNOWN, text=NO_CLAIM),
+            *_comparability(found),
+            *_named_notices(a, b),
+        ),
         sections=(
             _differences_section(found),
             *_metric_sections(compare_rows(a.record, b.record), view_run(a), view_run(b)),
@@ -189,7 +193,6 @@ def _tables(part: str, title: str, rows: tuple[ComparisonRow, ...]) -> Iterable[
             )
             for subject in dict.fromkeys(row.subject for row in chosen)
         ),
-        note=NO_CLAIM,
     )
 
 
@@ -197,8 +200,8 @@ def _entries(row: ComparisonRow | None) -> tuple[Cell, Cell, Cell]:
     if row is None:
         return (NO_DATA, NO_DATA, NO_DATA)
     return (
-        NO_DATA if row.a is None else Cell(text=row.a_text),
-        NO_DATA if row.b is None else Cell(text=row.b_text),
+        Cell(text=row.a_text, is_missing=row.a is None),
+        Cell(text=row.b_text, is_missing=row.b is None),
         Cell(text=row.ratio_text),
     )
 

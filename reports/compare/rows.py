@@ -30,6 +30,7 @@ class ComparisonRow:
             "lateness_ns", "resources".
         subject: Of what: a kind of operation, a process, "all", "generator".
         figure: Which number of it: "p99", "achieved", "CPU mean".
+        a_absence, b_absence: What is said where a value is None.
         ratio: b / a; None unless both are there and a is not zero.
         more_is_better: None where neither direction is good in itself.
     """
@@ -41,6 +42,8 @@ class ComparisonRow:
     a: float | None
     b: float | None
     more_is_better: bool | None
+    a_absence: str = "no data"
+    b_absence: str = "no data"
 
     @property
     def metric(self) -> str:
@@ -57,12 +60,12 @@ class ComparisonRow:
     @property
     def a_text(self) -> str:
         """A's value for a reader."""
-        return _text(self.a, self.unit)
+        return self.a_absence if self.a is None else quantity(self.a, self.unit)
 
     @property
     def b_text(self) -> str:
         """B's value for a reader."""
-        return _text(self.b, self.unit)
+        return self.b_absence if self.b is None else quantity(self.b, self.unit)
 
     @property
     def ratio_text(self) -> str:
@@ -135,6 +138,8 @@ def _distribution_rows(
             a=None if a is None else of(a),
             b=None if b is None else of(b),
             more_is_better=False,
+            a_absence=_absence(a),
+            b_absence=_absence(b),
         )
 
     for q in _QUANTILES:
@@ -172,5 +177,5 @@ def _resources(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
             )
 
 
-def _text(value: float | None, unit: Unit) -> str:
-    return "no data" if value is None else quantity(value, unit)
+def _absence(of: Distribution | None) -> str:
+    return "n too small" if of is not None and of.count else "no data"

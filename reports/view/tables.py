@@ -19,7 +19,7 @@ from harness.model.record import (
 )
 from reports.view.model import Cell, Column, Table, Tone, Unit
 from reports.view.verdicts import TONES
-from reports.view.words import DASH, NO_DATA, cell, count, duration, plain
+from reports.view.words import DASH, NO_DATA, cell, count, duration, plain, quantities_apart
 
 ALL_KINDS = "all"
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -100,7 +100,7 @@ def visible_table(record: RunRecord) -> Table:
     floor = floor if isinstance(floor, Mapping) else {}
     row = (
         Cell(text="broker's own floor", detail=plain(str(record.broker.get("kind", "")))),
-        NO_DATA,
+        cell(_number(floor.get("count")), Unit.COUNT),
         *(cell(_number(floor.get(quantile_name(q))), Unit.NS) for q in HEADLINE_QUANTILES),
         cell(_number(floor.get("max")), Unit.NS),
     )
@@ -247,13 +247,19 @@ def _limits_table(table_id: str, title: str, items: tuple[Check | Objective, ...
                 Cell(text=plain(item.id)),
                 Cell(text=item.status, tone=TONES[item.status]),
                 Cell(text=plain(item.title), detail=plain(item.sentence)),
-                cell(item.value, item.unit),
-                cell(item.limit, item.unit),
+                *_limit_cells(item),
             )
             for item in ordered
         ),
         absence="no data: nothing was checked",
     )
+
+
+def _limit_cells(item: Check | Objective) -> tuple[Cell, Cell]:
+    if item.value is None or item.limit is None:
+        return cell(item.value, item.unit), cell(item.limit, item.unit)
+    value, limit = quantities_apart(item.value, item.limit, item.unit)
+    return Cell(text=value), Cell(text=limit)
 
 
 def _invariant_row(item: Invariant) -> tuple[Cell, ...]:

@@ -65,9 +65,16 @@ def bins_of(record: RunRecord, operations: pd.DataFrame) -> Bins:
 
 
 def phase_bands(record: RunRecord) -> tuple[Band, ...]:
-    """The warm-up, to be told from the measured phase at a glance."""
-    warmup_s = int(record.phases.get("warmup_ns", 0)) / NANOS_PER_SECOND
-    return (Band(name="warm-up", start=-warmup_s, end=0.0),) if warmup_s else ()
+    """Warm-up and drain, to be told from the measured phase at a glance."""
+    warmup_s, measure_s, drain_s = (
+        int(record.phases.get(name, 0)) / NANOS_PER_SECOND
+        for name in ("warmup_ns", "measure_ns", "drain_ns")
+    )
+    bands = (
+        Band(name="warm-up", start=-warmup_s, end=0.0),
+        Band(name="drain", start=measure_s, end=measure_s + drain_s),
+    )
+    return tuple(band for band in bands if band.end > band.start)
 
 
 def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:

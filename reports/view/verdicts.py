@@ -16,7 +16,7 @@ from harness.model.verdict import (
     Validity,
 )
 from reports.view.model import Tone, VerdictGroup, VerdictView
-from reports.view.words import count, plain, quantity
+from reports.view.words import count, plain, sentence
 
 _REASON_COUNT_MAX = 5
 
@@ -154,17 +154,12 @@ def _nothing_checked(name: str, question: str, status: str, what: str) -> Verdic
 
 
 def _limit_reason(item: Check | Objective) -> str:
-    reason = f"{plain(item.title)}: {plain(item.sentence)}"
-    if item.value is None:
-        return f"{reason} No value could be measured."
-    if item.limit is None:
-        return reason
-    value, limit = quantity(item.value, item.unit), quantity(item.limit, item.unit)
-    return f"{reason} Measured {value}, limit {limit}."
+    reason = f"{plain(item.title)}: {sentence(item.sentence)}"
+    return reason if item.value is not None else f"{reason} No value could be measured."
 
 
 def _invariant_reason(item: Invariant) -> str:
-    reason = f"{plain(item.id)} {plain(item.title)}: {plain(item.sentence)}"
+    reason = f"{plain(item.id)} {plain(item.title)}: {sentence(item.sentence)}"
     if item.violation_count:
         return f"{reason} {count(item.violation_count)} violations; the first: {plain(item.first)}"
     return reason

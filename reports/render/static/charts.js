@@ -9,7 +9,8 @@
 const Charts = (() => {
   const HEIGHT = 250;
   const MARGIN = { top: 8, right: 14, bottom: 40, left: 62 };
-  const PAPER_WIDTH = 700;
+  const PAPER_WIDTH = 700; // of the whole page; other figures stand two in a row
+  const WIDE_FIGURES = ":only-child, :first-child:nth-last-child(odd)"; // as in the style sheet
   const ZOOM_PIXELS_MIN = 6;
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -31,6 +32,7 @@ const Charts = (() => {
 
   function words(value, unit) {
     if (unit === "share") return percentileName(value);
+    if (unit === "per_s" && value >= 1000) return Math.round(value).toLocaleString("en-US") + "/s";
     const steps = STEPS[unit];
     if (!steps) return significant(value) + SUFFIX[unit];
     if (value === 0) return "0 " + steps[steps.length - 1][1];
@@ -236,7 +238,7 @@ const Charts = (() => {
     /* A page is narrower than a screen: drawn for its width, the text keeps its size. */
     drawForPaper() {
       this.isOnScreen = false;
-      this.draw(this.plot.clientWidth > PAPER_WIDTH ? PAPER_WIDTH : PAPER_WIDTH / 2);
+      this.draw(this.figure.matches(WIDE_FIGURES) ? PAPER_WIDTH : PAPER_WIDTH / 2);
     }
 
     label() {

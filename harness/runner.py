@@ -126,7 +126,7 @@ class Run:
         self.is_driving = False
         sampler.stop()
         self._view.phase("settle", "unknown outcomes asked for again, events awaited")
-        facts, closing = self._settle(supervisor, target.endpoint)
+        facts, closing = self._settle(supervisor, target.endpoint, opening)
         self._view.phase("audit", f"{len(facts.results.table):,} operations")
         invariants = self._audit(supervisor, facts, driven, opening, closing)
         target_end, _ = target.stop(), broker.stop()
@@ -183,11 +183,14 @@ class Run:
             stopped=self._stopped,
         )
 
-    def _settle(self, supervisor: Supervisor, endpoint: Endpoint) -> tuple[LoadFacts, Any]:
+    def _settle(
+        self, supervisor: Supervisor, endpoint: Endpoint, opening: Any
+    ) -> tuple[LoadFacts, Any]:
         supervisor.resolve()
         closing = self._system.close(
             endpoint,
             self._scenario,
+            opening=opening,
             produced_count=supervisor.produced_count,
             timeout_s=_QUIESCE_TIMEOUT_S,
         )
@@ -215,6 +218,7 @@ class Run:
                 closing=closing,
                 restarts_ns=driven.restarts_ns,
                 produced_count=facts.produced_count,
+                is_attached=isinstance(self._request.target.how, AttachSpec),
             )
         )
 

@@ -83,7 +83,7 @@ class ShardPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payloads:
-    """Encoded messages: operation i is blob[start[i]:start[i + 1]]. The blob is patched in place."""
+    """Encoded messages: operation i is blob[start[i]:start[i + 1]], patched in place."""
 
     blob: bytearray
     start: NDArray[np.int64]  # n + 1
@@ -126,6 +126,7 @@ class AuditEvidence:
         opening, closing: What System.open and System.close returned.
         restarts: CLOCK_MONOTONIC times at which the target was killed on purpose.
         produced_count: Kafka records that the broker acknowledged.
+        is_attached: The target was running before: others may use it at the same time.
     """
 
     scenario: Scenario
@@ -137,6 +138,7 @@ class AuditEvidence:
     closing: Any
     restarts_ns: tuple[int, ...]
     produced_count: int
+    is_attached: bool = False
 
 
 class System(Protocol):
@@ -216,7 +218,13 @@ class System(Protocol):
         ...
 
     def close(
-        self, endpoint: Endpoint, scenario: Scenario, *, produced_count: int, timeout_s: float
+        self,
+        endpoint: Endpoint,
+        scenario: Scenario,
+        *,
+        opening: Any,
+        produced_count: int,
+        timeout_s: float,
     ) -> Any:
         """
         Wait until the target is quiet, at most *timeout_s*, and dump its closing state. Blocking.

@@ -110,7 +110,7 @@ def offsets_ns(
     """Ascending offsets in [0, warmup_ns + measure_ns); the same for the same arguments."""
     segments = _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
     expected = sum(segment.expected_count for segment in segments)
-    units = _unit_process(_process(arrivals), expected, seed)
+    units = _unit_process(process_of(arrivals), expected, seed)
     parts, passed = [], 0.0
     for segment in segments:
         count = segment.expected_count
@@ -149,6 +149,33 @@ def expected_count(arrivals: Arrivals, *, warmup_ns: int, measure_ns: int) -> fl
     return sum(segment.expected_count for segment in segments)
 
 
+def expected_before(
+    arrivals: Arrivals, offsets: NDArray[np.int64], *, warmup_ns: int, measure_ns: int
+) -> NDArray[np.float64]:
+    """The mean number of arrivals before each of *offsets* (ns from the start of warm-up)."""
+    counts = np.zeros(len(offsets), dtype=np.float64)
+    for segment in _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns):
+        length_ns = segment.end_ns - segment.start_ns
+        passed = np.clip((offsets - segment.start_ns) / length_ns, 0.0, 1.0)
+        rate_now_per_s = segment.start_per_s + passed * (segment.end_per_s - segment.start_per_s)
+        mean_per_s = (segment.start_per_s + rate_now_per_s) / 2
+        counts += mean_per_s * passed * length_ns / NANOS_PER_SECOND
+    return counts
+
+
+def process_of(arrivals: Arrivals) -> Process:
+    """How *arrivals* scatter around their rate."""
+    match arrivals:
+        case ConstantArrivals():
+            return Process.CONSTANT
+        case PoissonArrivals():
+            return Process.POISSON
+        case RampArrivals() | StepArrivals():
+            return arrivals.process
+        case _:
+            assert_never(arrivals)
+
+
 def scaled_to(arrivals: Arrivals, rate_per_s: float) -> Arrivals:
     """*arrivals* of the same shape whose highest rate is *rate_per_s* (> 0)."""
     factor = rate_per_s / rate_per_s_max(arrivals)
@@ -164,18 +191,6 @@ def scaled_to(arrivals: Arrivals, rate_per_s: float) -> Arrivals:
         case StepArrivals():
             steps = tuple(replace(s, rate_per_s=s.rate_per_s * factor) for s in arrivals.steps)
             return replace(arrivals, steps=steps)
-        case _:
-            assert_never(arrivals)
-
-
-def _process(arrivals: Arrivals) -> Process:
-    match arrivals:
-        case ConstantArrivals():
-            return Process.CONSTANT
-        case PoissonArrivals():
-            return Process.POISSON
-        case RampArrivals() | StepArrivals():
-            return arrivals.process
         case _:
             assert_never(arrivals)
 

@@ -1,0 +1,94 @@
+"""
+Read acct.balances.v1 after a run, from where it ended before.
+
+A run observes one topic live, the ledger; this one is only audited, so it is read when the load is
+over and costs the run nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from google.protobuf.message import DecodeError
+
+from harness.drivers.kafka_settings import CONSUMER_SETTINGS
+
+_TIMEOUT_S = 60.0
+_POLL_MS = 200
+
+
+def end_offsets(address: str, topic: str) -> dict[int, int] | None:
+    """Where each partition of *topic* ends; None if the broker can't say."""
+    try:
+        return asyncio.run(asyncio.wait_for(_end_offsets(address, topic), _TIMEOUT_S))
+    except (KafkaError, OSError, TimeoutError):
+        return None
+
+
+def read_updates(
+    address: str, topic: str, *, start: Mapping[int, int] | None, fold: Callable[[bytes], None]
+) -> str:
+    """
+    Feed every record from *start* to the present end to *fold*.
+
+    Returns:
+        Why that was not possible; empty when it was.
+    """
+    if start is None:
+        return f"{topic} could not be read: where it began is not known"
+    try:
+        asyncio.run(asyncio.wait_for(_read(address, topic, start, fold), _TIMEOUT_S))
+    except (KafkaError, OSError, TimeoutError, DecodeError) as error:
+        return f"{topic} could not be read: {type(error).__name__} {error}".rstrip()
+    return ""
+
+
+async def _end_offsets(address: str, topic: str) -> dict[int, int]:
+    async with _consumer(address) as consumer:
+        partitions = await _partitions(consumer, topic)
+        ends = await consumer.end_offsets(partitions)
+        return {partition.partition: offset for partition, offset in ends.items()}
+
+
+async def _read(
+    address: str, topic: str, start: Mapping[int, int], fold: Callable[[bytes], None]
+) -> None:
+    async with _consumer(address) as consumer:
+        partitions = await _partitions(consumer, topic)
+        ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        left = {}
+        for partition, end in ends.items():
+            first = start.get(partition.partition, 0)
+            consumer.seek(partition, first)
+            if first < end:
+                left[partition] = end
+        while left:
+            batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            for partition, records in batches.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        fold(record.value)
+            left = {
+                partition: end
+                for partition, end in left.items()
+                if await consumer.position(partition) < end
+            }
+
+
+def _consumer(address: str) -> AIOKafkaConsumer:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    return AIOKafkaConsumer(bootstrap_servers=address, **CONSUMER_SETTINGS)
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """
+    The partitions of *topic*; none if there is no such topic yet.
+
+    Subscribing by assignment alone doesn't fetch a topic's metadata; asking for all topics does.
+    """
+    await consumer.topics()
+    numbers = consumer.partitions_for_topic(topic) or set()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

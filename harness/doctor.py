@@ -160,17 +160,17 @@ def _machine(environment: Environment) -> Iterator[Finding]:
     )
     steal = environment.steal_share
     is_disturbed = steal is not None and steal > _STEAL_SHARE_GOOD
-    is_loaded = environment.load_average_1min > len(cores) / 2
+    is_loaded = environment.load_average > len(cores) / 2
     yield Finding(
         id="quiet",
         title="quiet",
         status=Status.WARN if is_disturbed or is_loaded else Status.OK,
-        value=f"load average {environment.load_average_1min:.2f}, "
+        value=f"load average {environment.load_average:.2f}, "
         + ("steal not readable" if steal is None else f"steal {steal:.2%} since boot"),
         remedy="other work shares these cores: end it, or expect noise"
         if is_disturbed or is_loaded
         else "",
-        figures={"load_average": environment.load_average_1min, "steal_share": steal},
+        figures={"load_average": environment.load_average, "steal_share": steal},
     )
 
 

@@ -39,7 +39,7 @@ class Environment:
         memory_bytes: Of the machine.
         kernel, clocksource, container: Of the operating system; container is "" outside one.
         steal_share: CPU time that the hypervisor gave to others, since boot; None if not readable.
-        load_average_1min: Before the run.
+        load_average: Of the last minute, before the run.
         python, gil_enabled, packages: Of this program.
         git_sha, git_dirty: Of the checkout it runs from; empty and None outside one.
     """
@@ -57,7 +57,7 @@ class Environment:
     clocksource: str
     container: str
     steal_share: float | None
-    load_average_1min: float
+    load_average: float
     python: str
     gil_enabled: bool
     packages: Mapping[str, str]
@@ -82,7 +82,7 @@ def read_environment() -> Environment:
         clocksource=_text(_SYS / "devices/system/clocksource/clocksource0/current_clocksource"),
         container=_container(),
         steal_share=_steal_share(),
-        load_average_1min=os.getloadavg()[0],
+        load_average=os.getloadavg()[0],
         python=f"{platform.python_implementation()} {platform.python_version()}",
         gil_enabled=getattr(sys, "_is_gil_enabled", lambda: True)(),
         packages={name: _version(name) for name in _PACKAGES},

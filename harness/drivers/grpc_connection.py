@@ -54,10 +54,10 @@ _OPENING: Final = (
     + pack_window_update(0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT)
 )
 _LONGEST_FRAME: Final = FRAME_BYTES_MAX_DEFAULT << 8 | 0xFF
-_DATA: Final = int(FrameType.DATA)
-_HEADERS: Final = int(FrameType.HEADERS)
-_HEAD_FLAGS: Final = int(Flag.END_HEADERS)
-_TRAILER_FLAGS: Final = int(Flag.END_HEADERS | Flag.END_STREAM)
+_DATA: Final = FrameType.DATA
+_HEADERS: Final = FrameType.HEADERS
+_HEAD_FLAGS: Final = Flag.END_HEADERS
+_TRAILER_FLAGS: Final = Flag.END_HEADERS | Flag.END_STREAM
 
 
 class ConnectionOwner(Protocol):
@@ -101,6 +101,18 @@ class GrpcConnection(asyncio.Protocol):
             on_reply=on_reply,
             counters=counters,
             reply_bytes_max=reply_bytes_max,
+        )
+        self._readers = (  # by frame type
+            self._read_data,
+            self._replies.read_headers,
+            self._read_priority,
+            self._replies.read_reset,
+            self._read_settings,
+            self._read_push_promise,
+            self._read_ping,
+            self._read_goaway,
+            self._read_window_update,
+            self._replies.read_continuation,
         )
         self._transport: asyncio.Transport | None = None
         self._rest = b""
@@ -165,7 +177,8 @@ class GrpcConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Write what the writer gathered."""
         out = self.writer.out
-        if out and self._transport is not None:
+        # uvloop refuses to write between the end of a transport and connection_lost
+        if out and self._transport is not None and not self._transport.is_closing():
             self.writer.out = bytearray()
             self._counters.sent_bytes += len(out)
             self._transport.write(out)
@@ -269,34 +282,24 @@ class GrpcConnection(asyncio.Protocol):
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer doesn't begin with SETTINGS")
         if self._replies.is_block_open and kind != FrameType.CONTINUATION:
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "a header block was interrupted")
-        match kind:
-            case FrameType.DATA:
-                self._used_bytes += len(payload)
-                self._replies.read_data(flags, stream_id, payload)
-            case FrameType.HEADERS:
-                self._replies.read_headers(flags, stream_id, payload)
-            case FrameType.CONTINUATION:
-                self._replies.read_continuation(flags, stream_id, payload)
-            case FrameType.RST_STREAM:
-                self._replies.read_reset(stream_id, payload)
-            case FrameType.WINDOW_UPDATE:
-                self._read_window_update(stream_id, payload)
-            case FrameType.SETTINGS | FrameType.PING | FrameType.GOAWAY if stream_id:
-                raise PeerError(ErrorCode.PROTOCOL_ERROR, f"frame type {kind} on a stream")
-            case FrameType.SETTINGS:
-                self._read_settings(flags, payload)
-            case FrameType.PING:
-                self._read_ping(flags, payload)
-            case FrameType.GOAWAY:
-                self._read_goaway(payload)
-            case FrameType.PUSH_PROMISE:
-                raise PeerError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which was switched off")
-            case _:  # PRIORITY is advice, and unknown types are to be ignored
-                pass
+        if kind < len(self._readers):  # unknown types are to be ignored
+            self._readers[kind](flags, stream_id, payload)
 
     # ----------------------------------------------------------- frames of the connection
 
-    def _read_settings(self, flags: int, payload: bytes) -> None:
+    def _read_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self._used_bytes += len(payload)
+        self._replies.read_data(flags, stream_id, payload)
+
+    def _read_priority(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Ignore it: it is advice."""
+
+    def _read_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise PeerError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which was switched off")
+
+    def _read_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & Flag.ACK:
             if payload:
                 raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS ACK with a payload")
@@ -308,14 +311,18 @@ class GrpcConnection(asyncio.Protocol):
             self.writer.resume()
             self.settled.set_result(None)
 
-    def _read_ping(self, flags: int, payload: bytes) -> None:
+    def _read_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"PING of {len(payload)} bytes")
         if not flags & Flag.ACK:
             self.writer.out += pack_frame(FrameType.PING, Flag.ACK, 0, payload)
             self._limit_unwritten()
 
-    def _read_goaway(self, payload: bytes) -> None:
+    def _read_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise PeerError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
         last_stream_id = int.from_bytes(payload[:4], "big") & STREAM_ID_MAX
@@ -325,7 +332,7 @@ class GrpcConnection(asyncio.Protocol):
         self._leave()
         self._owner.resend(self.writer.take_calls(above=last_stream_id))
 
-    def _read_window_update(self, stream_id: int, payload: bytes) -> None:
+    def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
         increment_bytes = int.from_bytes(payload, "big") & STREAM_ID_MAX

@@ -123,7 +123,7 @@ class ReplyReader:
             self.is_block_open = False
             self._read_block(self._block_flags, stream_id, bytes(self._block))
 
-    def read_reset(self, stream_id: int, payload: bytes) -> None:
+    def read_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """
         Take an RST_STREAM frame.
 

@@ -139,6 +139,7 @@ class GrpcWireDriver:
             keeper.cancel()
         if self._keepers:
             await asyncio.wait(self._keepers)
+        faults = [one.exception() for one in self._keepers if not one.cancelled()]
         connections = list(self._connections)
         for connection in connections:
             connection.close("closed by the driver")
@@ -150,6 +151,8 @@ class GrpcWireDriver:
                     connection.abort()
         self._fault = "the driver was closed"
         self._fail_waiting(len(self._waiting))
+        for fault in filter(None, faults):  # a bug; the peer's doing ends no keeper
+            raise fault
 
     @property
     def stats(self) -> DriverStats:

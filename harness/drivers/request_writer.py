@@ -219,7 +219,8 @@ class RequestWriter:
         self._window_bytes += increment_bytes
         if self._window_bytes > WINDOW_BYTES_LIMIT:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow")
-        self._feed_uploads()
+        if self._uploads:
+            self._feed_uploads()
 
     def widen_stream(self, stream_id: int, increment_bytes: int) -> bool:
         """Take a WINDOW_UPDATE of a stream; False if its window would exceed 2^31 - 1."""

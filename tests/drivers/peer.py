@@ -193,6 +193,11 @@ class PeerConnection:
         except (asyncio.IncompleteReadError, ConnectionResetError):
             return frames
 
+    @property
+    def is_open(self) -> bool:
+        """False once this side has noticed the end."""
+        return not self._writer.is_closing()
+
     def finish(self) -> None:
         """Close the connection after what was sent."""
         self._writer.close()

@@ -488,6 +488,46 @@ def test_hostile_bytes(shape: str) -> None:
     run(main)
 
 
+def test_peer_that_does_not_read() -> None:
+    """With wide windows and nobody reading, calls wait instead of filling memory, then go on."""
+
+    async def main() -> None:
+        wide_open = settings(s4=2**31 - 1) + window_update(0, 2**30)
+        async with wired(wide_open) as (_, connection, driver, replies):
+            message = bytes(250_000)
+            for token in range(160):  # 40 MB, far beyond the kernel's buffers
+                call(driver, token, message=message)
+            (own,) = driver._ready
+            assert own._transport is not None
+            assert own._transport.get_write_buffer_size() < 1_000_000
+            assert driver.stats.blocked_count > 50
+            for _ in range(160):
+                stream_id, received = await connection.request()
+                assert received == message
+                connection.send(reply(stream_id))
+            for token in range(160):
+                assert (await replies.of(token)).status == 0
+
+    run(main)
+
+
+def test_flood_of_pings_that_are_not_read() -> None:
+    """A peer that makes the driver answer without end and reads nothing is cut off."""
+
+    async def main() -> None:
+        async with wired() as (peer, connection, driver, replies):
+            flood = frame(PING, 0, 0, bytes(8)) * 2_000
+            while connection.is_open:
+                connection.send(flood)
+                await asyncio.sleep(0)
+            second = await peer.accept()
+            call(driver, 0)
+            second.send(reply((await second.request())[0]))
+            assert (await replies.of(0)).status == 0
+
+    run(main)
+
+
 def test_stream_window_overflow_ends_the_stream_alone() -> None:
     """A stream's window above 2^31 - 1 resets that stream and no other."""
 

@@ -133,6 +133,20 @@ def test_lost_connection() -> None:
     run(main)
 
 
+def test_call_on_a_connection_that_is_just_ending() -> None:
+    """A call sent before the loop reports the end raises nothing and has an unknown outcome."""
+
+    async def main() -> None:
+        async with wired() as (_, _connection, driver, replies):
+            (own,) = driver._ready
+            own.abort()
+            call(driver, 0)
+            assert not replies.by_token
+            assert (await replies.of(0)).text.startswith("connection lost: ")
+
+    run(main)
+
+
 def test_peer_gone_then_back() -> None:
     """While nobody listens calls wait up to their deadline, and are known not to have been sent."""
 

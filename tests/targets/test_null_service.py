@@ -159,7 +159,7 @@ def test_closed_loop_counts_what_it_did() -> None:
 
         assert result.statuses == {0: result.call_count}
         assert 0 < result.call_count <= stats.reply_count == stats.sent_count
-        assert result.wall_ns >= 100 * MILLISECOND_NS
+        assert result.wall_ns >= 95 * MILLISECOND_NS  # the loop's timer may be early
         assert 0 < result.service_ns_p50 <= result.service_ns_p99
         assert result.calls_per_s == pytest.approx(result.call_count * 1e9 / result.wall_ns)
         assert result.calls_per_cpu_s == pytest.approx(result.call_count * 1e9 / result.cpu_ns)

@@ -59,7 +59,8 @@ class Worker:
                 pass_fds=tuple(descriptors),
             )
         self.pid = self._process.pid
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._write(child.specification_line(specification))
 
     def tell(self, command: str, **values: Any) -> None:
@@ -84,6 +85,9 @@ class Worker:
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None, "started with a pipe"
+        self._process.stdout.close()
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None, "started with a pipe"

@@ -131,10 +131,16 @@ class NullSystem:
         return {}
 
     def close(
-        self, endpoint: Endpoint, scenario: Scenario, *, produced_count: int, timeout_s: float
+        self,
+        endpoint: Endpoint,
+        scenario: Scenario,
+        *,
+        opening: Any,
+        produced_count: int,
+        timeout_s: float,
     ) -> Any:
         """Nothing to wait for."""
-        del endpoint, scenario, produced_count, timeout_s
+        del endpoint, scenario, opening, produced_count, timeout_s
 
     def event_count(self, closing: Any) -> int | None:
         """None are expected."""

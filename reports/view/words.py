@@ -170,6 +170,8 @@ _FORMATS: Mapping[str, Callable[[float, int], str]] = {
     Unit.SHARE: share,
     Unit.SECONDS: lambda value, digits: f"{significant(value, digits)} s",
     Unit.COUNT: lambda value, digits: significant(value, digits) if value % 1 else count(value),
+    "us": lambda value, digits: duration(value * 1e3, digits),
+    "ms": lambda value, digits: duration(value * 1e6, digits),
     "/s": rate,
     "ratio": share,
 }

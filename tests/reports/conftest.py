@@ -1,0 +1,29 @@
+"""Runs for the report tests, written once a session: making them is the slow part."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.store import StoredRun
+from tests.reports.synthetic import Shape, write_synthetic_run
+
+
+@pytest.fixture(scope="session")
+def full_run(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    """60 s at 2,000/s with a frozen service."""
+    folder = tmp_path_factory.mktemp("runs") / "20261122-231500-spot-steady-aaaa"
+    return write_synthetic_run(folder, Shape())
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    """3 s at 200/s: too few for the outer percentiles, and slower."""
+    folder = tmp_path_factory.mktemp("runs") / "20261122-231600-spot-steady-bbbb"
+    shape = Shape(seed=8, rate_per_s=200.0, measure_s=3, warmup_s=1, freeze_ns=0, slowdown=1.5)
+    return write_synthetic_run(folder, shape)
+
+
+@pytest.fixture
+def page_path(tmp_path: Path) -> Path:
+    """Where a test may write its page."""
+    return tmp_path / "page.html"

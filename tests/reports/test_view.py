@@ -1,0 +1,395 @@
+"""What a run's page says, as values: no browser, no HTML."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.model.quantiles import distribution, needed_count
+from harness.model.record import (
+    CorrectnessSection,
+    Latency,
+    PerformanceSection,
+    RunRecord,
+    ValiditySection,
+)
+from harness.model.verdict import Correctness, Performance, Validity
+from harness.store import StoredRun
+from reports.load import RunTables, read_run
+from reports.view.model import Page, Section, Table, Tone, VerdictView, charts_of, page_to_json
+from reports.view.percentiles import curve
+from reports.view.run import view_run
+from reports.view.tables import (
+    checks_table,
+    invariants_table,
+    kinds_table,
+    lateness_table,
+    outcomes_table,
+    visible_table,
+)
+from reports.view.timeline import bins_of, rate_chart, response_chart
+from reports.view.usage import in_flight_chart, resource_charts
+from reports.view.verdicts import verdict_group
+from reports.view.words import duration
+
+OUTLINE = {
+    "run": [],
+    "rate": ["operations-table"],
+    "latency": ["response-and-service: response, service", "response-by-kind: 5 lines"],
+    "time": [
+        "response-over-time: p50, p99, max",
+        "rate-over-time: offered, sent, done",
+        "in-flight-over-time: in flight",
+    ],
+    "kinds": ["kinds-table"],
+    "lateness-section": ["lateness: lateness", "lateness-table"],
+    "visible-section": ["visible: 7 lines", "visible-table"],
+    "outcomes": ["outcomes-table"],
+    "resources": [
+        "cpu-cores: service, generator, observer, broker",
+        "rss-bytes: service, generator, observer, broker",
+        "context-switches-voluntary-per-s: service, generator, observer, broker",
+        "context-switches-involuntary-per-s: service, generator, observer, broker",
+        "resources-table",
+    ],
+    "validity": ["checks-table"],
+    "correctness": ["invariants-table"],
+    "performance": ["objectives-table"],
+    "environment": [],
+    "repeat": [],
+}
+
+
+@pytest.fixture(scope="module")
+def tables(full_run: StoredRun) -> RunTables:
+    """The full run, read."""
+    return read_run(full_run)
+
+
+@pytest.fixture(scope="module")
+def page(tables: RunTables) -> Page:
+    """The full run's page."""
+    return view_run(tables)
+
+
+def emptied(record: RunRecord) -> RunRecord:
+    """*record* as if nothing had been measured or checked."""
+    none = distribution(np.array([], np.int64))
+    nothing = dict.fromkeys(record.operations.__slots__, 0)
+    return replace(
+        record,
+        validity=ValiditySection(status=Validity.VALID, checks=()),
+        correctness=CorrectnessSection(status=Correctness.PASSED, invariants=()),
+        performance=PerformanceSection(status=Performance.PASSED, objectives=()),
+        operations=replace(record.operations, **nothing),
+        operations_by_kind={},
+        outcomes=(),
+        latency={
+            "all": Latency(response_ns=none, service_ns=none, visible_ns=none, wait_ns=none),
+        },
+        lateness_ns=none,
+        resources={},
+        broker={},
+        environment={},
+    )
+
+
+class TestPage:
+    """The whole."""
+
+    def test_its_parts_stand_in_the_order_of_a_readers_questions(self, page: Page) -> None:
+        """Verdicts, then what it was, how fast, what it cost, and what proves it."""
+        outline = {section.id: _contents(section) for section in page.sections}
+
+        assert outline == OUTLINE
+        assert list(outline) == list(OUTLINE)
+
+    def test_it_is_plain_json(self, page: Page) -> None:
+        """No NaN, no numpy number: what is shown can be stored and compared."""
+        document = json.loads(json.dumps(page_to_json(page), allow_nan=False))
+
+        assert [section["id"] for section in document["sections"]] == list(OUTLINE)
+
+    def test_a_run_without_data_shows_no_number_and_nothing_green(self, tables: RunTables) -> None:
+        """Empty tables and an empty record read as no data everywhere."""
+        empty = view_run(
+            RunTables(
+                record=emptied(tables.record),
+                operations=tables.operations.iloc[:0],
+                samples=tables.samples.iloc[:0],
+                faults=(),
+            )
+        )
+
+        assert charts_of(empty) == ()
+        assert [verdict.word for verdict in empty.verdict_groups[0].verdicts] == ["NO DATA"] * 3
+        assert empty.verdict_groups[0].tone is Tone.UNKNOWN
+        headlines = next(part for part in empty.sections if part.id == "rate").headlines
+        assert {fact.cell.text for fact in headlines} == {"no data"}
+
+    def test_a_missing_table_is_said_and_not_fatal(self, small_run: StoredRun) -> None:
+        """A run folder without its tables still has verdicts, and says why no chart is there."""
+        orphan = replace(small_run, folder=small_run.folder / "nowhere")
+
+        bare = view_run(read_run(orphan))
+
+        assert charts_of(bare) == ()
+        assert [notice.text.split(" ")[0] for notice in bare.notices] == [
+            "operations.parquet",
+            "samples.parquet",
+        ]
+
+    def test_an_incomplete_or_profiled_run_says_so_first(self, tables: RunTables) -> None:
+        """Neither can be mistaken for a plain, whole run."""
+        record = replace(
+            tables.record,
+            complete=False,
+            incomplete_reason="stopped by Ctrl-C",
+            instrumentation="py-spy",
+        )
+
+        told = view_run(replace(tables, record=record))
+
+        assert [notice.tone for notice in told.notices] == [Tone.BAD, Tone.WARNING]
+        assert "stopped by Ctrl-C" in told.notices[0].text
+        assert told.verdict_groups[0].verdicts[2].tone is Tone.UNKNOWN
+
+
+class TestVerdicts:
+    """The three cards."""
+
+    def test_each_has_its_own_sentence(self, tables: RunTables) -> None:
+        """PASSED means money in one and objectives in the other."""
+        sentences = [verdict.sentence for verdict in _verdicts(tables.record)]
+
+        assert sentences[0].startswith("The generator kept its schedule")
+        assert sentences[1].endswith("no money was lost or created.")
+        assert sentences[2] == "At least one objective was missed."
+
+    def test_performance_means_nothing_when_the_audit_failed(self, tables: RunTables) -> None:
+        """Fast and wrong is no result."""
+        invariants = tables.record.correctness.invariants
+        broken = replace(
+            invariants[0],
+            status=Correctness.FAILED,
+            violation_count=1_234,
+            first="USDT: 100.00 seeded, 99.98 found",
+        )
+        section = CorrectnessSection(
+            status=Correctness.FAILED, invariants=(*invariants[1:], broken)
+        )
+        record = replace(tables.record, correctness=section)
+
+        _, correctness, performance = _verdicts(record)
+
+        assert correctness.tone is Tone.BAD
+        assert correctness.reasons == (
+            (
+                "I1 Money is conserved: Every asset sums to what was seeded."
+                " 1,234 violations; the first: USDT: 100.00 seeded, 99.98 found"
+            ),
+        )
+        assert performance.tone is Tone.UNKNOWN
+        assert performance.sentence == "Means nothing here: the audit failed."
+        assert invariants_table(record).rows[0][0].text == "I1"
+
+    def test_an_invariant_that_checked_nothing_is_no_data(self, tables: RunTables) -> None:
+        """No facts, no proof, whatever its status says."""
+        section = tables.record.correctness
+        idle = tuple(replace(item, checked_count=0) for item in section.invariants)
+        record = replace(tables.record, correctness=replace(section, invariants=idle))
+
+        assert _verdicts(record)[1].word == "NO DATA"
+        assert {row[3].text for row in invariants_table(record).rows} == {"no data"}
+
+    def test_what_failed_stands_first(self, tables: RunTables) -> None:
+        """In the cards and in the tables."""
+        checks = tables.record.validity.checks
+        late = replace(checks[-1], status=Validity.INVALID, sentence="12 stamps go back")
+        section = ValiditySection(status=Validity.INVALID, checks=(*checks[:-1], late))
+        record = replace(tables.record, validity=section)
+
+        assert _verdicts(record)[0].reasons == ("The clock is sane: 12 stamps go back.",)
+        assert checks_table(record).rows[0][0].text == "clock"
+
+
+class TestTables:
+    """Numbers equal the record's."""
+
+    def test_a_percentile_carries_its_interval(self, tables: RunTables) -> None:
+        """The figure and what it may as well be."""
+        p99 = next(
+            item for item in tables.record.latency["all"].response_ns.quantiles if item.q == 0.99
+        )
+        assert p99.value is not None
+        assert p99.low is not None
+        assert p99.high is not None
+
+        shown = _row(kinds_table(tables.record), "all")[5]
+
+        assert shown.text == duration(p99.value)
+        assert shown.detail == f"{duration(p99.low)} \N{EN DASH} {duration(p99.high)}"
+
+    def test_a_thin_percentile_is_withheld_with_what_it_needs(self, tables: RunTables) -> None:
+        """5,887 transfers carry a p99 and no p99.9."""
+        row = _row(kinds_table(tables.record), "transfer")
+
+        assert row[1].text == "5,887"
+        assert row[6].text == "n too small (needs 6,636)"
+        assert row[6].is_missing
+
+    def test_every_kind_and_all_are_listed(self, tables: RunTables) -> None:
+        """The sum comes last."""
+        kinds = [row[0].text for row in kinds_table(tables.record).rows]
+
+        assert kinds == ["amend", "fill", "release", "reserve", "transfer", "all"]
+
+    def test_the_brokers_floor_stands_under_what_it_explains(self, tables: RunTables) -> None:
+        """Its p50 and p99 were measured, its p90 was not."""
+        row = _row(visible_table(tables.record), "broker's own floor")
+
+        assert [entry.text for entry in row[2:5]] == ["7.90 ms", "no data", "15.8 ms"]
+
+    def test_outcomes_that_are_no_answer_come_first(self, tables: RunTables) -> None:
+        """Then refusals, then what went well."""
+        words = [row[0].text for row in outcomes_table(tables.record).rows]
+
+        assert words == sorted(words, key=["timed out", "rejected", "acknowledged"].index)
+
+    def test_waiting_for_others_is_not_lateness(self, tables: RunTables) -> None:
+        """The generator's line stands alone on top."""
+        assert lateness_table(tables.record).rows[0][0].text == "lateness of the generator"
+
+
+class TestCurves:
+    """Percentile curves end where the samples end."""
+
+    @pytest.mark.parametrize("number", [20, 700, 10_000, 120_000])
+    def test_a_curve_goes_as_far_as_its_count_and_no_further(self, number: int) -> None:
+        """Every point is supported, and the next nine is not."""
+        samples_ns = np.random.default_rng(3).integers(1, 10**9, number)
+
+        line = curve("response", "response", samples_ns)
+
+        assert all(number >= needed_count(share) for share in line.x)
+        assert number < needed_count(1 - (1 - line.x[-1]) / 1.3)
+        assert list(line.y) == sorted(line.y)  # type: ignore[type-var]
+
+    def test_too_few_samples_draw_nothing(self) -> None:
+        """Nine answers are no distribution."""
+        assert curve("response", "response", np.arange(1, 10)).x == ()
+
+    def test_headline_percentiles_lie_on_the_curve(self, tables: RunTables, page: Page) -> None:
+        """The chart and the table say the same."""
+        chart = next(one for one in charts_of(page) if one.id == "response-and-service")
+        shown = dict(zip(chart.series[0].x, chart.series[0].y, strict=True))
+        response = tables.record.latency["all"].response_ns
+
+        assert {q: shown[q] for q in (0.5, 0.9, 0.99, 0.999, 0.9999)} == {
+            item.q: item.value for item in response.quantiles
+        }
+
+
+class TestTimeline:
+    """What happened when."""
+
+    def test_a_freeze_is_seen_in_the_second_in_which_operations_were_due(
+        self, tables: RunTables
+    ) -> None:
+        """Second 20 is slow although nothing was answered in it."""
+        record, operations = tables.record, tables.operations
+        response = {line.name: line for line in response_chart(record, operations).series}
+        done = rate_chart(record, operations).series[2]
+        at = response["p99"].x.index(20.5)
+
+        assert response["p99"].y[at] > 1e9
+        assert response["p50"].y[at - 5] < 1e6
+        assert done.y[done.x.index(20.5)] < 100
+        assert done.y[done.x.index(21.5)] > 3_000
+
+    def test_bins_never_mix_phases(self, tables: RunTables) -> None:
+        """Warm-up, measured phase and drain begin at an edge."""
+        phases = {"warmup_ns": 1_500_000_000, "measure_ns": 2_300_000_000, "drain_ns": 10**9}
+        record = replace(tables.record, phases=phases)
+        operations = tables.operations.iloc[:0]
+
+        edges = bins_of(record, operations).edge_ns.tolist()
+
+        assert {-1_500_000_000, 0, 2_300_000_000} <= set(edges)
+        assert edges == sorted(set(edges))
+
+    def test_rates_are_by_the_second_whatever_a_bins_width(self, tables: RunTables) -> None:
+        """A narrow bin at the end of a phase does not look slow."""
+        phases = {"warmup_ns": 0, "measure_ns": 2_500_000_000, "drain_ns": 0}
+        due_ns = np.arange(0, 2_500_000_000, 10_000_000)
+        operations = pd.DataFrame(
+            {
+                "kind": "reserve",
+                "measured": True,
+                "intended_ns": due_ns,
+                "eligible_ns": due_ns,
+                "sent_ns": due_ns,
+                "done_ns": due_ns,
+                "visible_ns": pd.NA,
+                "outcome": "acknowledged",
+            }
+        )
+
+        chart = rate_chart(replace(tables.record, phases=phases), operations)
+
+        assert set(chart.series[0].y[:3]) == {100.0}
+
+    def test_a_thin_percentile_over_time_is_withheld_and_said(self, small_run: StoredRun) -> None:
+        """200 answers a second carry no p99."""
+        small = read_run(small_run)
+
+        chart = response_chart(small.record, small.operations)
+
+        assert [line.name for line in chart.series] == ["p50", "max"]
+        assert chart.note.startswith("p99 withheld: n too small")
+
+    def test_thinning_a_long_line_keeps_its_peak(self, tables: RunTables) -> None:
+        """A spike of one sample in ten thousand is still drawn."""
+        offsets = np.arange(10_000, dtype=np.int64) * 10**8
+        values = np.zeros(10_000)
+        values[4_321] = 99.0
+        samples = pd.DataFrame(
+            {"offset_ns": offsets, "subject": "load", "metric": "in_flight", "value": values}
+        )
+
+        line = in_flight_chart(tables.record, samples).series[0]
+
+        assert len(line.y) <= 1_200
+        assert max(value for value in line.y if value is not None) == 99.0
+
+    def test_a_process_that_was_not_sampled_has_no_line(self, tables: RunTables) -> None:
+        """An attached service without a pid is absent, not idle."""
+        samples = tables.samples[tables.samples["subject"] != "target"]
+
+        charts = resource_charts(tables.record, samples)
+
+        assert {line.name for chart in charts for line in chart.series} == {
+            "generator",
+            "observer",
+            "broker",
+        }
+
+
+def _contents(section: Section) -> list[str]:
+    charts = [
+        f"{chart.id}: {len(chart.series)} lines"
+        if len(chart.series) > 4
+        else f"{chart.id}: {', '.join(line.name for line in chart.series)}"
+        for chart in section.charts
+    ]
+    return charts + [table.id for table in section.tables]
+
+
+def _verdicts(record: RunRecord) -> tuple[VerdictView, ...]:
+    return verdict_group(record).verdicts
+
+
+def _row(table: Table, name: str) -> tuple:
+    return next(row for row in table.rows if row[0].text == name)

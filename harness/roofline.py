@@ -20,17 +20,17 @@ from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.drivers.grpcio_driver import GrpcioDriver
 from harness.model.units import NANOS_PER_SECOND
 from harness.targets.service import start_target
-from harness.targets.target_file import LaunchSpec, TargetSpec
+from harness.targets.target_file import load_target
 
 DRIVERS: Mapping[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
     "wire": GrpcWireDriver,
     "grpcio": GrpcioDriver,
 }
+_TARGET = "null"
 _METHOD = "/null.Null/Call"
 _MESSAGE_BYTES = 100  # about a reservation
 _IN_FLIGHT_COUNT = 100
 _TIMEOUT_NS = 5 * NANOS_PER_SECOND
-_READY_TIMEOUT_NS = 20 * NANOS_PER_SECOND
 
 
 def measure_roofline(
@@ -47,7 +47,7 @@ def measure_roofline(
     """
     with tempfile.TemporaryDirectory(prefix="acctbench-") as folder:
         service = start_target(
-            _null_service(),
+            load_target(_TARGET),
             folder=Path(folder),
             kafka_address="",
             topic_prefix="",
@@ -80,23 +80,3 @@ def _factory(driver: str, address: str) -> DriverFactory:
         )
 
     return make
-
-
-def _null_service() -> TargetSpec:
-    return TargetSpec(
-        name="null",
-        file="(built in)",
-        how=LaunchSpec(
-            build_steps=(),
-            command=("{python}", "-m", "harness.targets.null_service", "--port", "{grpc_port}"),
-            environment={},
-            cwd=None,
-            ready_line="ready ",
-            ready_port=False,
-            ready_timeout_ns=_READY_TIMEOUT_NS,
-            stop_grace_ns=NANOS_PER_SECOND,
-        ),
-        seed_by="control",
-        metadata={},
-        tls=None,
-    )

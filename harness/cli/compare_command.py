@@ -37,7 +37,7 @@ def compare(a: str, b: str, output: Path | None, as_json: bool, runs_folder: Pat
     page = reports.write_comparison(runs, output or runs_folder / f"{before}--{after}.html")
     rows = reports.compare_rows(runs[0].record, runs[1].record)
     if as_json:
-        values = [{**asdict(row), "ratio": row.ratio} for row in rows]
+        values = [{"metric": row.metric, "ratio": row.ratio, **asdict(row)} for row in rows]
         print_json({"a": before, "b": after, "page": str(page), "rows": values})
         return
     _warn_of_invalid(runs)

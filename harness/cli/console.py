@@ -6,13 +6,21 @@ or an exception is printed as it is: markup in it means nothing.
 """
 
 import json
+import sys
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 people = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 """For people."""
+_WIDTH_PIPED = 160  # a pipe has no width; tables should not be broken for it
+
+
+def print_renderable(renderable: RenderableType) -> None:
+    """Print a table or a line as the result of a command."""
+    width = None if sys.stdout.isatty() else _WIDTH_PIPED
+    Console(markup=False, highlight=False, emoji=False, width=width).print(renderable)
 
 
 def print_result(text: str) -> None:

@@ -4,10 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
-from harness.cli.console import print_json
+from harness.cli.console import print_json, print_renderable
 from harness.cli.options import runs_option
 from harness.doctor import Finding, Status, examine, makes_runs_impossible
 from harness.model.verdict import ExitCode
@@ -32,12 +31,11 @@ def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
 
     Exits 0 unless something makes runs impossible (then 4).
     """
-    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
     findings = []
     for finding in examine(runs_folder, kafka=kafka):
         findings.append(finding)
         if not as_json:
-            console.print(_line(finding))
+            print_renderable(_line(finding))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     return ExitCode.INVALID if makes_runs_impossible(findings) else ExitCode.OK

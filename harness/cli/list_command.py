@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from harness.cli.console import print_json
+from harness.cli.console import print_json, print_renderable
 from harness.cli.options import runs_option, scenario_folder
 from harness.errors import HarnessError
 from harness.model.scenario_file import list_scenarios
@@ -85,8 +84,8 @@ def _targets() -> list[Row]:
 def _print_table(what: str, rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False, caption="" if rows else f"no {what} yet")
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+    for index, column in enumerate(columns):
+        table.add_column(column.replace("_", " "), no_wrap=index == 0)  # names are for copying
     for row in rows:
         table.add_row(*(str(row.get(column, "")) for column in columns))
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    print_renderable(table)

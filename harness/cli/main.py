@@ -26,7 +26,7 @@ from harness.errors import (
 )
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 
-_COMMANDS = {
+COMMANDS: dict[str, str] = {
     "run": "harness.cli.run_command:run",
     "plan": "harness.cli.plan_command:plan",
     "report": "harness.cli.report_command:report",
@@ -49,14 +49,14 @@ class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name."""
         del ctx
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
         del ctx
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
@@ -86,10 +86,11 @@ def acctbench(debug: bool) -> None:
 def main() -> NoReturn:
     """Run the command line; the exit code is the verdict."""
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(_exit_code(sys.argv[1:]))
+    sys.exit(exit_code_of(sys.argv[1:]))
 
 
-def _exit_code(arguments: list[str]) -> int:
+def exit_code_of(arguments: list[str]) -> int:
+    """Run the command line; every failure is told, and is a code."""
     try:
         result = acctbench.main(args=arguments, standalone_mode=False)
     except click.ClickException as error:

@@ -51,22 +51,50 @@ def plan(scenario: str, as_json: bool, **changes: Any) -> None:
         print_result("\n".join(_lines(description, "")))
 
 
-def _lines(value: Any, indent: str) -> Iterator[str]:
-    """A nested document as indented lines, readable without knowing its keys."""
-    width = max((len(str(key)) for key in value), default=0) if isinstance(value, Mapping) else 0
-    items = value.items() if isinstance(value, Mapping) else enumerate(value, start=1)
-    for key, item in items:
-        is_nested = isinstance(item, Mapping) or (
-            isinstance(item, Sequence) and not isinstance(item, str)
-        )
-        if is_nested:
-            yield f"{indent}{key}"
-            yield from _lines(item, indent + "  ")
+def _lines(document: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """A nested document as text, readable without knowing its keys."""
+    scalars = {key: value for key, value in document.items() if not _is_nested(value)}
+    yield from _columns([(key, _words(value)) for key, value in scalars.items()], indent)
+    for key, value in document.items():
+        if not _is_nested(value):
+            continue
+        yield f"{indent}{key}"
+        if not isinstance(value, Mapping):
+            yield from (f"{indent}  {_words(item)}" for item in value)
+        elif value and all(_is_flat(item) for item in value.values()):
+            yield from _columns(_table(value), indent + "  ")
         else:
-            yield f"{indent}{key!s:{width}}  {_words(item)}"
+            yield from _lines(value, indent + "  ")
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row a key, under the names of the columns."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    body = [
+        (key, *(_words(row[name]) if name in row else "" for name in names))
+        for key, row in rows.items()
+    ]
+    return [("", *names), *body]
+
+
+def _columns(rows: Sequence[tuple[str, ...]], indent: str) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        yield (indent + "  ".join(cells)).rstrip()
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping | Sequence) and not isinstance(value, str)
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, Mapping) and not any(map(_is_nested, value.values()))
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
     if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1 else f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

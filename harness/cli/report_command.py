@@ -8,6 +8,7 @@ import click
 import reports
 from harness.cli.console import print_result
 from harness.cli.options import runs_option
+from harness.errors import RecordError
 from harness.store import find_run
 
 
@@ -31,5 +32,8 @@ def report(run: str, output: Path | None, runs_folder: Path) -> None:
     """
     page = reports.write_run_report(find_run(run, runs_folder))
     if output is not None:
-        page = Path(shutil.copyfile(page, output))
+        try:
+            page = Path(shutil.copyfile(page, output))
+        except OSError as error:
+            raise RecordError(f"{output}: can't be written: {error}") from error
     print_result(str(page))

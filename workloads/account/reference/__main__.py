@@ -82,7 +82,10 @@ async def serve(options: argparse.Namespace) -> None:
         except (KafkaError, OSError, ValueError) as error:
             raise StartError(f"--kafka {options.kafka}: {error}") from error
     core = Core(
-        options.workdir, topics=topics, kafka=options.kafka, linger_ms=options.kafka_linger_ms
+        Journal(options.workdir),
+        topics=topics,
+        kafka=options.kafka,
+        linger_ms=options.kafka_linger_ms,
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     for name, methods in (

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from workloads.account.reference.commitment import Commitment, Group
 from workloads.account.reference.emission import Record, Stream, Topics
@@ -31,21 +30,21 @@ class Core:
     A recovered account core, ready for inputs; made inside a running event loop.
 
     Args:
-        workdir: Holds the journal.
+        journal: Open; its inputs are applied before anything else is.
         topics: Names of the topics.
         kafka: The broker's address; empty for none, then nothing is emitted.
         linger_ms: See Stream.
 
     Raises:
-        JournalError: the journal can't be opened, or is not what was written.
+        JournalError: the journal is not what was written.
     """
 
-    def __init__(self, workdir: Path, *, topics: Topics, kafka: str, linger_ms: int) -> None:
+    def __init__(self, journal: Journal, *, topics: Topics, kafka: str, linger_ms: int) -> None:
         self.state = State()
         self.topics = topics
         self.ledger = Ledger(topics.executions)
         self.counters: Counter[str] = Counter()
-        self._journal = Journal(workdir)
+        self._journal = journal
         emitted = self._journal.emitted()
         self.streams = {
             name: Stream(

@@ -177,8 +177,7 @@ class GrpcConnection(asyncio.Protocol):
     def flush(self) -> None:
         """Write what the writer gathered."""
         out = self.writer.out
-        # uvloop refuses to write between the end of a transport and connection_lost
-        if out and self._transport is not None and not self._transport.is_closing():
+        if out and self._transport is not None:
             self.writer.out = bytearray()
             self._counters.sent_bytes += len(out)
             self._transport.write(out)

@@ -151,7 +151,7 @@ class GrpcWireDriver:
                     connection.abort()
         self._fault = "the driver was closed"
         self._fail_waiting(len(self._waiting))
-        for fault in filter(None, faults):  # a bug; the peer's doing ends no keeper
+        for fault in filter(None, faults):  # a bug of ours: nothing the peer does ends a keeper
             raise fault
 
     @property

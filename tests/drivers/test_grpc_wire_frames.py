@@ -393,26 +393,34 @@ def test_frame_size() -> None:
     run(main)
 
 
-def test_receive_window_is_given_back() -> None:
-    """A long reply is read beyond the advertised windows: both are given back in time."""
+def test_receive_windows_are_given_back() -> None:
+    """Long replies go on beyond the advertised windows: a stream's and the connection's."""
 
     async def main() -> None:
         chunk = bytes(16_384)
-        message = chunk * 600  # 9.8 MB: over twice the stream's window
+        message = chunk * 600  # 9.8 MB: over twice a stream's window; eight exceed the connection's
+        body = prefixed(message)
+        windows = {0: 64 * 1024 * 1024}
         async with wired() as (_, connection, driver, replies):
-            call(driver, 0)
-            await connection.request()
-            body = prefixed(message)
-            stream_window = 4 * 1024 * 1024
-            connection.send(head(1))
-            for start in range(0, len(body), 16_384):
-                piece = body[start : start + 16_384]
-                while stream_window < len(piece):
-                    stream_window += (await connection.expect(WINDOW_UPDATE, 1)).number
-                stream_window -= len(piece)
-                connection.send(frame(DATA, 0, 1, piece))
-            connection.send(trailers(1))
-            assert (await replies.of(0)).message == message
+
+            async def send_data(stream_id: int, piece: bytes) -> None:
+                while min(windows[0], windows[stream_id]) < len(piece):
+                    update = await connection.expect(WINDOW_UPDATE)
+                    windows[update.stream_id] += update.number
+                windows[0] -= len(piece)
+                windows[stream_id] -= len(piece)
+                connection.send(frame(DATA, 0, stream_id, piece))
+
+            assert (await connection.expect(WINDOW_UPDATE)).number == windows[0] - 65_535
+            for token in range(8):
+                call(driver, token)
+                stream_id, _ = await connection.request()
+                windows[stream_id] = 4 * 1024 * 1024
+                connection.send(head(stream_id))
+                for start in range(0, len(body), len(chunk)):
+                    await send_data(stream_id, body[start : start + len(chunk)])
+                connection.send(trailers(stream_id))
+                assert (await replies.of(token)).message == message
 
     run(main)
 

@@ -28,7 +28,7 @@ Examples:
 @runs_option
 def compare(a: str, b: str, output: Path | None, as_json: bool, runs_folder: Path) -> None:
     """
-    Put two RUNs side by side: what is, with no claim of significance.
+    Put two runs side by side, with no claim of significance.
 
     A RUN is a folder, an id or its beginning, or "latest". Prints the path of the page.
     """

@@ -27,7 +27,7 @@ Examples:
 @runs_option
 def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
     """
-    Measure what this machine can do: takes about six seconds.
+    Measure what this machine can do, in about six seconds.
 
     Exits 0 unless something makes runs impossible (then 4).
     """

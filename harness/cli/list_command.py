@@ -29,7 +29,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @runs_option
 def list_things(what: str, as_json: bool, runs_folder: Path) -> None:
-    """List the complete runs, oldest first, or the packaged scenarios or targets."""
+    """List runs (complete ones, oldest first), scenarios or targets."""
     listings: Mapping[str, Callable[[], Sequence[Row]]] = {
         "runs": lambda: _runs(runs_folder),
         "scenarios": _scenarios,

@@ -92,7 +92,7 @@ def main() -> NoReturn:
 def exit_code_of(arguments: list[str]) -> int:
     """Run the command line; every failure is told, and is a code."""
     try:
-        result = acctbench.main(args=arguments, standalone_mode=False)
+        result = acctbench.main(arguments, prog_name="acctbench", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE

@@ -27,9 +27,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(scenario: str, as_json: bool, **changes: Any) -> None:
     """
-    Show what SCENARIO (a name or a file) would send, and its statistics.
+    Show what a run would send, and its statistics.
 
-    Nothing is started. The same scenario and seed give the same plan, to the byte.
+    SCENARIO is a name or a file. Nothing is started. The same scenario and seed give the same
+    plan, to the byte.
     """
     checked = checked_scenario(scenario, overrides_from(changes))
     system = load_system(checked.system)

@@ -26,9 +26,10 @@ Examples:
 @runs_option
 def report(run: str, output: Path | None, runs_folder: Path) -> None:
     """
-    Draw the report of RUN again: a folder, an id or its beginning, or "latest".
+    Draw the report of a stored run again.
 
-    Prints the path of the page. It reads the stored run only: no service is needed.
+    RUN is a folder, an id or its beginning, or "latest". Prints the path of the page. It reads
+    the stored run only: no service is needed.
     """
     page = reports.write_run_report(find_run(run, runs_folder))
     if output is not None:

@@ -60,9 +60,9 @@ def run(  # noqa: PLR0917 - click passes them by name
     **changes: Any,
 ) -> int:
     """
-    Run SCENARIO (a name or a file) against a target, audit it, and report it.
+    Run a scenario against a target, audit it, and report it.
 
-    Prints the path of the report. The exit code is the verdict.
+    SCENARIO is a name or a file. Prints the path of the report. The exit code is the verdict.
     """
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(changes)),

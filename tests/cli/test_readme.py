@@ -1,0 +1,64 @@
+"""The README is true: its usage, its examples and its map are compared with the program."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from harness.cli.main import acctbench, exit_code_of
+from harness.targets.target_file import parse_target
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+USAGE = re.compile(r"(?<=<!-- usage -->\n```\n).*?(?=```\n<!-- /usage -->)", re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in this language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
+
+
+def test_usage_is_that_of_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usage block is what --help prints on 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert exit_code_of(["--help"]) == 0
+    match = USAGE.search(README)
+    assert match is not None
+
+    assert match[0] == capsys.readouterr().out
+
+
+def test_target_files_can_be_used(tmp_path: Path) -> None:
+    """Every target file shown is a right one."""
+    names = [parse_target(text, file=tmp_path / "x.toml").name for text in blocks("toml")]
+
+    assert names == ["my-service", "staging"]
+
+
+def test_commands_are_accepted() -> None:
+    """Every acctbench command shown parses."""
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    shown = [shlex.split(line) for line in lines if line.startswith("acctbench ")]
+    for _, verb, *arguments in shown:
+        command = acctbench.get_command(click.Context(acctbench), verb)
+        assert command is not None, verb
+        command.make_context(verb, arguments)
+
+    assert len(shown) >= 2
+
+
+def test_map_shows_what_is_there() -> None:
+    """Every folder of the map exists."""
+    (tree,) = [block for block in blocks("") if block.startswith("harness/ ")]
+    top = ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        top = name if not line.startswith(" ") else top
+        folder = ROOT / name if name == top else ROOT / top / name
+
+        assert folder.is_dir(), folder

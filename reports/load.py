@@ -6,13 +6,12 @@ to show, not a reason for having no report at all: an interrupted run is evidenc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
 from harness.errors import RecordError
-from harness.model.record import RunRecord
 from harness.store import StoredRun
+from reports.view.source import RunTables
 
 _OPERATION_COLUMNS = (
     "kind",
@@ -25,16 +24,6 @@ _OPERATION_COLUMNS = (
     "outcome",
 )
 _SAMPLE_COLUMNS = ("offset_ns", "subject", "metric", "value")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTables:
-    """One run. A table that could not be read is empty, and *faults* says why."""
-
-    record: RunRecord
-    operations: pd.DataFrame
-    samples: pd.DataFrame
-    faults: tuple[str, ...]
 
 
 def read_run(run: StoredRun) -> RunTables:

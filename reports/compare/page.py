@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from reports.compare.fitness import Difference, differences
 from reports.compare.rows import ComparisonRow, compare_rows
-from reports.load import RunTables
 from reports.view.model import (
     Cell,
     Chart,
@@ -24,6 +23,7 @@ from reports.view.model import (
     Tone,
 )
 from reports.view.run import notices, view_run
+from reports.view.source import RunTables
 from reports.view.verdicts import verdict_group
 from reports.view.words import NO_DATA, plain
 

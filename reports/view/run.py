@@ -5,10 +5,11 @@ Pure: a record and two tables in, a Page out. The order is that of the questions
 trust it, is the money right, what was it, how fast, where did the time go, what proves it.
 """
 
+from datetime import UTC, datetime
+
 import pandas as pd
 
 from harness.model.record import RunRecord
-from reports.load import RunTables
 from reports.view import glossary
 from reports.view.model import (
     Axis,
@@ -25,6 +26,7 @@ from reports.view.model import (
 )
 from reports.view.percentiles import LATENCY_AXIS, SHARE_AXIS, curve, drawn
 from reports.view.samples import kinds_of, latencies, measured
+from reports.view.source import RunTables
 from reports.view.tables import (
     ALL_KINDS,
     checks_table,
@@ -223,7 +225,7 @@ def _identity(record: RunRecord) -> Section:
         ("target's build", target.get("build")),
         ("broker", record.broker.get("kind")),
         ("instrumentation", record.instrumentation),
-        ("started (UTC)", record.created_at),
+        ("started", _moment(record.created_at)),
         ("seed", record.seed),
     )
     phases = tuple(
@@ -404,6 +406,13 @@ def _repeat(record: RunRecord) -> Section:
         command=plain(record.command),
         remarks=tuple(plain(note) for note in record.notes),
     )
+
+
+def _moment(iso_text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(iso_text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return iso_text
 
 
 def _fact(name: str, value: object) -> Fact:

@@ -77,6 +77,7 @@ def lateness_table(record: RunRecord) -> Table:
     waits = (
         (f"wait of {plain(kind)}", latency.wait_ns)
         for kind, latency in _all_last(record.latency).items()
+        if latency.wait_ns.max or kind == ALL_KINDS
     )
     return _distributions_table(
         "lateness-table",
@@ -306,7 +307,7 @@ def _outcome_cell(name: str, number: int) -> Cell:
 
 
 def _interval(item: Quantile) -> str:
-    if item.low is None or item.high is None:
+    if item.low is None or item.high is None or item.low == item.high:
         return ""
     return f"{duration(item.low)} {DASH} {duration(item.high)}"
 

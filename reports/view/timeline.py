@@ -1,9 +1,9 @@
 """
 What happened when: operations counted and measured by the second.
 
-The bins are a second wide (wider in long runs) and cut where the warm-up ends and where the drain
-begins, so that no bin mixes phases. Response belongs to the bin in which the operation was *due*:
-that is when a user would have felt it.
+The bins are a second wide (wider in long runs, or where a second holds too few answers) and cut
+where the warm-up ends and where the drain begins, so that no bin mixes phases. Response belongs to
+the bin in which the operation was *due*: that is when a user would have felt it.
 """
 
 import math
@@ -21,6 +21,8 @@ from reports.view.samples import answered, stamps
 NANOS_PER_SECOND = 1_000_000_000
 _BIN_COUNT_MAX = 400
 _BIN_WIDTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600)
+_COURSE_BIN_COUNT_MIN = 8
+_RATE_MARGIN = 1.15  # random arrivals: a bin below the mean must still carry the percentile
 
 TIME_LINK = "time"
 TIME_AXIS = Axis(title="time since the measured phase began", unit=Unit.SECONDS)
@@ -47,7 +49,7 @@ class Bins:
         return len(self.edge_ns) - 1
 
 
-def bins_of(record: RunRecord, operations: pd.DataFrame) -> Bins:
+def bins_of(record: RunRecord, operations: pd.DataFrame, width_s_min: int = 1) -> Bins:
     """The bins from the start of the warm-up to the last answer."""
     start_ns = -int(record.phases.get("warmup_ns", 0))
     measure_ns = int(record.phases.get("measure_ns", 0))
@@ -55,7 +57,11 @@ def bins_of(record: RunRecord, operations: pd.DataFrame) -> Bins:
     end_ns = max(measure_ns, int(done_ns.max()) + 1 if len(done_ns) else 0)
     span_s = (end_ns - start_ns) / NANOS_PER_SECOND
     width_s = next(
-        (width for width in _BIN_WIDTHS_S if span_s / width <= _BIN_COUNT_MAX),
+        (
+            width
+            for width in _BIN_WIDTHS_S
+            if width >= width_s_min and span_s / width <= _BIN_COUNT_MAX
+        ),
         math.ceil(span_s / _BIN_COUNT_MAX),
     )
     width_ns = width_s * NANOS_PER_SECOND
@@ -79,7 +85,8 @@ def phase_bands(record: RunRecord) -> tuple[Band, ...]:
 
 def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
     """Response p50, p99 and maximum over time."""
-    bins = bins_of(record, operations)
+    width_s = _width_s_for_p99(record)
+    bins = bins_of(record, operations, width_s)
     groups = _response_by_bin(operations, bins)
     lines = tuple(
         Series(
@@ -108,7 +115,7 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
     return Chart(
         id="response-over-time",
         title="Response over time",
-        explanation="Of the operations due in each second: the middle one, the slowest of the"
+        explanation=f"Of the operations due in {_each(bins)}: the middle one, the slowest of the"
         " fastest 99 %, and the slowest of all.",
         x_axis=TIME_AXIS,
         y_axis=Axis(title="response", unit=Unit.NS, scale=Scale.LOG),
@@ -142,6 +149,26 @@ def rate_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
         bands=phase_bands(record),
         link=TIME_LINK,
     )
+
+
+def _width_s_for_p99(record: RunRecord) -> int:
+    """The narrowest bin that carries a p99, if enough of them are left to show a course."""
+    measure_s = int(record.phases.get("measure_ns", 0)) / NANOS_PER_SECOND
+    needed = needed_count(0.99) * _RATE_MARGIN
+    return next(
+        (
+            width
+            for width in _BIN_WIDTHS_S
+            if record.rate.achieved_per_s * width >= needed
+            and measure_s / width >= _COURSE_BIN_COUNT_MIN
+        ),
+        1,
+    )
+
+
+def _each(bins: Bins) -> str:
+    width_s = float(bins.width_s.max()) if len(bins) else 1.0
+    return "each second" if width_s == 1 else f"each {width_s:g} seconds"
 
 
 def _rates(at_ns: NDArray[np.int64], bins: Bins) -> tuple[float, ...]:

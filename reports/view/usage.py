@@ -7,7 +7,7 @@ A subject or metric that was not sampled has no line; a value that could not be 
 import pandas as pd
 
 from harness.model.record import ProcessResources, RunRecord
-from reports.view.model import Axis, Cell, Chart, Column, Scale, Series, Table, Unit
+from reports.view.model import Axis, Cell, Chart, Column, Series, Table, Unit
 from reports.view.timeline import NANOS_PER_SECOND, TIME_AXIS, TIME_LINK, phase_bands
 from reports.view.words import NO_DATA, cell, plain
 
@@ -17,7 +17,7 @@ SUBJECT_NAMES = {
     "observer": "observer",
     "broker": "broker",
 }
-_POINT_COUNT_MAX = 1_200
+_POINT_COUNT_MAX = 600
 
 _METRICS = (
     (
@@ -72,13 +72,18 @@ def resource_charts(record: RunRecord, samples: pd.DataFrame) -> tuple[Chart, ..
 def in_flight_chart(record: RunRecord, samples: pd.DataFrame) -> Chart:
     """Operations sent and not yet answered, sampled while the run went on."""
     line = _sampled(samples, "load", "in_flight", "in flight", "in-flight")
+    sampled_count = int((samples["metric"] == "in_flight").sum())
     return Chart(
         id="in-flight-over-time",
         title="In flight over time",
         explanation="Operations sent and not yet answered. It jumps when the service stands still.",
         x_axis=TIME_AXIS,
-        y_axis=Axis(title="operations in flight", unit=Unit.COUNT, scale=Scale.LINEAR),
+        y_axis=Axis(title="operations in flight", unit=Unit.COUNT),
         series=(line,) if line.x else (),
+        note=f"Each point is the highest of its neighbours: {sampled_count:,} samples thinned to"
+        f" {len(line.x):,}."
+        if sampled_count > len(line.x)
+        else "",
         bands=phase_bands(record),
         link=TIME_LINK,
         absence="no data: not sampled in this run",

@@ -113,10 +113,10 @@ def _performance(record: RunRecord) -> VerdictView:
         return VerdictView(
             name="Performance",
             question=_PERFORMANCE_QUESTION,
-            word=section.status,
+            word="NO VERDICT",
             tone=Tone.UNKNOWN,
-            sentence=f"Means nothing here: {obstacle}.",
-            reasons=(),
+            sentence=f"It would mean nothing: {obstacle}.",
+            reasons=(f"the record says {section.status}",),
         )
     if not section.objectives and TONES[section.status] is Tone.GOOD:
         return _nothing_checked("Performance", _PERFORMANCE_QUESTION, section.status, "objective")

@@ -17,10 +17,11 @@ from harness.model.record import (
 )
 from harness.model.verdict import Correctness, Performance, Validity
 from harness.store import StoredRun
-from reports.load import RunTables, read_run
+from reports.load import read_run
 from reports.view.model import Page, Section, Table, Tone, VerdictView, charts_of, page_to_json
 from reports.view.percentiles import curve
 from reports.view.run import view_run
+from reports.view.source import RunTables
 from reports.view.tables import (
     checks_table,
     invariants_table,
@@ -192,7 +193,8 @@ class TestVerdicts:
             ),
         )
         assert performance.tone is Tone.UNKNOWN
-        assert performance.sentence == "Means nothing here: the audit failed."
+        assert performance.word == "NO VERDICT"
+        assert performance.sentence == "It would mean nothing: the audit failed."
         assert invariants_table(record).rows[0][0].text == "I1"
 
     def test_an_invariant_that_checked_nothing_is_no_data(self, tables: RunTables) -> None:
@@ -350,6 +352,16 @@ class TestTimeline:
         assert [line.name for line in chart.series] == ["p50", "max"]
         assert chart.note.startswith("p99 withheld: n too small")
 
+    def test_bins_widen_until_they_carry_a_p99(self, tables: RunTables) -> None:
+        """500 answers a second for 60 s: two seconds hold enough, and 30 bins show the course."""
+        rate = replace(tables.record.rate, achieved_per_s=500.0)
+        record = replace(tables.record, rate=rate)
+
+        chart = response_chart(record, tables.operations)
+
+        assert "due in each 2 seconds" in chart.explanation
+        assert chart.series[0].x[3:5] == (1.0, 3.0)
+
     def test_thinning_a_long_line_keeps_its_peak(self, tables: RunTables) -> None:
         """A spike of one sample in ten thousand is still drawn."""
         offsets = np.arange(10_000, dtype=np.int64) * 10**8
@@ -361,7 +373,7 @@ class TestTimeline:
 
         line = in_flight_chart(tables.record, samples).series[0]
 
-        assert len(line.y) <= 1_200
+        assert len(line.y) <= 600
         assert max(value for value in line.y if value is not None) == 99.0
 
     def test_a_process_that_was_not_sampled_has_no_line(self, tables: RunTables) -> None:

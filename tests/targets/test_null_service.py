@@ -15,7 +15,7 @@ from harness.drivers.closed_loop import closed_loop
 from harness.drivers.grpc import GrpcDriver, ReplyHandler
 from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.drivers.grpcio_driver import GrpcioDriver
-from harness.targets.null_service import BimodalDelay, ConstantDelay, SerialDelay, parse_delay
+from harness.targets.null_delays import BimodalDelay, ConstantDelay, SerialDelay, parse_delay
 from tests.drivers.peer import Replies, run
 
 MILLISECOND_NS = 1_000_000

@@ -6,11 +6,11 @@ lie that it would catch.
 """
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
-import json
 import threading
 import time
 
@@ -48,7 +48,7 @@ def assert_conserved(record: RunRecord) -> None:
 
 
 def test_freeze_shows_in_the_tail_and_leaves_the_run_valid(run_once: RunOnce) -> None:
-    """A service stopped for T s shows T - (1 - q) D at quantile q, and is not the generator's fault."""
+    """A service stopped for T s shows T - (1 - q) D at quantile q, in a valid run."""
     step = f'[[steps]]\nat = "2s"\naction = "freeze-target"\nduration = "{FREEZE_S}s"\n'
     run = run_once(
         null_scenario(
@@ -66,7 +66,7 @@ def test_freeze_shows_in_the_tail_and_leaves_the_run_valid(run_once: RunOnce) ->
 
 
 def test_closed_loop_would_hide_the_freeze() -> None:
-    """The same freeze under a closed loop shows milliseconds at p99: the lie the test above catches."""
+    """The same freeze under a closed loop shows milliseconds at p99: the lie caught above."""
     service = subprocess.Popen(
         [sys.executable, "-m", "harness.targets.null_service", "--port", "0", "--engine", "wire"],
         stdin=subprocess.PIPE,

@@ -2,8 +2,8 @@
 How long the null service takes, and the clockwork that lets its replies leave on time.
 
 Distributions whose theory is known: constant, two-valued, and one server with a queue. The one
-idea: a delay is a departure time computed at arrival, so a late timer makes one reply late and never
-moves the replies after it.
+idea: a delay is a departure time computed at arrival, so a late timer makes one reply late and
+never moves the replies after it.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.describe import describe_plans
-from workloads.account.plan.identity import REQUEST_ID, operation_of_id, source_name
+from workloads.account.plan.identity import operation_of_cause, operation_of_id, source_name
 from workloads.account.plan.kinds import (
     BALANCES_TOPIC,
     DEAD_LETTER_TOPIC,
@@ -173,16 +173,6 @@ def make_event_reader(run_tag: int) -> Callable[[bytes], int]:
         return operation_of_cause(_cause_of(value), run_tag)
 
     return read
-
-
-def operation_of_cause(cause: contract.Cause, run_tag: int) -> int:
-    """The same from a parsed cause."""
-    if cause.WhichOneof("c") == "kafka":
-        return operation_of_id(cause.kafka.match_id, run_tag) if cause.kafka.match_id else -1
-    if len(cause.request_id) != REQUEST_ID.size:
-        return -1
-    tag, shard, index = REQUEST_ID.unpack(cause.request_id)
-    return shard << 32 | index if tag == run_tag else -1
 
 
 def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]:

@@ -1,10 +1,150 @@
-"""Judge a run."""
+"""
+The audit: all evidence of a run through all folds, once, to a verdict on each invariant.
 
+The ledger is read as a stream and each transaction is parsed once. A check that breaks down makes
+its invariants UNKNOWN with the reason; it never becomes a pass, and never hides the others.
+"""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from harness.engine.event_log import read_events
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
+from workloads.account.audit.balances import BalanceFold, check_parts
+from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.evidence import TargetState
+from workloads.account.audit.generation import check_generation
+from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.order_ends import check_ends
+from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.sequences import SequenceFold
+from workloads.account.audit.tally import Tally, unknown
+from workloads.account.audit.transaction import parse_transaction
+from workloads.account.contract.accounts_pb2 import JournalTxn
+from workloads.account.plan.identity import operation_of_cause, source_name
+from workloads.account.plan.parameters import parse_workload
+
+_TITLES = {
+    "I1": "Money is conserved",
+    "I2": "No balance is ever negative",
+    "I3": "Totals are the sum of their parts",
+    "I4": "Locked is what open orders need",
+    "I5": "No lock without an open order",
+    "I7": "Each request and match has exactly one effect",
+    "I8": "Sequences have no gaps",
+    "I19": "Fees are right to the unit",
+    "I22": "What was sent is what was planned, and all of it is accounted for",
+    "I23": "What was acknowledged survives a kill",
+}
+_OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I23")
 
 
 def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
-    """No invariant yet."""
-    del evidence
-    return ()
+    """Every invariant, in order of its number; I23 only if the target was killed on purpose."""
+    found: dict[str, Invariant] = {}
+
+    def attempt(identities: tuple[str, ...], check: Callable[[], tuple[Tally, ...]]) -> None:
+        # Any failure of a check, whatever it is, must leave the other checks their say.
+        try:
+            found.update({tally.identity: tally.result() for tally in check()})
+        except Exception as error:  # noqa: BLE001
+            reason = f"the check failed ({type(error).__name__}: {error})"
+            found.update({item: unknown(item, _TITLES[item], reason) for item in identities})
+
+    attempt(_OF_THE_LEDGER, lambda: _Ledger(evidence).tallies())
+    attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
+    attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
+    shown = [item for item in _TITLES if item != "I23" or evidence.restarts_ns]
+    return tuple(found[item] for item in shown)
+
+
+class _Ledger:
+    """The folds that go with the ledger."""
+
+    def __init__(self, evidence: AuditEvidence) -> None:
+        self._evidence = evidence
+        self._opening, self._closing = _opening(evidence), _closing(evidence)
+        self._log = _log(evidence)
+        self._balances = BalanceFold(self._opening)
+        self._effects = EffectFold(
+            self._log, restarts_ns=evidence.restarts_ns, is_attached=evidence.is_attached
+        )
+        self._sequences = SequenceFold(self._opening, on_replaced=self._effects.revoke)
+        self._orders = OrderFold(
+            self._log,
+            parse_workload(evidence.scenario.workload),
+            opening=self._opening.accounts,
+            effects=self._effects,
+        )
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Read the ledger and judge it."""
+        orders = self._orders.tallies
+        tallies = (
+            self._balances.conserved,
+            self._balances.non_negative,
+            orders.locks,
+            orders.orphans,
+            self._effects.exactly_once,
+            self._sequences.tally,
+            orders.fees,
+            self._effects.durable,
+        )
+        if self._evidence.events_path is None:
+            for tally in tallies:
+                tally.lacks("the ledger topic was not observed")
+            return tallies
+        self._read(tallies)
+        self._effects.finish()
+        self._balances.finish(self._closing)
+        run_tag = self._evidence.run_tag
+        self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
+        check_ends(
+            self._orders,
+            self._log,
+            opening=self._opening,
+            closing=self._closing,
+            is_attached=self._evidence.is_attached,
+        )
+        return tallies
+
+    def _read(self, tallies: tuple[Tally, ...]) -> None:
+        assert self._evidence.events_path is not None, "checked by the caller"
+        try:
+            for _, value in read_events(self._evidence.events_path):
+                self._take(value)
+        except (ValueError, DecodeError) as error:
+            for tally in tallies:
+                tally.lacks(f"the ledger can't be read to its end ({error})")
+
+    def _take(self, value: bytes) -> None:
+        message = JournalTxn.FromString(value)
+        operation = operation_of_cause(message.cause, self._evidence.run_tag)
+        row = self._log.row_of(operation) if operation >= 0 else -1
+        if not self._sequences.take(value, message, row):
+            return
+        transaction = parse_transaction(message, row)
+        touched = {line.account_id for line in transaction.postings}
+        if row >= 0 and not touched:
+            touched = {int(self._log.account_id[row])}  # made, or changed without money
+        self._sequences.touch(touched)
+        is_balanced = self._balances.take(transaction)
+        self._orders.observe(transaction)
+        if self._effects.take(transaction):
+            self._orders.take(transaction, is_balanced=is_balanced)
+
+
+def _opening(evidence: AuditEvidence) -> TargetState:
+    assert isinstance(evidence.opening, TargetState), "what System.open returned"
+    return evidence.opening
+
+
+def _closing(evidence: AuditEvidence) -> TargetState:
+    assert isinstance(evidence.closing, TargetState), "what System.close returned"
+    return evidence.closing
+
+
+def _log(evidence: AuditEvidence) -> OperationLog:
+    return OperationLog(evidence.operations, run_tag=evidence.run_tag)

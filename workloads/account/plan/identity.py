@@ -9,6 +9,8 @@ Who an operation is, by arithmetic alone: no dictionary joins replies and events
 
 import struct
 
+from workloads.account.contract.accounts_pb2 import Cause
+
 REQUEST_ID = struct.Struct(">QII")
 TAG_BITS = 24
 SHARD_COUNT_MAX = 256
@@ -31,3 +33,13 @@ def operation_of_id(identifier: int, run_tag: int) -> int:
 def source_name(run_tag: int, shard: int) -> str:
     """The `src` of the executions that *shard* sends; of this run alone, as its seq starts at 1."""
     return f"{run_tag:016x}-{shard}"
+
+
+def operation_of_cause(cause: Cause, run_tag: int) -> int:
+    """The operation that a transaction names as its cause, -1 for one of another run."""
+    if cause.WhichOneof("c") == "kafka":
+        return operation_of_id(cause.kafka.match_id, run_tag) if cause.kafka.match_id else -1
+    if len(cause.request_id) != REQUEST_ID.size:
+        return -1
+    tag, shard, index = REQUEST_ID.unpack(cause.request_id)
+    return shard << 32 | index if tag == run_tag else -1

@@ -1,0 +1,68 @@
+"""
+I22: the harness audits itself.
+
+Every operation must be accounted for, and must be the one that the scenario and the seed plan.
+"""
+
+import numpy as np
+
+from harness.model.operation import Outcome
+from harness.system import AuditEvidence, ShardPlan
+from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.tally import Tally
+from workloads.account.plan.describe import plan_statistics
+from workloads.account.plan.planner import make_plan
+
+_COMPARED = ("account", "instrument", "side", "price_ticks", "qty_lots", "amount_minor")
+
+
+def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
+    """The operation log against the plan, which is made again from scenario and seed."""
+    tally = Tally(
+        "I22",
+        "What was sent is what was planned, and all of it is accounted for",
+        facts="operations and statistics",
+        law="Every operation has one outcome, and the generated stream is the scenario's",
+    )
+    _check_outcomes(tally, log)
+    scenario, shard_count = evidence.scenario, evidence.scenario.load.worker_count
+    plans = [
+        make_plan(scenario, seed=evidence.seed, shard=shard, shard_count=shard_count)
+        for shard in range(shard_count)
+    ]
+    _check_plans(tally, evidence, plans)
+    for statistic in plan_statistics(scenario, plans):
+        if statistic.target is not None:
+            tally.check(
+                statistic.is_met,
+                f"{statistic.name} is {statistic.value:.4g}, must be {statistic.target:.4g} "
+                f"within {statistic.tolerance or 0:.3g}",
+            )
+    return tally
+
+
+def _check_outcomes(tally: Tally, log: OperationLog) -> None:
+    tally.checked_count += log.count
+    unfinished = np.isin(log.outcome, (Outcome.PLANNED, Outcome.IN_FLIGHT))
+    for row in np.flatnonzero(unfinished).tolist():
+        tally.violate(f"{log.describe(row)} has no outcome")
+    undecided = int(
+        np.count_nonzero(np.isin(log.final_outcome, (Outcome.FAILED, Outcome.TIMED_OUT)))
+    )
+    if undecided:
+        tally.note(f"the outcome of {undecided:,} was not learnt")
+
+
+def _check_plans(tally: Tally, evidence: AuditEvidence, plans: list[ShardPlan]) -> None:
+    table = evidence.operations
+    planned_count = sum(len(plan) for plan in plans)
+    tally.check(
+        planned_count == len(table),
+        f"{planned_count:,} operations were planned, the log has {len(table):,}",
+    )
+    if planned_count != len(table):
+        return
+    for name in _COMPARED:
+        planned = np.concatenate([plan.columns[name] for plan in plans])
+        differing = int(np.count_nonzero(planned != table[name].to_numpy()))
+        tally.check(differing == 0, f"{differing:,} operations have another {name} than planned")

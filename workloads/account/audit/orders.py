@@ -1,0 +1,233 @@
+"""
+I4, I5 and I19: every lock is what its order needs, no lock without an order, every fee is right.
+
+This is the part that goes with the ledger; order_ends.py holds the result to the closing state.
+The model of orders is driven by the ledger's own order of events (only that decides what an order
+was when it was filled) and by the operation log's terms. What each transaction should have done is
+computed first, and the difference is laid at the door of the law it breaks.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from workloads.account.audit import order_model
+from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.evidence import AccountsDump
+from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.order_model import (
+    EXTERNAL,
+    FEES,
+    LOCKED_ORDERS,
+    Effect,
+    OpenOrder,
+    Terms,
+)
+from workloads.account.audit.tally import Tally
+from workloads.account.audit.transaction import Transaction
+from workloads.account.contract.accounts_pb2 import BUY
+from workloads.account.plan.kinds import Kind
+from workloads.account.plan.market import (
+    BASE_ASSET_OFFSET,
+    BASE_PER_LOT_MINOR,
+    QUOTE_ASSET_ID,
+    QUOTE_PER_TICK_LOT_MINOR,
+)
+from workloads.account.plan.parameters import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallies:
+    """The three invariants of orders."""
+
+    locks: Tally
+    orphans: Tally
+    fees: Tally
+
+
+def make_tallies() -> Tallies:
+    """With nothing checked yet."""
+    return Tallies(
+        locks=Tally(
+            "I4",
+            "Locked is what open orders need",
+            facts="lock movements, orders and balances",
+            law="locked_orders is the sum over open orders of what each must lock",
+        ),
+        orphans=Tally(
+            "I5",
+            "No lock without an open order",
+            facts="orders and lock movements",
+            law="Ended orders lock nothing, and none freed more than it held",
+        ),
+        fees=Tally(
+            "I19",
+            "Fees are right to the unit",
+            facts="matches and assets",
+            law="The fees of every match, and their sum, are as recomputed",
+        ),
+    )
+
+
+class OrderFold:
+    """Fed with every new transaction of this run, once an operation."""
+
+    def __init__(
+        self,
+        log: OperationLog,
+        workload: Workload,
+        *,
+        opening: AccountsDump | None,
+        effects: EffectFold,
+    ) -> None:
+        self.tallies = make_tallies()
+        self._log = log
+        self._workload = workload
+        self._effects = effects
+        self.open_orders: dict[int, OpenOrder] = {}  # by row of the reserve
+        self.held_minor: dict[int, int] = {}  # by order_id, as the ledger says
+        self.fees_expected_minor: dict[int, int] = defaultdict(int)  # by asset
+        self.fees_foreign_minor: dict[int, int] = defaultdict(int)  # of nobody's transactions
+        if opening is not None:
+            self.held_minor |= {
+                order_id: order.locked_minor for order_id, order in opening.open_orders.items()
+            }
+
+    def observe(self, transaction: Transaction) -> None:
+        """Any transaction: what it does to the locks of single orders, and to FEES."""
+        for line in transaction.postings:
+            if line.bucket == LOCKED_ORDERS and line.order_id:
+                held_minor = self.held_minor.get(line.order_id, 0) + line.delta_minor
+                self.held_minor[line.order_id] = held_minor
+                self.tallies.orphans.checked_count += 1
+                if held_minor < 0:
+                    self.tallies.orphans.violate(
+                        f"order {line.order_id:#018x} freed {-held_minor} more than it held "
+                        f"at journal_seq {transaction.journal_seq}",
+                        size=-held_minor,
+                    )
+            if line.account_id == FEES and transaction.row < 0:
+                self.fees_foreign_minor[line.asset_id] += line.delta_minor
+
+    def take(self, transaction: Transaction, *, is_balanced: bool) -> None:
+        """The first transaction of an operation: is its effect what was asked for."""
+        row = transaction.row
+        kind = Kind(self._log.kind[row])
+        expected = self._expected(row, kind)
+        if kind is Kind.FILL:
+            self.tallies.fees.checked_count += 1
+        if kind in {Kind.RESERVE, Kind.AMEND, Kind.RELEASE, Kind.FILL}:
+            self.tallies.locks.checked_count += 1
+        if expected != transaction.effect:
+            self._blame(transaction, expected, is_balanced=is_balanced)
+
+    def _expected(self, row: int, kind: Kind) -> Effect:
+        log = self._log
+        match kind:
+            case Kind.RESERVE:
+                order = self._new_order(row)
+                self.open_orders[row] = order
+                return order_model.reserve_effect(order)
+            case Kind.AMEND:
+                amended = self.open_orders.get(int(log.order[row]))
+                if amended is None:
+                    return {}
+                return order_model.amend(
+                    amended,
+                    limit_ticks=int(log.price_ticks[row]),
+                    leaves_lots=int(log.qty_lots[row]),
+                )
+            case Kind.RELEASE:
+                released = self.open_orders.pop(int(log.order[row]), None)
+                return order_model.release_effect(released) if released is not None else {}
+            case Kind.FILL:
+                return self._fill(row)
+            case Kind.TRANSFER:
+                contra_id = EXTERNAL
+            case Kind.INTERNAL_TRANSFER:
+                contra_id = int(log.peer_account_id[row])
+            case Kind.CREATE_ACCOUNT:
+                return {}
+        amount_minor = int(log.amount_minor[row])
+        if kind is Kind.INTERNAL_TRANSFER:
+            amount_minor = -amount_minor
+        return order_model.transfer_effect(
+            int(log.account_id[row]), contra_id, int(log.asset[row]), amount_minor
+        )
+
+    def _fill(self, row: int) -> Effect:
+        log, total = self._log, Effect()
+        legs = (
+            (int(log.order[row]), self._workload.taker_fee_ppm),
+            (int(log.peer_order[row]), self._workload.maker_fee_ppm),
+        )
+        for order_row, fee_ppm in legs:
+            order = self.open_orders.get(order_row)
+            if order is None:
+                continue
+            lots = int(log.qty_lots[row])
+            effect, fee_minor = order_model.fill(
+                order, price_ticks=int(log.price_ticks[row]), lots=lots, fee_ppm=fee_ppm
+            )
+            self.fees_expected_minor[order.terms.quote_asset_id] += fee_minor
+            for key, delta_minor in effect.items():
+                order_model.add(total, key, delta_minor)
+            if order.leaves_lots <= 0:
+                del self.open_orders[order_row]
+        return total
+
+    def _new_order(self, row: int) -> OpenOrder:
+        log = self._log
+        return OpenOrder(
+            order_id=self._log.order_id(row),
+            account_id=int(log.account_id[row]),
+            terms=_terms(int(log.instrument[row])),
+            is_buy=int(log.side[row]) == BUY,
+            limit_ticks=int(log.price_ticks[row]),
+            leaves_lots=int(log.qty_lots[row]),
+            fee_ppm=self._workload.taker_fee_ppm,
+        )
+
+    def _blame(self, transaction: Transaction, expected: Effect, *, is_balanced: bool) -> None:
+        """Lay each difference at one law: fees, locks, or (what neither explains) the effect."""
+        what = f"{self._log.describe(transaction.row)} at journal_seq {transaction.journal_seq}"
+        left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
+        users: dict[tuple[int, int], int] = defaultdict(int)
+        for key in {**expected, **transaction.effect}:
+            account_id, asset_id, bucket = key
+            wanted, got = expected.get(key, 0), transaction.effect.get(key, 0)
+            if wanted == got:
+                continue
+            left[asset_id] += got - wanted
+            if account_id == FEES:
+                self.tallies.fees.violate(
+                    f"{what}: fee {got} in asset {asset_id}, must be {wanted}",
+                    size=abs(got - wanted),
+                )
+                continue
+            users[account_id, asset_id] += got - wanted
+            if bucket == LOCKED_ORDERS:
+                self.tallies.locks.violate(
+                    f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",
+                    size=abs(got - wanted),
+                )
+        fees_explain = all(total == 0 for total in left.values()) and any(
+            key[0] == FEES and transaction.effect.get(key, 0) != expected.get(key, 0)
+            for key in {**expected, **transaction.effect}
+        )
+        wrong = {key: delta for key, delta in users.items() if delta}
+        if wrong and is_balanced and not fees_explain:
+            (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
+            self._effects.wrong(
+                transaction,
+                f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
+                size=abs(delta),
+            )
+
+
+def _terms(instrument_id: int) -> Terms:
+    return Terms(
+        base_asset_id=instrument_id + BASE_ASSET_OFFSET,
+        quote_asset_id=QUOTE_ASSET_ID,
+        base_per_lot_minor=BASE_PER_LOT_MINOR,
+        quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
+    )

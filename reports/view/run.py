@@ -11,21 +11,16 @@ import pandas as pd
 
 from harness.model.record import RunRecord
 from reports.view import glossary
+from reports.view.curves import lateness_curve, response_by_kind, response_curves, visible_curves
 from reports.view.model import (
-    Axis,
     Cell,
-    Chart,
     Fact,
     Notice,
     Page,
-    Scale,
     Section,
-    Series,
     Tone,
     Unit,
 )
-from reports.view.percentiles import LATENCY_AXIS, SHARE_AXIS, curve, drawn
-from reports.view.samples import kinds_of, latencies, measured
 from reports.view.source import RunTables
 from reports.view.tables import (
     ALL_KINDS,
@@ -44,8 +39,6 @@ from reports.view.timeline import NANOS_PER_SECOND, rate_chart, response_chart
 from reports.view.usage import in_flight_chart, resource_charts, resource_table
 from reports.view.verdicts import verdict_group
 from reports.view.words import NO_DATA, cell, count, flattened, plain, significant
-
-_KIND_COLOUR_COUNT = 8
 
 
 def view_run(tables: RunTables) -> Page:
@@ -99,104 +92,6 @@ def notices(tables: RunTables) -> tuple[Notice, ...]:
         )
     found.extend(Notice(tone=Tone.WARNING, text=f"{fault}.") for fault in tables.faults)
     return tuple(found)
-
-
-def kind_colours(kinds: tuple[str, ...]) -> dict[str, str]:
-    """The same colour for a kind in every chart of a page."""
-    return {kind: f"kind-{place % _KIND_COLOUR_COUNT + 1}" for place, kind in enumerate(kinds)}
-
-
-def response_curves(operations: pd.DataFrame) -> Chart:
-    """Response against service of all measured operations."""
-    of = latencies(measured(operations))
-    return Chart(
-        id="response-and-service",
-        title="Response and service, all operations",
-        explanation="Two curves that lie apart mean that operations queued before they were sent:"
-        " a tool that shows service alone would hide it.",
-        x_axis=SHARE_AXIS,
-        y_axis=LATENCY_AXIS,
-        series=drawn(
-            (
-                curve("response", "response", of.response_ns),
-                curve("service", "service", of.service_ns, dashed=True),
-            )
-        ),
-        note=_end_of_curve(len(of.response_ns)),
-    )
-
-
-def response_by_kind(operations: pd.DataFrame) -> Chart:
-    """The response of each kind."""
-    table = measured(operations)
-    colours = kind_colours(kinds_of(table))
-    return Chart(
-        id="response-by-kind",
-        title="Response by kind",
-        explanation="The same curve for each kind of operation; each ends where its own count"
-        " allows no further percentile.",
-        x_axis=SHARE_AXIS,
-        y_axis=LATENCY_AXIS,
-        series=drawn(
-            tuple(
-                curve(plain(kind), colour, latencies(table[table["kind"] == kind]).response_ns)
-                for kind, colour in colours.items()
-            )
-        ),
-    )
-
-
-def lateness_curve(operations: pd.DataFrame) -> Chart:
-    """What the generator itself caused."""
-    of = latencies(measured(operations))
-    return Chart(
-        id="lateness",
-        title="Lateness of the generator",
-        explanation="How late operations left that were ready to go. It must stay far below the"
-        " latencies above, or those would be the generator's own.",
-        x_axis=SHARE_AXIS,
-        y_axis=Axis(title="lateness", unit=Unit.NS, scale=Scale.LOG),
-        series=drawn((curve("lateness", "lateness", of.lateness_ns),)),
-    )
-
-
-def visible_curves(record: RunRecord, operations: pd.DataFrame) -> Chart:
-    """Event-visible latency by kind, with the broker's own floor."""
-    table = measured(operations)
-    curves = drawn(
-        tuple(
-            curve(plain(kind), colour, latencies(table[table["kind"] == kind]).visible_ns)
-            for kind, colour in kind_colours(kinds_of(table)).items()
-        )
-    )
-    return Chart(
-        id="visible",
-        title="Visible by kind",
-        explanation="Until the effect was seen on a Kafka topic. The flat lines are what the broker"
-        " needs for itself.",
-        x_axis=SHARE_AXIS,
-        y_axis=Axis(title="visible", unit=Unit.NS, scale=Scale.LOG),
-        series=(*curves, *_floor_lines(record, curves)),
-        absence="no data: no effect was seen on an observed topic",
-    )
-
-
-def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series, ...]:
-    floor = record.broker.get("floor_ns")
-    if not curves or not isinstance(floor, dict):
-        return ()
-    start, end = min(line.x[0] for line in curves), max(line.x[-1] for line in curves)
-    return tuple(
-        Series(
-            name=f"broker's floor {name}",
-            colour="floor",
-            x=(start, end),
-            y=(float(value), float(value)),
-            dashed=True,
-        )
-        for name, value in sorted(floor.items())
-        if isinstance(value, int | float) and name in {"p50", "p99"}
-    )
 
 
 def _scenario_name(record: RunRecord) -> str:
@@ -423,9 +318,3 @@ def _fact(name: str, value: object) -> Fact:
 
 def _headline(name: str, rate_per_s: float, is_measured: bool) -> Fact:
     return Fact(name=name, cell=cell(rate_per_s, Unit.PER_S) if is_measured else NO_DATA)
-
-
-def _end_of_curve(number: int) -> str:
-    if not number:
-        return ""
-    return f"{count(number)} answers; the curves end where more would be needed to say anything."

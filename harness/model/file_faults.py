@@ -8,7 +8,7 @@ no format: the nearest known key is looked up in the model that refused the file
 import difflib
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -101,15 +101,17 @@ def _walk(location: Location, model: type[BaseModel]) -> Iterator[_Visit]:
     yield _Visit(-1, model, is_tag=False)
     holder: type[BaseModel] | None = model
     choices: tuple[type[BaseModel], ...] = ()
+    discriminator = ""
     for position, part in enumerate(location):
         if isinstance(part, int):
             continue
         is_tag = len(choices) > 1
         if is_tag:
-            choices = tuple(item for item in choices if _has_tag(item, part))
+            choices = tuple(item for item in choices if _has_tag(item, discriminator, part))
         else:
             field = _field(holder, part) if holder is not None else None
             choices = tuple(_models_in(field.annotation)) if field is not None else ()
+            discriminator = str(field.discriminator) if field is not None else ""
         holder = choices[0] if len(choices) == 1 else None
         if holder is not None:
             yield _Visit(position, holder, is_tag)
@@ -120,9 +122,9 @@ def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
     return next((field for name, field in fields if key in {name, field.alias}), None)
 
 
-def _has_tag(model: type[BaseModel], tag: str) -> bool:
-    literals = (field.annotation for field in model.model_fields.values())
-    return any(get_origin(item) is Literal and tag in get_args(item) for item in literals)
+def _has_tag(model: type[BaseModel], discriminator: str, tag: str) -> bool:
+    field = model.model_fields.get(discriminator)
+    return field is not None and tag in get_args(field.annotation)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from harness.drivers.kafka_settings import CLIENT_SETTINGS, REQUEST_TIMEOUT_MS
 from harness.errors import BrokerError, UsageError
-from harness.targets.ports import LOOPBACK, accepts, free_port
+from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
 
 EMBEDDED = "embedded"
@@ -149,12 +149,12 @@ class RemoteBroker:
     def __init__(self, address: str) -> None:
         """See that it answers; raises BrokerError."""
         self.address = address
+        self._listener = Listener(address)
         _check_answers(address)
 
     def check_alive(self) -> None:
         """Raise BrokerError if its port refuses connections."""
-        host, _, port = self.address.rpartition(":")
-        if not accepts(host.strip("[]"), int(port)):
+        if self._listener.is_gone():
             raise BrokerError(f"the broker at {self.address} accepts no connection any more")
 
     def stop(self) -> str:

@@ -19,7 +19,7 @@ from harness.drivers.grpc import TlsOptions
 from harness.errors import TargetError, UsageError
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
-from harness.targets.ports import LOOPBACK, accepts, free_port
+from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
 from harness.targets.target_file import AttachSpec, LaunchSpec, TargetSpec, fill
 
@@ -278,7 +278,10 @@ class AttachedTarget:
         self.spec = spec
         self._how = how
         self._endpoint = _at(endpoint, how.grpc_address, how.topic_prefix)
+        self._listener = Listener(how.grpc_address)
         self.check_alive()
+        if not self._listener.accepts(timeout_s=how.timeout_ns / NANOS_PER_SECOND):
+            raise TargetError(f"{spec.file}: attach.grpc: nothing answers at {how.grpc_address}")
 
     @property
     def endpoint(self) -> Endpoint:
@@ -297,12 +300,10 @@ class AttachedTarget:
 
     def check_alive(self) -> None:
         """Raise TargetError when its pid is gone, or else its port refuses connections."""
-        address = self._how.grpc_address
         if self._how.pid is not None and not Path(f"/proc/{self._how.pid}").exists():
             raise TargetError(f"{self.spec.file}: attach.pid: no process {self._how.pid} runs")
-        host, _, port = address.rpartition(":")
-        timeout_s = self._how.timeout_ns / NANOS_PER_SECOND
-        if not accepts(host.strip("[]"), int(port), timeout_s=timeout_s):
+        if self._listener.is_gone():
+            address = self._how.grpc_address
             raise TargetError(f"{self.spec.file}: attach.grpc: nothing answers at {address}")
 
     def kill_and_restart(self) -> None:

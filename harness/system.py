@@ -250,7 +250,7 @@ def plan_digest(plan: ShardPlan) -> bytes:
     Run id, origin times and sequence numbers are not part of a plan, so not of the digest.
     """
     digest = blake2b(digest_size=16)
-    named = {
+    named: dict[str, NDArray[Any]] = {
         "intended_offset_ns": plan.intended_offset_ns,
         "kind": plan.kind,
         "needs_a": plan.needs_a,

@@ -190,7 +190,7 @@ def record_from_json(document: Any) -> RunRecord:
         ValueError: it is no record, or of a newer format than this program knows.
     """
     if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
-        raise ValueError("not a run record: no schema_version")
+        raise ValueError("not a run record: no schema_version")  # noqa: TRY004 - a document, not a type
     if document["schema_version"] > SCHEMA_VERSION:
         raise ValueError(
             f"schema_version {document['schema_version']} is newer than this program's "

@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 
 
 class Validity(StrEnum):
-    """Was the generator, the machine and the input fit to support a verdict?"""
+    """Whether generator, machine and input are fit to support a verdict."""
 
     VALID = "VALID"
     WARN = "WARN"
@@ -26,7 +26,7 @@ class Correctness(StrEnum):
 
 
 class Performance(StrEnum):
-    """Were the objectives met, and against a baseline: what changed?"""
+    """Whether the objectives were met, and against a baseline: what changed."""
 
     PASSED = "PASSED"
     IMPROVED = "IMPROVED"

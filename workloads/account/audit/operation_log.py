@@ -142,7 +142,8 @@ def _final_outcome(table: Any) -> NDArray[np.uint8]:
     final = np.where(resolved >= 0, resolved, outcome)
     never_sent = table["never_sent"].to_numpy(np.bool_) & (resolved < 0)
     final[never_sent] = Outcome.CANCELLED
-    return final.astype(np.uint8)
+    codes: NDArray[np.uint8] = final.astype(np.uint8)
+    return codes
 
 
 def _column(table: Any, name: str, kind: Any) -> NDArray[Any]:

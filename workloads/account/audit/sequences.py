@@ -36,6 +36,7 @@ class SequenceFold:
         self._on_replaced = on_replaced
         self._touch_count: dict[int, int] = {}
         self._opening = opening
+        self._older_count = 0
 
     def take(self, value: bytes, message: JournalTxn, row: int) -> bool:
         """Whether this is a new transaction."""
@@ -68,6 +69,8 @@ class SequenceFold:
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
         """Hold the ends of the sequences to what the target says of itself."""
+        if self._older_count:
+            self.tally.note(f"{self._older_count:,} records from before the opening were left out")
         if closing.journal_seq is None:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:

@@ -10,9 +10,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.record import RunRecord
-from reports.view.words import flattened, plain
+from reports.view.words import NO_DATA, flattened
 
-_ABSENT = "no data"
+_NOT_SETTINGS = frozenset(
+    {
+        # environment
+        "load_average",
+        "load_average_1min",
+        "steal_share",
+        # load
+        "driver_stats",
+        "invisible_count",
+        "observer",
+        "resolved_count",
+        "restarts_ns",
+        "sent_per_cpu_second",
+        # broker
+        "floor_ns",
+        # target
+        "address",
+        "ended",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +46,17 @@ class Difference:
 
 def differences(a: RunRecord, b: RunRecord) -> tuple[Difference, ...]:
     """Everything that differs, obstacles first; the same in both is not listed."""
-    found = [
+    found = (
         *_compared(_asked(a), _asked(b), is_obstacle=True),
-        *_compared(_flat("environment", a.environment), _flat("environment", b.environment), True),
-        *_compared(_flat("broker", a.broker), _flat("broker", b.broker), False),
-        *_compared(_flat("load", a.load), _flat("load", b.load), True),
-        *_compared(_flat("target", a.target), _flat("target", b.target), False),
-    ]
+        *_compared(
+            _flat("environment", a.environment),
+            _flat("environment", b.environment),
+            is_obstacle=True,
+        ),
+        *_compared(_flat("load", a.load), _flat("load", b.load), is_obstacle=True),
+        *_compared(_flat("broker", a.broker), _flat("broker", b.broker), is_obstacle=True),
+        *_compared(_flat("target", a.target), _flat("target", b.target), is_obstacle=False),
+    )
     return tuple(sorted(found, key=lambda item: not item.is_obstacle))
 
 
@@ -45,21 +68,27 @@ def _asked(record: RunRecord) -> dict[str, str]:
         "schedule digest": record.schedule_digest,
         "seed": record.seed,
         "instrumentation": record.instrumentation,
-        "complete": "yes" if record.complete else "no",
-        "warm-up": record.phases.get("warmup_ns"),
-        "measured": record.phases.get("measure_ns"),
+        "complete": record.complete,
+        "warmup_ns": record.phases.get("warmup_ns"),
+        "measure_ns": record.phases.get("measure_ns"),
     }
-    return {name: _ABSENT if value is None else plain(str(value)) for name, value in asked.items()}
+    return dict(flattened(asked))
 
 
 def _flat(prefix: str, mapping: Mapping[str, Any]) -> dict[str, str]:
-    return dict(flattened(mapping, f"{prefix}."))
+    """The settings in *mapping*: not what was measured, nor what no two runs can share."""
+    settings = {key: value for key, value in mapping.items() if key not in _NOT_SETTINGS}
+    facts = dict(flattened(settings, f"{prefix}."))
+    return {name: text for name, text in facts.items() if not name.endswith(".pid")}
 
 
-def _compared(a: dict[str, str], b: dict[str, str], is_obstacle: bool) -> list[Difference]:
+def _compared(a: dict[str, str], b: dict[str, str], *, is_obstacle: bool) -> list[Difference]:
     return [
         Difference(
-            name=name, a=a.get(name, _ABSENT), b=b.get(name, _ABSENT), is_obstacle=is_obstacle
+            name=name,
+            a=a.get(name, NO_DATA.text),
+            b=b.get(name, NO_DATA.text),
+            is_obstacle=is_obstacle,
         )
         for name in dict.fromkeys((*a, *b))
         if a.get(name) != b.get(name)

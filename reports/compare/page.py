@@ -78,6 +78,7 @@ def overlaid(a: Chart | None, b: Chart | None) -> tuple[Chart, ...]:
             title=base.title if len(names) == 1 else f"{base.title}: {name}",
             explanation="",
             note="",
+            bands=base.bands if len({chart.bands for chart in present}) == 1 else (),
             series=tuple(
                 replace(line, name=run, colour=colour, dashed=run == "B")
                 for run, colour, chart in zip("AB", _COLOURS, (a, b), strict=True)

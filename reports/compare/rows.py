@@ -14,7 +14,7 @@ from harness.model.record import ProcessResources, RunRecord
 from reports.view.model import Unit
 from reports.view.tables import ALL_KINDS, quantile_name
 from reports.view.usage import SUBJECT_NAMES
-from reports.view.words import DASH, quantity, significant
+from reports.view.words import DASH, NO_DATA, quantity, significant
 
 _QUANTILES = (0.5, 0.99, 0.999)
 _RATIO_DECIMALS_MIN = 0.1  # below it three decimals would say too little
@@ -42,8 +42,13 @@ class ComparisonRow:
     a: float | None
     b: float | None
     more_is_better: bool | None
-    a_absence: str = "no data"
-    b_absence: str = "no data"
+    a_absence: str = NO_DATA.text
+    b_absence: str = NO_DATA.text
+
+    @property
+    def has_data(self) -> bool:
+        """At least one run measured it, be it too thinly to say."""
+        return {self.a_text, self.b_text} != {NO_DATA.text}
 
     @property
     def metric(self) -> str:
@@ -78,9 +83,9 @@ class ComparisonRow:
 
 
 def compare_rows(a: RunRecord, b: RunRecord) -> tuple[ComparisonRow, ...]:
-    """Every metric of *a* and *b* that at least one of them has, in the order of a run's page."""
+    """Every metric that *a* or *b* has measured, in the order of a run's page."""
     rows = (*_rates(a, b), *_latencies(a, b), *_lateness(a, b), *_resources(a, b))
-    return tuple(row for row in rows if row.a is not None or row.b is not None)
+    return tuple(row for row in rows if row.has_data)
 
 
 def _rates(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
@@ -178,4 +183,4 @@ def _resources(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
 
 
 def _absence(of: Distribution | None) -> str:
-    return "n too small" if of is not None and of.count else "no data"
+    return "n too small" if of is not None and of.count else NO_DATA.text

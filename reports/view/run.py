@@ -5,6 +5,7 @@ Pure: a record and two tables in, a Page out. The order is that of the questions
 trust it, is the money right, what was it, how fast, where did the time go, what proves it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -109,6 +110,8 @@ def _subtitle(record: RunRecord) -> str:
 
 def _identity(record: RunRecord) -> Section:
     scenario, target = record.scenario, record.target
+    capabilities = target.get("capabilities")
+    capabilities = capabilities if isinstance(capabilities, Mapping) else {}
     facts = (
         ("run", record.run_id),
         ("scenario", scenario.get("name")),
@@ -117,7 +120,7 @@ def _identity(record: RunRecord) -> Section:
         ("scenario digest", scenario.get("digest")),
         ("schedule digest", record.schedule_digest),
         ("target", target.get("name")),
-        ("target's build", target.get("build")),
+        ("target's build", target.get("build") or capabilities.get("build")),
         ("broker", record.broker.get("kind")),
         ("instrumentation", record.instrumentation),
         ("started", _moment(record.created_at)),

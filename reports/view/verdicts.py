@@ -154,8 +154,8 @@ def _nothing_checked(name: str, question: str, status: str, what: str) -> Verdic
 
 
 def _limit_reason(item: Check | Objective) -> str:
-    reason = f"{plain(item.title)}: {sentence(item.sentence)}"
-    return reason if item.value is not None else f"{reason} No value could be measured."
+    title, said = plain(item.title), sentence(item.sentence)
+    return said if said.startswith(title) else f"{title}: {said}"
 
 
 def _invariant_reason(item: Invariant) -> str:

@@ -82,6 +82,17 @@ class TestDifferences:
         """Nothing is made up."""
         assert differences(full_run.record, full_run.record) == ()
 
+    def test_what_was_measured_is_no_difference(self, full_run: StoredRun) -> None:
+        """The floor of the broker and the load of the machine never come out the same twice."""
+        record = full_run.record
+        other = replace(
+            record,
+            broker={**record.broker, "floor_ns": {"p50": 1}},
+            load={**record.load, "driver_stats": [{"sent_count": 1}]},
+        )
+
+        assert differences(record, other) == ()
+
     def test_what_was_asked_and_the_machine_are_obstacles(self, full_run: StoredRun) -> None:
         """Another seed or kernel puts a ratio in doubt; another build is the point of comparing."""
         record = full_run.record

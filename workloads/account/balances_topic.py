@@ -17,6 +17,7 @@ from harness.drivers.kafka_settings import CONSUMER_SETTINGS
 
 _TIMEOUT_S = 60.0
 _POLL_MS = 200
+_BEYOND_END_S = 5.0
 
 
 def end_offsets(address: str, topic: str) -> dict[int, int] | None:
@@ -59,23 +60,22 @@ async def _read(
         partitions = await _partitions(consumer, topic)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
-        left = {}
-        for partition, end in ends.items():
-            first = start.get(partition.partition, 0)
-            consumer.seek(partition, first)
-            if first < end:
-                left[partition] = end
-        while left:
+        for partition in partitions:
+            consumer.seek(partition, start.get(partition.partition, 0))
+        # The end offset is no end: the embedded broker's lies just behind the first record of its
+        # last batch. Quiet is: past every end, and nothing more comes.
+        left, is_quiet = [partition for partition in partitions if ends[partition]], False
+        while left or not is_quiet:
             batches = await consumer.getmany(timeout_ms=_POLL_MS)
-            for partition, records in batches.items():
+            is_quiet = not batches
+            for records in batches.values():
                 for record in records:
-                    if record.offset < ends[partition]:
-                        fold(record.value)
-            left = {
-                partition: end
-                for partition, end in left.items()
-                if await consumer.position(partition) < end
-            }
+                    fold(record.value)
+            left = [
+                partition
+                for partition in left
+                if await consumer.position(partition) < ends[partition]
+            ]
 
 
 def _consumer(address: str) -> AIOKafkaConsumer:

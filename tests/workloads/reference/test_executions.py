@@ -149,7 +149,7 @@ def test_poison_is_buried_and_read_past(value: bytes, src: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.REJECTED, Kind.CANCELLED, Kind.EXPIRED, Kind.DONE])
-def test_the_end_of_an_order_frees_its_lock(kind: "contract.OrderEvent.Kind") -> None:
+def test_the_end_of_an_order_frees_its_lock(kind: "contract.OrderEvent.Kind.ValueType") -> None:
     """What a partly filled order still holds comes back; the same end again changes nothing."""
     world = crossed()
     world.execute(fill(1, 30), order_event(2, ALICE, 1, kind))

@@ -103,7 +103,7 @@ def test_a_partial_fill_frees_only_its_own_difference() -> None:
     ],
 )
 def test_a_lock_takes_the_last_unit(
-    side: "contract.Side", asset_id: int, funds_minor: int, left_minor: int | None
+    side: "contract.Side.ValueType", asset_id: int, funds_minor: int, left_minor: int | None
 ) -> None:
     """A8: 7 lots at 30,000 lock 2,100,000 of quote or 700,000 of base, no unit less."""
     world = World(market(base_per_lot_minor=100_000, quote_per_tick_lot_minor=10))

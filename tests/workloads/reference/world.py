@@ -57,7 +57,7 @@ def market(
 def reserve(
     account_id: int,
     order_id: int,
-    side: "contract.Side",
+    side: "contract.Side.ValueType",
     price_ticks: int,
     qty_lots: int,
     *,
@@ -103,13 +103,19 @@ def match(  # noqa: PLR0917  # a match is these numbers
     ).SerializeToString()
 
 
-def leg(account_id: int, order_id: int, side: "contract.Side", fee_ppm: int = 0) -> contract.Leg:
+def leg(
+    account_id: int, order_id: int, side: "contract.Side.ValueType", fee_ppm: int = 0
+) -> contract.Leg:
     """One side of a match."""
     return contract.Leg(account_id=account_id, order_id=order_id, side=side, fee_ppm=fee_ppm)
 
 
 def order_event(
-    seq: int, account_id: int, order_id: int, kind: "contract.OrderEvent.Kind", **fields: int
+    seq: int,
+    account_id: int,
+    order_id: int,
+    kind: "contract.OrderEvent.Kind.ValueType",
+    **fields: int,
 ) -> bytes:
     """An ExecutionEvent with an order event."""
     event = contract.OrderEvent(order_id=order_id, account_id=account_id, kind=kind, **fields)

@@ -184,10 +184,12 @@ class Stream:
                 await self._recover()
 
     async def _recover(self) -> None:
-        """Wait a little; a broker that came back empty is given its topics again."""
-        await asyncio.sleep(RETRY_DELAY_S)
-        with suppress(KafkaError, OSError):
-            await ensure_topics(self._kafka, self._partition_counts)
+        """Wait until the broker answers; one that came back empty is given its topics again."""
+        while True:
+            await asyncio.sleep(RETRY_DELAY_S)
+            with suppress(KafkaError, OSError):
+                await ensure_topics(self._kafka, self._partition_counts)
+                return
 
     def _next_records(self, partitions: Sequence[int]) -> dict[int, list[Record]]:
         by_partition: dict[int, list[Record]] = {}

@@ -1,9 +1,9 @@
 """
 The [workload] table of accounts.v1 scenarios, checked.
 
-    accounts = { count = 10000, skew = "uniform" }
-    accounts = { count = 10000, skew = "zipf", theta = 0.99 }           any theta >= 0
-    accounts = { count = 10000, skew = "hot", hot_count = 1, hot_share = "80%" }
+    accounts = { count = 10000, kind = "uniform" }
+    accounts = { count = 10000, kind = "zipf", theta = 0.99 }           any theta >= 0
+    accounts = { count = 10000, kind = "hot", hot_count = 1, hot_share = "80%" }
     instruments = 50
     mix = { reserve = "48%", release = "45%", fill = "4%", transfer = "3%" }    sums to 100 %
           also amend, internal_transfer, create_account, duplicate
@@ -60,14 +60,14 @@ class UniformAccounts(_Table):
     """All accounts equally busy."""
 
     count: Annotated[int, Field(ge=2)]
-    skew: Literal["uniform"]
+    kind: Literal["uniform"]
 
 
 class ZipfAccounts(_Table):
     """The account of rank k is k ** -theta as busy as the first."""
 
     count: Annotated[int, Field(ge=2)]
-    skew: Literal["zipf"]
+    kind: Literal["zipf"]
     theta: Annotated[float, Field(ge=0, le=10)]
 
 
@@ -75,7 +75,7 @@ class HotAccounts(_Table):
     """*hot_count* accounts share *hot_share* of the operations, the others the rest."""
 
     count: Annotated[int, Field(ge=2)]
-    skew: Literal["hot"]
+    kind: Literal["hot"]
     hot_count: Annotated[int, Field(ge=1)]
     hot_share: Share
 
@@ -128,7 +128,7 @@ class Mix(_Table):
 class Workload(_Table):
     """The whole table."""
 
-    accounts: Annotated[UniformAccounts | ZipfAccounts | HotAccounts, Field(discriminator="skew")]
+    accounts: Annotated[UniformAccounts | ZipfAccounts | HotAccounts, Field(discriminator="kind")]
     instruments: Annotated[int, Field(ge=1, le=INSTRUMENT_COUNT_MAX)] = 50
     mix: Mix
     insufficient: Share = 0.0

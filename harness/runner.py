@@ -10,6 +10,7 @@ that was started here is stopped here.
 
 import os
 import secrets
+import shutil
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from harness.environment import read_environment
 from harness.errors import EngineError, HarnessError
 from harness.model.record import Invariant
 from harness.model.scenario import Scenario
+from harness.model.verdict import Correctness
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker, create_topics, start_broker
@@ -228,10 +230,22 @@ class Run:
         whole = self.folder.with_name(self.run_id)
         self.folder.rename(whole)
         self.folder = whole
-        return load_run(whole)
+        stored = load_run(whole)
+        if stored.record.correctness.status is Correctness.PASSED:
+            self._remove_raw_evidence()
+        return stored
+
+    def _remove_raw_evidence(self) -> None:
+        """What only a failed audit needs: the target's own state, and every event as it came."""
+        shutil.rmtree(self.folder / "workdir", ignore_errors=True)
+        (self.folder / "events.log").unlink(missing_ok=True)
+        for log in self.folder.glob("*.log"):
+            if log.stat().st_size == 0:
+                log.unlink()
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
+            self._view.phase("kept", f"{self.folder} (logs, failure.json); never a baseline")
             try:
                 write_json(
                     self.folder / "failure.json",

@@ -121,9 +121,11 @@ class _Ledger:
 
     def _take(self, value: bytes) -> None:
         message = JournalTxn.FromString(value)
+        # When it was committed is told anew after a restart; it is the same transaction.
+        message.ClearField("t_commit_ns")
         operation = operation_of_cause(message.cause, self._evidence.run_tag)
         row = self._log.row_of(operation) if operation >= 0 else -1
-        if not self._sequences.take(value, message, row):
+        if not self._sequences.take(message, row):
             return
         transaction = parse_transaction(message, row)
         touched = {line.account_id for line in transaction.postings}

@@ -1,8 +1,8 @@
 """
 I8: nothing is missing and nothing is out of order: journal, accounts and sources.
 
-A transaction that is emitted again after a restart is legal if it is the same, byte for byte; one
-number for two transactions is not.
+A transaction that is emitted again after a restart is legal if it is the same but for the time of
+its commit; one number for two transactions is not.
 """
 
 from array import array
@@ -38,9 +38,9 @@ class SequenceFold:
         self._opening = opening
         self._older_count = 0
 
-    def take(self, value: bytes, message: JournalTxn, row: int) -> bool:
+    def take(self, message: JournalTxn, row: int) -> bool:
         """Whether this is a new transaction."""
-        seq, mark = message.journal_seq, hash(value)
+        seq, mark = message.journal_seq, hash(message.SerializeToString())
         if not self._is_anchored:
             self._first_seq = self._next_seq = seq
             self._is_anchored = True

@@ -1,0 +1,254 @@
+"""
+The audit, against services that lie: each planted fault turns it red, and the right law is named.
+
+Real runs of patched copies of the reference service. A fault names the laws that must be broken
+and those that it leaves alone; of the others a fault may break some, as one lie leads to another.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.model.verdict import Correctness, ExitCode
+from harness.store import StoredRun
+from harness.targets.target_file import LaunchSpec, parse_target
+from tests.acceptance.conftest import RunOnce
+from tests.acceptance.mutants import Patch, PatchError, make_copy, target_text
+
+SCENARIO = """
+name = "planted-fault"
+title = "A little of everything that moves money"
+system = "workloads.account:SYSTEM"
+[arrivals]
+kind = "poisson"
+rate = "300/s"
+[phases]
+warmup = "300ms"
+measure = "2s"
+drain = "10s"
+[load]
+timeout = "5s"
+[limits]
+lateness_p99 = "5s"    # the audit is tested, on machines that are busy
+generator_cpu = "99%"
+[workload]
+accounts = { count = 40, kind = "uniform" }
+instruments = 4
+mix = { reserve = "38%", release = "34%", fill = "16%", transfer = "12%" }
+order_life = "300ms"
+"""
+KILL_RESTART = """
+[[steps]]
+at = "1s"
+action = "kill-restart-target"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    A planted fault.
+
+    Attributes:
+        broken: Invariants that must be FAILED.
+        intact: Invariants that must not be FAILED: the fault has nothing to do with them.
+        is_killed: The service is killed and restarted mid-run.
+    """
+
+    patches: tuple[Patch, ...]
+    broken: frozenset[str]
+    intact: frozenset[str]
+    is_killed: bool = False
+
+
+FAULTS = {
+    # The order is closed and the release is on the ledger, but one order in five keeps its lock.
+    "lost release": Fault(
+        patches=(
+            Patch(
+                file="state.py",
+                old="account, order, -order.locked_minor)",
+                new="account, order, -order.locked_minor if order.order_id % 5 else 0)",
+            ),
+        ),
+        broken=frozenset({"I4", "I5"}),
+        intact=frozenset({"I1", "I2", "I3", "I7", "I8", "I19", "I22"}),
+    ),
+    # The match is posted once more while its orders can bear it. All of it adds up.
+    "double fill": Fault(
+        patches=(
+            Patch(
+                file="executions.py",
+                old="        if reason:\n",
+                new=(
+                    '        if not reason and event.HasField("match"):\n'
+                    "            apply_match(state, event.instrument_id, event.match, cause)\n"
+                    "        if reason:\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I8", "I22"}),
+    ),
+    # A seller's fee is rounded down where the contract rounds up: one unit, now and then.
+    "wrong fee": Fault(
+        patches=(
+            Patch(
+                file="orders.py",
+                old="        quote_minor, base_minor = notional_minor - fee_minor, 0\n",
+                new=(
+                    "        fee_minor -= fee_basis_ppm_minor % PPM != 0\n"
+                    "        quote_minor, base_minor = notional_minor - fee_minor, 0\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I19"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I22"}),
+    ),
+    # One transaction in 97 happens and is told to nobody.
+    "skipped event": Fault(
+        patches=(
+            Patch(
+                file="core.py",
+                old="if journal_seq > ledger_stream.emitted_seq:",
+                new="if journal_seq > ledger_stream.emitted_seq and journal_seq % 97:",
+            ),
+        ),
+        broken=frozenset({"I7", "I8"}),
+        intact=frozenset({"I3", "I22"}),
+    ),
+    # Answers go out when a group is handed to the disk, which is 24 groups behind.
+    "acknowledged but not durable": Fault(
+        patches=(
+            Patch(
+                file="commitment.py",
+                old=(
+                    "        while (work := self._to_write.get()) is not None:\n"
+                    "            group, emitted = work\n"
+                ),
+                new=(
+                    "        late = []\n"
+                    "        while (work := self._to_write.get()) is not None:\n"
+                    "            self._loop.call_soon_threadsafe(\n"
+                    "                self._committed, work[0], time.monotonic_ns()\n"
+                    "            )\n"
+                    "            late.append(work)\n"
+                    "            if len(late) <= 24:\n"
+                    "                continue\n"
+                    "            group, emitted = late.pop(0)\n"
+                ),
+            ),
+            Patch(
+                file="commitment.py",
+                old=(
+                    "                return\n"
+                    "            self._loop.call_soon_threadsafe"
+                    "(self._committed, group, time.monotonic_ns())\n"
+                ),
+                new="                return\n",
+            ),
+        ),
+        broken=frozenset({"I23"}),
+        intact=frozenset({"I3", "I22"}),
+        is_killed=True,
+    ),
+    # A deposit replaces what was available instead of adding to it; its posting is right.
+    "balance overwritten": Fault(
+        patches=(
+            Patch(
+                file="machine.py",
+                old="    account.balance(asset_id)[AVAILABLE] += amount_minor\n",
+                new=(
+                    "    held_minor = account.balance(asset_id)[AVAILABLE]\n"
+                    "    account.balance(asset_id)[AVAILABLE] = amount_minor + (\n"
+                    "        held_minor if amount_minor < 0 else 0\n"
+                    "    )\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I1"}),
+        intact=frozenset({"I2", "I3", "I4", "I5", "I7", "I8", "I19", "I22"}),
+    ),
+}
+
+
+def scenario(*, is_killed: bool) -> str:
+    """The scenario file, with a kill and restart or without."""
+    return SCENARIO + KILL_RESTART if is_killed else SCENARIO
+
+
+def of_status(run: StoredRun, status: Correctness) -> set[str]:
+    """The invariants of that status."""
+    return {item.id for item in run.record.correctness.invariants if item.status is status}
+
+
+def sentences(run: StoredRun) -> str:
+    """What the audit says, for a message."""
+    return "\n".join(
+        f"{item.id} {item.status}: {item.sentence}" for item in run.record.correctness.invariants
+    )
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_found_and_named(name: str, run_once: RunOnce, tmp_path: Path) -> None:
+    """A run against the faulty copy exits 5; the laws it breaks are named, others are not."""
+    fault = FAULTS[name]
+    copy = make_copy(tmp_path / "copy", fault.patches)
+
+    run = run_once(scenario(is_killed=fault.is_killed), target_text(copy, name=name))
+
+    failed = of_status(run, Correctness.FAILED)
+    assert run.record.exit_code == ExitCode.AUDIT_FAILED
+    assert run.record.correctness.status is Correctness.FAILED
+    assert fault.broken <= failed, sentences(run)
+    assert not fault.intact & failed, sentences(run)
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["undisturbed", "killed and restarted"])
+def test_copy_without_a_fault_is_green(is_killed: bool, run_once: RunOnce, tmp_path: Path) -> None:
+    """Every invariant of the unchanged copy is PASSED: what turns the others red is their fault."""
+    copy = make_copy(tmp_path / "copy")
+
+    run = run_once(scenario(is_killed=is_killed), target_text(copy))
+
+    passed = of_status(run, Correctness.PASSED)
+    assert len(passed) == len(run.record.correctness.invariants), sentences(run)
+    assert {fault_id for fault in FAULTS.values() for fault_id in fault.broken} <= (
+        passed if is_killed else passed | {"I23"}
+    )
+    assert run.record.correctness.status is Correctness.PASSED
+
+
+def test_copy_is_what_is_run(tmp_path: Path) -> None:
+    """The launch of a copy finds the copy's modules, all of them, and not the original's."""
+    copy = make_copy(tmp_path / "copy")
+    how = parse_target(target_text(copy), file=tmp_path / "target.toml").how
+    assert isinstance(how, LaunchSpec)
+    program = (
+        "import sys, workloads.account.reference.__main__\n"
+        "for name, module in sys.modules.items():\n"
+        "    if name.startswith('workloads'): print(module.__file__)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=dict(how.environment),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    files = [Path(line) for line in done.stdout.splitlines()]
+    assert len(files) > 10
+    assert all(file.is_relative_to(copy) for file in files)
+
+
+@pytest.mark.parametrize("old", ["no such text", "import"])
+def test_patch_that_does_not_match_once_is_refused(old: str, tmp_path: Path) -> None:
+    """A patch whose text is not there, or there more than once, never makes a copy unnoticed."""
+    with pytest.raises(PatchError, match=r"state\.py: found \d+ times, must be once"):
+        make_copy(tmp_path / "copy", [Patch(file="state.py", old=old, new="")])

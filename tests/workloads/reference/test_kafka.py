@@ -169,3 +169,38 @@ def test_unary_statuses_reach_the_client(start: Start, broker: Broker) -> None:
     assert status is grpc.StatusCode.ALREADY_EXISTS
     assert (detail or "").startswith("4001 ")
     program.end()
+
+
+def test_balances_keep_their_order_over_partitions(start: Start, broker: Broker) -> None:
+    """With three partitions an account's updates are all on one, in order."""
+    program = start("--kafka", broker.address, "--topic-prefix", PREFIX, "--balances-partitions=3")
+    users = range(ALICE, ALICE + 12)
+    program.fund(*((user, asset, 9) for asset in (BASE, QUOTE) for user in users))
+    program.await_stats(lambda stats: stats.balances_emitted_seq == 24)
+    by_partition = asyncio.run(read_partitions(broker, "acct.balances.v1", 24))
+    seqs: dict[tuple[int, int], list[int]] = {}
+    for partition, values in by_partition.items():
+        for value in values:
+            update = contract.AccountUpdate.FromString(value)
+            seqs.setdefault((update.account_id, partition), []).append(update.account_seq)
+
+    assert sorted(by_partition) == [0, 1, 2]
+    assert sorted(user for user, _ in seqs) == list(users)
+    assert list(seqs.values()) == [[1, 2]] * len(users)
+    program.end()
+
+
+async def read_partitions(broker: Broker, topic: str, count: int) -> dict[int, list[bytes]]:
+    """The values of a topic with three partitions, *count* in all, by partition."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.address, auto_offset_reset="earliest", fetch_max_wait_ms=10
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(f"{PREFIX}{topic}", number) for number in range(3)])
+    values: dict[int, list[bytes]] = {}
+    async with asyncio.timeout(PATIENCE_S):
+        while sum(map(len, values.values())) < count:
+            for place, records in (await consumer.getmany(timeout_ms=100)).items():
+                values.setdefault(place.partition, []).extend(record.value for record in records)
+    await consumer.stop()
+    return values

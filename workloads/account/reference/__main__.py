@@ -53,6 +53,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="none: no events")
     parser.add_argument("--topic-prefix", default="")
     parser.add_argument("--workdir", type=Path, metavar="FOLDER", help="holds the journal")
+    parser.add_argument("--executions-partitions", type=int, default=4, help="if made here")
+    parser.add_argument("--balances-partitions", type=int, default=1, help="if made here")
     parser.add_argument("--kafka-linger-ms", type=int, default=5)
     parser.add_argument("--kafka-fetch-wait-ms", type=int, default=10)
     parser.add_argument(
@@ -75,7 +77,11 @@ async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    topics = Topics.with_prefix(options.topic_prefix)
+    topics = Topics.with_prefix(
+        options.topic_prefix,
+        executions_partitions=options.executions_partitions,
+        balances_partitions=options.balances_partitions,
+    )
     if options.kafka:
         try:
             await ensure_topics(options.kafka, topics.partition_counts())

@@ -34,17 +34,21 @@ class Topics:
     ledger: str
     balances: str
     dead_letters: str
-    executions_partitions: int = 4
-    balances_partitions: int = 1
+    executions_partitions: int
+    balances_partitions: int
 
     @classmethod
-    def with_prefix(cls, prefix: str) -> "Topics":
-        """The contract's names behind *prefix*."""
+    def with_prefix(
+        cls, prefix: str, *, executions_partitions: int = 4, balances_partitions: int = 1
+    ) -> "Topics":
+        """The contract's names behind *prefix*; partitions are for topics that must be made."""
         return cls(
             executions=f"{prefix}me.executions.v1",
             ledger=f"{prefix}acct.ledger.v1",
             balances=f"{prefix}acct.balances.v1",
             dead_letters=f"{prefix}acct.dlq.v1",
+            executions_partitions=executions_partitions,
+            balances_partitions=balances_partitions,
         )
 
     def partition_counts(self) -> dict[str, int]:

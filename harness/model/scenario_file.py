@@ -119,11 +119,13 @@ def load_scenario(
         if rest is None:
             raise ScenarioError(tuple(faults)) from error
         table = rest
-    scenario = _changed(table.to_scenario(file=file, profile=changes.profile or ""), changes)
+    written = table.to_scenario(
+        file=file, profile=changes.profile or "", measure_ns=changes.measure_ns
+    )
+    scenario = _changed(written, changes)
     faults += _cross_check(scenario)
     if check_workload is not None:
-        found = _workload_faults(scenario, check_workload)
-        faults += found
+        faults += _workload_faults(scenario, check_workload)
     if faults:
         raise ScenarioError(tuple(faults))
     given = {key: value for key, value in asdict(changes).items() if value is not None}
@@ -214,7 +216,7 @@ def _changed(scenario: Scenario, changes: ScenarioOverrides) -> Scenario:
     load_names = {field.name for field in fields(scenario.load)}
     given = {key: value for key, value in asdict(changes).items() if value is not None}
     load = replace(scenario.load, **{k: v for k, v in given.items() if k in load_names})
-    own = {k: v for k, v in given.items() if k in {"measure_ns", "warmup_ns", "seed"}}
+    own = {k: v for k, v in given.items() if k in {"warmup_ns", "seed"}}
     if changes.rate_per_s is not None:
         own["arrivals"] = scaled_to(scenario.arrivals, changes.rate_per_s)
     return replace(scenario, load=load, **own)

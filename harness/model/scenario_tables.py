@@ -253,9 +253,10 @@ class ScenarioTable(_Table):
     workload: dict[str, Any] = {}
     audit: AuditTable = AuditTable()
 
-    def to_scenario(self, *, file: str, profile: str) -> Scenario:
-        """As the model's value, without digest and document."""
+    def to_scenario(self, *, file: str, profile: str, measure_ns: int | None) -> Scenario:
+        """As the model's value, without digest and document; *measure_ns* replaces the file's."""
         load, limits = self.load, self.limits
+        measure_ns = measure_ns or self.phases.measure
         return Scenario(
             name=self.name,
             title=self.title,
@@ -265,9 +266,9 @@ class ScenarioTable(_Table):
             requires=tuple(self.requires),
             citations=tuple(self.citations),
             seed=self.seed,
-            arrivals=self.arrivals.to_arrivals(self.phases.measure),
+            arrivals=self.arrivals.to_arrivals(measure_ns),
             warmup_ns=self.phases.warmup,
-            measure_ns=self.phases.measure,
+            measure_ns=measure_ns,
             drain_ns=self.phases.drain,
             load=LoadSpec(
                 driver=load.driver,

@@ -37,7 +37,7 @@ class OpenOrder:
 
     Attributes:
         fee_ppm: What it reserves.
-        fee_basis: Sum of notional_minor * fee_ppm over its fills so far.
+        fee_basis_ppm_minor: Sum of notional_minor * fee_ppm over its fills so far.
         charged_minor: Fees paid so far.
     """
 
@@ -48,7 +48,7 @@ class OpenOrder:
     limit_ticks: int
     leaves_lots: int
     fee_ppm: int
-    fee_basis: int = 0
+    fee_basis_ppm_minor: int = 0
     charged_minor: int = 0
 
     @property
@@ -65,7 +65,7 @@ class OpenOrder:
         if not self.is_buy:
             return self.leaves_lots * self.terms.base_per_lot_minor
         notional_minor = self.notional_minor(self.limit_ticks, self.leaves_lots)
-        owed = self.fee_basis + notional_minor * self.fee_ppm
+        owed = self.fee_basis_ppm_minor + notional_minor * self.fee_ppm
         return notional_minor + ceil_ppm(owed) - self.charged_minor
 
 
@@ -102,8 +102,8 @@ def fill(order: OpenOrder, *, price_ticks: int, lots: int, fee_ppm: int) -> tupl
     terms, account_id = order.terms, order.account_id
     before_minor = order.lock_minor()
     notional_minor = order.notional_minor(price_ticks, lots)
-    order.fee_basis += notional_minor * fee_ppm
-    fee_minor = ceil_ppm(order.fee_basis) - order.charged_minor
+    order.fee_basis_ppm_minor += notional_minor * fee_ppm
+    fee_minor = ceil_ppm(order.fee_basis_ppm_minor) - order.charged_minor
     order.charged_minor += fee_minor
     order.leaves_lots -= lots
     freed_minor = before_minor - order.lock_minor()

@@ -1,14 +1,14 @@
 """
 The columns of one load process, in memory that the parent and the observer see too.
 
-One file in the memory file system, one array a field, one row an operation. The load process writes
-sent, done, outcome and code; the observer writes visible; the parent only reads, for the live view.
-Plain 8-byte stores on one machine need no lock: each cell has one writer.
+One anonymous memory file, one array a field, one row an operation. The load process writes sent,
+done, outcome and code; the observer writes visible; the parent only reads, for the live view. Plain
+8-byte stores on one machine need no lock: each cell has one writer. The file has no name, so
+whatever is killed, nothing of it stays in memory.
 """
 
 import mmap
 import os
-import tempfile
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -39,7 +39,7 @@ class Counter(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnsSpec:
-    """Where the columns of a shard lie; enough to map them in another process."""
+    """Where the columns of a shard lie: enough to map them while the load process lives."""
 
     path: str
     row_count: int
@@ -68,22 +68,19 @@ class Columns:
 
 
 def create_columns(row_count: int) -> ColumnsSpec:
-    """A new, zeroed file of columns; remove it with remove_columns."""
-    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-    descriptor, path = tempfile.mkstemp(prefix="acctbench-", suffix=".columns", dir=folder)
+    """
+    New, zeroed columns of this process; who has mapped them keeps them after its end.
+
+    Raises:
+        OSError: there is not so much memory.
+    """
+    descriptor = os.memfd_create("acctbench-columns")
     try:
         os.posix_fallocate(descriptor, 0, _size_bytes(row_count))
     except OSError:
-        Path(path).unlink()
-        raise
-    finally:
         os.close(descriptor)
-    return ColumnsSpec(path=path, row_count=row_count)
-
-
-def remove_columns(spec: ColumnsSpec) -> None:
-    """Remove the file; processes that have mapped it keep their memory."""
-    Path(spec.path).unlink(missing_ok=True)
+        raise
+    return ColumnsSpec(path=f"/proc/{os.getpid()}/fd/{descriptor}", row_count=row_count)
 
 
 def _size_bytes(row_count: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engine.clock_watch import ClockFacts, ClockWatch
-from harness.engine.columns import Columns, ColumnsSpec, remove_columns
+from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.disturber import Disturbed, Disturber
 from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
@@ -219,8 +219,6 @@ class Supervisor:
     def close(self) -> None:
         """End every child and give back what they shared; harmless twice."""
         self._crew.stop()
-        for spec in self._columns:
-            remove_columns(spec)
         for descriptor in self._wakers:
             os.close(descriptor)
         self._wakers = []

@@ -1,5 +1,5 @@
 """
-A harness that is killed leaves nothing behind: no service, no broker, none of its own children.
+A harness that is killed leaves nothing behind: no service, no broker, no child, no memory.
 
 The real command with all of its processes, SIGKILL to it alone. Processes are known by a mark in
 their environment, so that one which changed its parent, session or name is found as well.
@@ -56,6 +56,11 @@ def marked(value: str) -> dict[int, str]:
     return found
 
 
+def shared_files() -> set[str]:
+    """Ours in the memory file system, which would stay there until the machine is restarted."""
+    return {path.name for path in Path("/dev/shm").glob("acctbench-*")}
+
+
 def await_load(harness: subprocess.Popen[str]) -> None:
     """Wait until the load goes."""
     assert harness.stderr is not None
@@ -69,6 +74,7 @@ def await_load(harness: subprocess.Popen[str]) -> None:
 
 def test_killed_harness_leaves_no_process(tmp_path: Path) -> None:
     """SIGKILL of the harness mid-run: all that it had started is gone within seconds."""
+    shared_before = shared_files()
     scenario = tmp_path / "to-be-killed.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
     value = secrets.token_hex(8)
@@ -98,3 +104,4 @@ def test_killed_harness_leaves_no_process(tmp_path: Path) -> None:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, f"still running {GONE_WITHIN_S} s after the harness was killed: {left}"
+    assert not shared_files() - shared_before

@@ -107,7 +107,7 @@ class OperationLog:
         releases = np.flatnonzero((self.kind == Kind.RELEASE) & (self.sent_ns > 0))
         released_ns[self.order[releases]] = self.sent_ns[releases]
         overtaken = np.zeros(self.count, dtype=np.bool_)
-        fills = np.flatnonzero(self.kind == Kind.FILL)
+        fills = np.flatnonzero((self.kind == Kind.FILL) & (self.sent_ns > 0))
         for orders in (self.order[fills], self.peer_order[fills]):
             first_ns = released_ns[orders]
             seen_ns = self.visible_ns[fills]

@@ -201,6 +201,8 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),
         "observer_cores": list(facts.placement.observer),
+        "rss_bytes": [report["rss_bytes"] for report in reports],
+        "operation_count": len(facts.load.results.table),
         "driver_stats": [report["driver"] for report in reports],
         "sent_per_cpu_second": sent_per_s / cpu_cores if cpu_cores else None,
         "observer": dict(facts.load.observer_report),

@@ -13,7 +13,6 @@ the command line, the live view and the service. Commands from the parent, in th
 
 import asyncio
 import os
-import resource
 import time
 from array import array
 from dataclasses import asdict
@@ -78,6 +77,7 @@ class LoadProcess:
         self._timer = AbsoluteTimer()
         self._tick_timer = AbsoluteTimer()
         self._next_tick_ns = 0
+        self._rss_bytes = 0  # when the load had drained, before anything is decoded
 
     async def connect(self, endpoint: dict[str, Any]) -> None:
         """Make the dispatcher and its drivers, connected to *endpoint*."""
@@ -213,7 +213,7 @@ class LoadProcess:
             "invisible_count": dispatcher.invisible_count,
             "scheduling": self.scheduling,
             "affinity": self.affinity,
-            "rss_bytes_max": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "rss_bytes": self._rss_bytes,
         }
 
     def _produced_count(self) -> int:
@@ -248,6 +248,7 @@ class LoadProcess:
                 dispatcher.cancel_waiting()
                 dispatcher.time_out_in_flight()
                 self._count(pacer.next, cpu_ns)
+                self._rss_bytes = privilege.resident_bytes()
                 child.say("drained")
                 return
         self._next_tick_ns += TICK_NS

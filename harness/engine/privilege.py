@@ -8,6 +8,7 @@ Measured on two cores: with the observer on the generator's core, SCHED_FIFO bri
 import gc
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 _FIFO_PRIORITY = 1  # the lowest is enough: everything else here is not real-time
 _NICE_LEVEL = -10
@@ -37,6 +38,12 @@ def ask_for_realtime(wanted: bool) -> str:
             return "normal (SCHED_FIFO and nice not permitted)"
         return f"nice {_NICE_LEVEL} (SCHED_FIFO not permitted)"
     return f"SCHED_FIFO {_FIFO_PRIORITY}"
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM, shared columns included."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
 def quiet_collector() -> None:

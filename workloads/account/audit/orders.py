@@ -8,6 +8,7 @@ computed first, and the difference is laid at the door of the law it breaks.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workloads.account.audit import order_model
@@ -112,13 +113,16 @@ class OrderFold:
         """The first transaction of an operation: is its effect what was asked for."""
         row = transaction.row
         kind = Kind(self._log.kind[row])
-        expected = self._expected(row, kind)
+        leg_fees_minor: dict[int, int] = {}
         if kind is Kind.FILL:
+            expected, leg_fees_minor = self._fill(row)
             self.tallies.fees.checked_count += 1
+        else:
+            expected = self._expected(row, kind)
         if kind in {Kind.RESERVE, Kind.AMEND, Kind.RELEASE, Kind.FILL}:
             self.tallies.locks.checked_count += 1
         if expected != transaction.effect:
-            self._blame(transaction, expected, is_balanced=is_balanced)
+            self._blame(transaction, expected, leg_fees_minor, is_balanced=is_balanced)
 
     def _expected(self, row: int, kind: Kind) -> Effect:
         log = self._log
@@ -139,8 +143,6 @@ class OrderFold:
             case Kind.RELEASE:
                 released = self.open_orders.pop(int(log.order[row]), None)
                 return order_model.release_effect(released) if released is not None else {}
-            case Kind.FILL:
-                return self._fill(row)
             case Kind.TRANSFER:
                 contra_id = EXTERNAL
             case Kind.INTERNAL_TRANSFER:
@@ -154,8 +156,10 @@ class OrderFold:
             int(log.account_id[row]), contra_id, int(log.asset[row]), amount_minor
         )
 
-    def _fill(self, row: int) -> Effect:
+    def _fill(self, row: int) -> tuple[Effect, dict[int, int]]:
+        """Of a match: its effect, and the fee of each leg by order_id."""
         log, total = self._log, Effect()
+        leg_fees_minor: dict[int, int] = {}
         legs = (
             (int(log.order[row]), self._workload.taker_fee_ppm),
             (int(log.peer_order[row]), self._workload.maker_fee_ppm),
@@ -168,12 +172,13 @@ class OrderFold:
             effect, fee_minor = order_model.fill(
                 order, price_ticks=int(log.price_ticks[row]), lots=lots, fee_ppm=fee_ppm
             )
+            leg_fees_minor[order.order_id] = fee_minor
             self.fees_expected_minor[order.terms.quote_asset_id] += fee_minor
             for key, delta_minor in effect.items():
                 order_model.add(total, key, delta_minor)
             if order.leaves_lots <= 0:
                 del self.open_orders[order_row]
-        return total
+        return total, leg_fees_minor
 
     def _new_order(self, row: int) -> OpenOrder:
         log = self._log
@@ -187,11 +192,19 @@ class OrderFold:
             fee_ppm=self._workload.taker_fee_ppm,
         )
 
-    def _blame(self, transaction: Transaction, expected: Effect, *, is_balanced: bool) -> None:
+    def _blame(
+        self,
+        transaction: Transaction,
+        expected: Effect,
+        leg_fees_minor: Mapping[int, int],
+        *,
+        is_balanced: bool,
+    ) -> None:
         """Lay each difference at one law: fees, locks, or (what neither explains) the effect."""
         what = f"{self._log.describe(transaction.row)} at journal_seq {transaction.journal_seq}"
         left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
         users: dict[tuple[int, int], int] = defaultdict(int)
+        has_wrong_fees = False
         for key in {**expected, **transaction.effect}:
             account_id, asset_id, bucket = key
             wanted, got = expected.get(key, 0), transaction.effect.get(key, 0)
@@ -199,6 +212,7 @@ class OrderFold:
                 continue
             left[asset_id] += got - wanted
             if account_id == FEES:
+                has_wrong_fees = True
                 self.tallies.fees.violate(
                     f"{what}: fee {got} in asset {asset_id}, must be {wanted}",
                     size=abs(got - wanted),
@@ -210,10 +224,8 @@ class OrderFold:
                     f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",
                     size=abs(got - wanted),
                 )
-        fees_explain = all(total == 0 for total in left.values()) and any(
-            key[0] == FEES and transaction.effect.get(key, 0) != expected.get(key, 0)
-            for key in {**expected, **transaction.effect}
-        )
+        has_wrong_fees = has_wrong_fees or self._has_wrong_legs(transaction, leg_fees_minor, what)
+        fees_explain = has_wrong_fees and all(total == 0 for total in left.values())
         wrong = {key: delta for key, delta in users.items() if delta}
         if wrong and is_balanced and not fees_explain:
             (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
@@ -222,6 +234,26 @@ class OrderFold:
                 f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
                 size=abs(delta),
             )
+
+    def _has_wrong_legs(
+        self, transaction: Transaction, leg_fees_minor: Mapping[int, int], what: str
+    ) -> bool:
+        """Whether the sum of the fees is right and its sides are not, as far as FEES names them."""
+        paid_minor: dict[int, int] = defaultdict(int)
+        for line in transaction.postings:
+            if line.account_id == FEES and line.order_id:
+                paid_minor[line.order_id] += line.delta_minor
+        if not paid_minor:
+            return False
+        for order_id, must_be in leg_fees_minor.items():
+            if paid_minor[order_id] != must_be:
+                self.tallies.fees.violate(
+                    f"{what}: order {order_id:#018x} paid a fee of {paid_minor[order_id]}, "
+                    f"must be {must_be}",
+                    size=abs(paid_minor[order_id] - must_be),
+                )
+                return True
+        return False
 
 
 def _terms(instrument_id: int) -> Terms:

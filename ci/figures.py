@@ -1,0 +1,302 @@
+"""
+Every figure that the README claims, measured on this machine: `ci/figures [NAME ...]`.
+
+Each part prints what was measured and, where a target was set, the target. Ratios are taken in one
+run, since machines are noisy. Run it when nothing else computes.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import uvloop
+
+from harness.cli.options import checked_scenario
+from harness.drivers.closed_loop import ClosedLoopResult, closed_loop
+from harness.drivers.kafka import KafkaDriver
+from harness.engine.columns import create_columns
+from harness.engine.progress import Progress
+from harness.engine.specification import ObserverSpecification
+from harness.engine.workers import Crew
+from harness.model.record import RunRecord
+from harness.model.scenario_file import ScenarioOverrides
+from harness.model.units import NANOS_PER_SECOND
+from harness.roofline import DRIVERS
+from harness.runner import Run, RunRequest
+from harness.system import Channel, load_system
+from harness.targets.broker import create_topics, start_broker
+from harness.targets.service import start_target
+from harness.targets.target_file import load_target
+from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.reference import speed
+
+RUN_TAG = 0x0123456789ABCDEF
+RECORD_COUNT, RECORD_BYTES, RECORDS_IN_FLIGHT = 200_000, 100, 5_000
+EVENT_COUNT = 200_000
+
+
+def say(name: str, value: str, target: str = "") -> None:
+    """One line of the table."""
+    sys.stdout.write(f"{name:<58} {value:>24}  {target}\n")
+    sys.stdout.flush()
+
+
+class Silent:
+    """Watches nothing."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """Nothing."""
+
+    def progress(self, progress: Progress) -> None:
+        """Nothing."""
+
+
+def run(name: str, target: str, **changes: float) -> RunRecord:
+    """One run, its folder thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        request = RunRequest(
+            scenario=checked_scenario(name, ScenarioOverrides(**changes)),
+            target=load_target(target),
+            kafka="embedded",
+            runs_folder=Path(folder),
+            command="",
+        )
+        return Run(request, Silent(), threading.Event()).execute().record
+
+
+def driver_against_reference() -> None:
+    """Closed loop, transfers, both drivers against the same service in turn."""
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        broker = start_broker("embedded", folder=Path(folder))
+        target = start_target(
+            load_target("reference"),
+            folder=Path(folder),
+            kafka_address=broker.address,
+            topic_prefix="figures.",
+            affinity=(0,),
+        )
+        os.sched_setaffinity(0, {1})
+        try:
+            scenario = checked_scenario("deposit-storm", ScenarioOverrides())
+            system = load_system(scenario.system)
+            system.open(target.endpoint, scenario, seed=1, seed_by="control")
+            for number, name in enumerate(DRIVERS):
+                results[name] = _closed_loop(name, target.endpoint.grpc_address, RUN_TAG + number)
+        finally:
+            os.sched_setaffinity(0, {0, 1})
+            target.stop()
+            broker.stop()
+    wire, grpcio = results["wire"], results["grpcio"]
+    per_cpu_s = f"{wire.calls_per_cpu_s:,.0f}"
+    say("framed driver, calls per generator CPU-second, reference", per_cpu_s, ">= 20,000")
+    say("grpcio driver, the same service and run", f"{grpcio.calls_per_cpu_s:,.0f}")
+    ratio = wire.calls_per_cpu_s / grpcio.calls_per_cpu_s
+    say("ratio", f"{ratio:.1f}", ">= 3")
+    say("  rate in that closed loop (the service's limit)", f"{wire.calls_per_s:,.0f}/s")
+
+
+def _closed_loop(driver: str, address: str, run_tag: int) -> ClosedLoopResult:
+    scenario = checked_scenario(
+        "deposit-storm", ScenarioOverrides(rate_per_s=3000.0, measure_ns=10 * NANOS_PER_SECOND)
+    )
+    system = load_system(scenario.system)
+    plan = system.plan(scenario, seed=1, shard=0, shard_count=1)
+    payloads = system.encode(scenario, plan, run_tag=run_tag)
+    free = np.flatnonzero(plan.needs_a < 0)
+    messages = [bytes(payloads.blob[payloads.start[i] : payloads.start[i + 1]]) for i in free]
+    kind = int(plan.kind[free[0]])
+    methods = [spec.address for spec in system.kinds if spec.channel is Channel.GRPC]
+    assert system.kinds[kind].address == methods[kind]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(
+            closed_loop(
+                lambda *, on_reply: DRIVERS[driver](
+                    address=address,
+                    methods=methods,
+                    on_reply=on_reply,
+                    timeout_ns=10 * NANOS_PER_SECOND,
+                ),
+                method=kind,
+                messages=messages,
+                in_flight_count=64,
+                duration_s=4.0,
+            )
+        )
+
+
+def lateness() -> None:
+    """2,000/s Poisson against the null service, with and without real-time scheduling, and spun."""
+    variants: dict[str, dict[str, float]] = {
+        "SCHED_FIFO": {"realtime": True},
+        "no real-time scheduling": {"realtime": False},
+        "SCHED_FIFO, last 120 us spun": {"realtime": True, "spin_ns": 120_000},
+    }
+    for words, changes in variants.items():
+        record = run("null-poisson", "null", measure_ns=20 * NANOS_PER_SECOND, **changes)
+        found, cpu = record.lateness_ns, record.resources["generator"].cpu_cores_mean
+        value = f"{(found.at(0.5) or 0) / 1e3:.0f} / {(found.at(0.99) or 0) / 1e3:.0f} us"
+        target = "<= 80 / 250 us" if words == "SCHED_FIFO" else ""
+        say(f"lateness p50 / p99 at 2,000/s, {words}", value, target)
+        say("  generator", f"{cpu or 0:.0%} of a core, {record.validity.status}")
+
+
+def memory() -> None:
+    """What an operation more costs the load process, account workload, at 2,000/s."""
+    points = []
+    for seconds in (5, 35):
+        record = run(
+            "spot-steady",
+            "reference",
+            rate_per_s=2000.0,
+            warmup_ns=NANOS_PER_SECOND,
+            measure_ns=seconds * NANOS_PER_SECOND,
+        )
+        points.append((record.load["operation_count"], record.load["rss_bytes"][0]))
+    (few, few_bytes), (many, many_bytes) = points
+    value = f"{(many_bytes - few_bytes) / (many - few):.0f} bytes"
+    say(f"memory an operation ({few:,} against {many:,})", value, "< 200")
+
+
+def kafka() -> None:
+    """Records produced and events observed per CPU-second, embedded broker."""
+    with tempfile.TemporaryDirectory() as folder:
+        broker = start_broker("embedded", folder=Path(folder))
+        create_topics(broker.address, {"records": 1, "events": 1})
+        try:
+            cpu_ns = uvloop.run(_produce(broker.address))
+            value = f"{RECORD_COUNT / cpu_ns * NANOS_PER_SECOND:,.0f}"
+            say("records produced per CPU-second of a load process", value, ">= 50,000")
+            joined, observer_cpu_ns = _observe(broker.address, Path(folder))
+            value = f"{joined / observer_cpu_ns * NANOS_PER_SECOND:,.0f}"
+            say("events consumed and joined per observer CPU-second", value, ">= 100,000")
+        finally:
+            broker.stop()
+
+
+async def _produce(address: str) -> int:
+    """Processor time of sending RECORD_COUNT records and hearing of each."""
+    finished = asyncio.get_running_loop().create_future()
+    value, sent, acknowledged = bytes(RECORD_BYTES), 0, 0
+
+    def send_more() -> None:
+        nonlocal sent
+        while sent < min(RECORD_COUNT, acknowledged + RECORDS_IN_FLIGHT):
+            driver.send(sent, "records", b"%d" % (sent % 50), value)
+            sent += 1
+
+    def on_ack(token: int, error: str) -> None:
+        nonlocal acknowledged
+        assert not error, f"record {token}: {error}"
+        acknowledged += 1
+        if acknowledged == RECORD_COUNT:
+            finished.set_result(None)
+        elif sent - acknowledged <= RECORDS_IN_FLIGHT // 2:
+            send_more()
+
+    driver = KafkaDriver(
+        address=address, topics=["records"], headers=[("src", b"figures-0")], on_ack=on_ack
+    )
+    await driver.connect()
+    started_ns = time.process_time_ns()
+    send_more()
+    await finished
+    spent_ns = time.process_time_ns() - started_ns
+    await driver.close()
+    return spent_ns
+
+
+def _observe(address: str, folder: Path) -> tuple[int, int]:
+    """A real observer over EVENT_COUNT ledger events: (joined, its processor time)."""
+    spec = create_columns(EVENT_COUNT)
+    crew = Crew()
+    try:
+        observer = crew.add(
+            "harness.engine.observer",
+            ObserverSpecification(
+                system="workloads.account:SYSTEM",
+                run_tag=RUN_TAG,
+                kafka_address=address,
+                topic="events",
+                log_path=str(folder / "events.log"),
+                cores=(),
+                event_descriptors=(),
+            ),
+            log=folder / "observer.log",
+        )
+        crew.wait_for("observing", [observer], 15.0)
+        observer.tell("watch", columns=[{"path": spec.path, "row_count": spec.row_count}])
+        uvloop.run(_produce_events(address))
+        observer.tell("finish", expected_count=EVENT_COUNT, timeout_s=60.0)
+        said = crew.wait_for("finished", [observer], 90.0)[0]
+    finally:
+        crew.stop()
+    assert said["joined_count"] == EVENT_COUNT, said
+    return said["joined_count"], said["cpu_ns"]
+
+
+async def _produce_events(address: str) -> None:
+    """One reservation's transaction for each operation."""
+    finished, errors = asyncio.Event(), []
+
+    def on_ack(token: int, error: str) -> None:
+        if error:
+            errors.append(error)
+        if token == EVENT_COUNT - 1:  # records of one partition are acknowledged in order
+            finished.set()
+
+    driver = KafkaDriver(address=address, topics=["events"], headers=[], on_ack=on_ack)
+    await driver.connect()
+    for index in range(EVENT_COUNT):
+        request_id = RUN_TAG.to_bytes(8, "big") + index.to_bytes(8, "big")
+        transaction = contract.JournalTxn(
+            cause=contract.Cause(request_id=request_id),
+            journal_seq=index + 1,
+            txn_id=request_id,
+            kind=contract.TXN_RESERVE,
+            t_commit_ns=1,
+            postings=[
+                contract.Posting(account_id=1000, asset_id=1, bucket=0, delta_minor=-5, order_id=9),
+                contract.Posting(account_id=1000, asset_id=1, bucket=1, delta_minor=5, order_id=9),
+            ],
+        )
+        driver.send(index, "events", b"0", transaction.SerializeToString())
+    await finished.wait()
+    assert not errors, errors[0]
+    await driver.close()
+
+
+def reference() -> None:
+    """The reference beside an empty grpc.aio method, in batches, and in process."""
+    speed.main()
+
+
+PARTS: dict[str, Callable[[], object]] = {
+    "driver": driver_against_reference,
+    "lateness": lateness,
+    "memory": memory,
+    "kafka": kafka,
+    "reference": reference,
+}
+
+
+def main() -> int:
+    """Measure the parts named, or all of them."""
+    names = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        sys.stderr.write(f"figures: {', '.join(unknown)}: write any of {', '.join(PARTS)}\n")
+        return 2
+    for name in names:
+        PARTS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -35,7 +35,11 @@ def response_ms(run: StoredRun) -> np.ndarray:
 
 
 def expected_quantile_s(q: float) -> float:
-    """Of response when a service that is otherwise idle is frozen for FREEZE_S in MEASURE_S."""
+    """
+    Of response when a service that is otherwise idle is frozen for FREEZE_S in MEASURE_S.
+
+    T - (1 - rho) (1 - q) D; the null service's utilisation rho at this rate is below 2 %.
+    """
     return FREEZE_S - (1 - q) * MEASURE_S
 
 
@@ -57,10 +61,9 @@ def test_freeze_shows_in_the_tail_and_leaves_the_run_valid(run_once: RunOnce) ->
         null_target("constant:0us"),
     )
 
-    for q in (0.9, 0.95, 0.99):
-        expected_s = expected_quantile_s(q)
-        if expected_s > 0:
-            assert np.quantile(response_ms(run), q) / 1e3 == pytest.approx(expected_s, rel=0.05)
+    for q in (0.95, 0.99):
+        found_s = np.quantile(response_ms(run), q) / 1e3
+        assert found_s == pytest.approx(expected_quantile_s(q), rel=0.05)
     assert run.record.validity.status is Validity.VALID
     assert_conserved(run.record)
 

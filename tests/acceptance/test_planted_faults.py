@@ -30,7 +30,7 @@ warmup = "300ms"
 measure = "2s"
 drain = "10s"
 [load]
-timeout = "5s"
+timeout = "3s"
 [limits]
 lateness_p99 = "5s"    # the audit is tested, on machines that are busy
 generator_cpu = "99%"
@@ -107,6 +107,38 @@ FAULTS = {
         ),
         broken=frozenset({"I19"}),
         intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I22"}),
+    ),
+    # Each side of a match pays the other's fee. What FEES collects is right.
+    "swapped fees": Fault(
+        patches=(
+            Patch(
+                file="fills.py",
+                old="(orders[0], match.taker, ",
+                new="(orders[0], match.maker, ",
+            ),
+            Patch(
+                file="fills.py",
+                old="(orders[1], match.maker, ",
+                new="(orders[1], match.taker, ",
+            ),
+        ),
+        broken=frozenset({"I19"}),
+        intact=frozenset({"I1", "I2", "I3", "I5", "I7", "I8", "I22"}),
+    ),
+    # One match in seven is read and forgotten: money stays where it was.
+    "lost match": Fault(
+        patches=(
+            Patch(
+                file="fills.py",
+                old="    _fill(state, instrument, match.qty_lots, effects, cause)\n",
+                new=(
+                    "    if cause.source_seq % 7:\n"
+                    "        _fill(state, instrument, match.qty_lots, effects, cause)\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I8", "I19", "I22"}),
     ),
     # One transaction in 97 happens and is told to nobody.
     "skipped event": Fault(

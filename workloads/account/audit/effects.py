@@ -64,17 +64,20 @@ class EffectFold:
         """An effect that is not what was asked for."""
         self.exactly_once.violate(f"{self._log.describe(transaction.row)}: {what}", size=size)
 
-    def finish(self) -> None:
-        """Every operation against its duty."""
+    def finish(self, *, put_aside_count: int | None) -> None:
+        """
+        Every operation against its duty.
+
+        Args:
+            put_aside_count: Records among the dead letters since the opening; None: not known.
+        """
         counts = np.frombuffer(self._count, dtype=np.int32)
         log, tally = self._log, self.exactly_once
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
         if unknown:
             tally.note(f"{unknown:,} whose outcome was never learnt may have none or one")
-        overtaken = int(np.count_nonzero(log.is_overtaken & (counts == 0)))
-        if overtaken:
-            tally.lacks(f"{overtaken:,} matches were not seen before the release that follows them")
+        self._check_overtaken(counts, put_aside_count)
         may_be_none = np.isin(log.kind, _NO_EFFECT_NEEDED)
         lost = (log.duty == Duty.ONE) & (counts == 0) & ~may_be_none
         self._report(lost, "was acknowledged and has no effect")
@@ -82,6 +85,22 @@ class EffectFold:
         self._report((log.duty != Duty.NONE) & (counts > 1), "was applied more than once")
         self._check_duplicates()
         self._check_durability(counts, lost)
+
+    def _check_overtaken(self, counts: NDArray[np.int32], put_aside_count: int | None) -> None:
+        """A release that came first may make a match impossible: then it is put aside, not lost."""
+        was_produced = self._log.final_outcome == Outcome.ACKNOWLEDGED
+        without_effect = np.flatnonzero(self._log.is_overtaken & was_produced & (counts == 0))
+        count = len(without_effect)
+        if put_aside_count is not None and count > put_aside_count:
+            self.exactly_once.violate(
+                f"of {count:,} matches without an effect, {self._log.describe(without_effect[0])} "
+                f"first, {put_aside_count:,} were put aside, the others are lost",
+                size=count - put_aside_count,
+            )
+        elif count:
+            self.exactly_once.lacks(
+                f"{count:,} matches were not seen before the release that follows them"
+            )
 
     def _check_groups(self, transaction: Transaction) -> None:
         """Both sides of a match must have postings of their own."""

@@ -97,7 +97,7 @@ class _Ledger:
                 tally.lacks("the ledger topic was not observed")
             return tallies
         self._read(tallies)
-        self._effects.finish()
+        self._effects.finish(put_aside_count=self._put_aside_count())
         self._balances.finish(self._closing)
         run_tag = self._evidence.run_tag
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
@@ -118,6 +118,10 @@ class _Ledger:
         except (ValueError, DecodeError) as error:
             for tally in tallies:
                 tally.lacks(f"the ledger can't be read to its end ({error})")
+
+    def _put_aside_count(self) -> int | None:
+        before, after = self._opening.dead_letter_count, self._closing.dead_letter_count
+        return None if before is None or after is None else after - before
 
     def _take(self, value: bytes) -> None:
         message = JournalTxn.FromString(value)

@@ -16,6 +16,7 @@ from workloads.account.audit.transaction import Transaction
 from workloads.account.plan.kinds import Kind
 
 _NO_EFFECT_NEEDED = (Kind.AMEND, Kind.CREATE_ACCOUNT)  # asked for what already is: nothing changes
+_FILL = int(Kind.FILL)  # an enum member costs a look-up of its own, here once a transaction
 
 
 class EffectFold:
@@ -39,6 +40,7 @@ class EffectFold:
         self._log = log
         self._restarts_ns = restarts_ns
         self.is_attached = is_attached
+        self._kind = log.cells.kind
         self._count = array("i", bytes(4 * log.count))
 
     def take(self, transaction: Transaction) -> bool:
@@ -51,7 +53,7 @@ class EffectFold:
                 )
             return False
         self._count[row] += 1
-        if self._count[row] == 1 and self._log.kind[row] == Kind.FILL:
+        if self._count[row] == 1 and self._kind[row] == _FILL:
             self._check_groups(transaction)
         return self._count[row] == 1
 

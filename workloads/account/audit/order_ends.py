@@ -8,6 +8,7 @@ certain (an order whose release was never answered) is left out.
 from collections import defaultdict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workloads.account.audit.evidence import AccountsDump, TargetState
 from workloads.account.audit.operation_log import Duty, OperationLog
@@ -64,37 +65,35 @@ def _check_fees(fold: OrderFold, opening: TargetState, closing: TargetState) -> 
 def _check_ended(fold: OrderFold, log: OperationLog, closing: AccountsDump | None) -> None:
     """Each order by the operation log: ended ones lock nothing, the others are there."""
     tally = fold.tallies.orphans
-    ended, undecided = _ended_orders(log)
-    for row in np.flatnonzero(log.kind == Kind.RESERVE).tolist():
-        if row in undecided or log.duty[row] == Duty.ANY:
-            continue
+    is_ended, is_undecided = _ended_orders(log)
+    is_over = is_ended | (log.duty == Duty.NONE)
+    judged = (log.kind == Kind.RESERVE) & (log.duty != Duty.ANY) & ~is_undecided
+    rows = np.flatnonzero(judged)
+    tally.checked_count += len(rows)
+    for row, over in zip(rows.tolist(), is_over[rows].tolist(), strict=True):
         order_id = log.order_id(row)
         held_minor = fold.held_minor.get(order_id, 0)
         is_listed = closing is not None and order_id in closing.open_orders
-        is_over = row in ended or log.duty[row] == Duty.NONE
-        tally.checked_count += 1
-        if is_over and (is_listed or held_minor > 0):
+        if over and (is_listed or held_minor > 0):
             tally.violate(
                 f"{log.describe(row)} has ended and still locks {held_minor}", size=held_minor
             )
-        elif not is_over and closing is not None and not is_listed:
+        elif not over and closing is not None and not is_listed:
             tally.violate(f"{log.describe(row)} is open and the target doesn't list it")
 
 
-def _ended_orders(log: OperationLog) -> tuple[set[int], set[int]]:
-    """Rows of the reserves that are over for certain, and of those that may be."""
-    ended: set[int] = set()
-    undecided: set[int] = set()
-    by_duty = {Duty.ONE: ended, Duty.ANY: undecided}
-    for row in np.flatnonzero(log.kind == Kind.RELEASE).tolist():
-        if log.duty[row] != Duty.NONE:
-            by_duty[Duty(log.duty[row])].add(int(log.order[row]))
-    for row in np.flatnonzero(log.kind == Kind.FILL).tolist():
-        for order_row in (int(log.order[row]), int(log.peer_order[row])):
-            is_whole = log.qty_lots[row] == log.qty_lots[order_row]
-            if is_whole and log.duty[row] != Duty.NONE:
-                by_duty[Duty(log.duty[row])].add(order_row)
-    return ended, undecided - ended
+def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """By row of the reserve: is the order over for certain, and may it be."""
+    releases, fills = log.kind == Kind.RELEASE, log.kind == Kind.FILL
+    ending = [(releases, log.order)]
+    for orders in (log.order, log.peer_order):
+        is_whole = log.qty_lots == log.qty_lots[np.maximum(orders, 0)]
+        ending.append((fills & is_whole, orders))
+    is_ended, is_undecided = (np.zeros(log.count, dtype=np.bool_) for _ in range(2))
+    for chosen, orders in ending:
+        is_ended[orders[chosen & (log.duty == Duty.ONE)]] = True
+        is_undecided[orders[chosen & (log.duty == Duty.ANY)]] = True
+    return is_ended, is_undecided & ~is_ended
 
 
 def _check_listed(fold: OrderFold, closing: AccountsDump) -> None:

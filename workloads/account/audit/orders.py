@@ -8,8 +8,9 @@ computed first, and the difference is laid at the door of the law it breaks.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from workloads.account.audit import order_model
 from workloads.account.audit.effects import EffectFold
@@ -34,6 +35,9 @@ from workloads.account.plan.market import (
     QUOTE_PER_TICK_LOT_MINOR,
 )
 from workloads.account.plan.parameters import Workload
+
+_FILL = int(Kind.FILL)
+_MOVES_LOCKS = frozenset((Kind.RESERVE, Kind.AMEND, Kind.RELEASE, Kind.FILL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ class OrderFold:
     ) -> None:
         self.tallies = make_tallies()
         self._log = log
+        self._cells = log.cells
         self._workload = workload
         self._effects = effects
         self.open_orders: dict[int, OpenOrder] = {}  # by row of the reserve
@@ -92,6 +97,15 @@ class OrderFold:
             self.held_minor |= {
                 order_id: order.locked_minor for order_id, order in opening.open_orders.items()
             }
+
+        self._expected: Mapping[int, Callable[[int], Effect]] = {
+            Kind.RESERVE: self._reserve,
+            Kind.AMEND: self._amend,
+            Kind.RELEASE: self._release,
+            Kind.TRANSFER: self._transfer,
+            Kind.INTERNAL_TRANSFER: self._internal_transfer,
+            Kind.CREATE_ACCOUNT: self._create_account,
+        }
 
     def observe(self, transaction: Transaction) -> None:
         """Any transaction: what it does to the locks of single orders, and to FEES."""
@@ -112,65 +126,76 @@ class OrderFold:
     def take(self, transaction: Transaction, *, is_balanced: bool) -> None:
         """The first transaction of an operation: is its effect what was asked for."""
         row = transaction.row
-        kind = Kind(self._log.kind[row])
+        kind = self._cells.kind[row]
         leg_fees_minor: dict[int, int] = {}
-        if kind is Kind.FILL:
+        if kind == _FILL:
             expected, leg_fees_minor = self._fill(row)
             self.tallies.fees.checked_count += 1
         else:
-            expected = self._expected(row, kind)
-        if kind in {Kind.RESERVE, Kind.AMEND, Kind.RELEASE, Kind.FILL}:
+            expected = self._expected[kind](row)
+        if kind in _MOVES_LOCKS:
             self.tallies.locks.checked_count += 1
         if expected != transaction.effect:
             self._blame(transaction, expected, leg_fees_minor, is_balanced=is_balanced)
 
-    def _expected(self, row: int, kind: Kind) -> Effect:
-        log = self._log
-        match kind:
-            case Kind.RESERVE:
-                order = self._new_order(row)
-                self.open_orders[row] = order
-                return order_model.reserve_effect(order)
-            case Kind.AMEND:
-                amended = self.open_orders.get(int(log.order[row]))
-                if amended is None:
-                    return {}
-                return order_model.amend(
-                    amended,
-                    limit_ticks=int(log.price_ticks[row]),
-                    leaves_lots=int(log.qty_lots[row]),
-                )
-            case Kind.RELEASE:
-                released = self.open_orders.pop(int(log.order[row]), None)
-                return order_model.release_effect(released) if released is not None else {}
-            case Kind.TRANSFER:
-                contra_id = EXTERNAL
-            case Kind.INTERNAL_TRANSFER:
-                contra_id = int(log.peer_account_id[row])
-            case Kind.CREATE_ACCOUNT:
-                return {}
-        amount_minor = int(log.amount_minor[row])
-        if kind is Kind.INTERNAL_TRANSFER:
-            amount_minor = -amount_minor
-        return order_model.transfer_effect(
-            int(log.account_id[row]), contra_id, int(log.asset[row]), amount_minor
+    def _reserve(self, row: int) -> Effect:
+        cells = self._cells
+        order = self.open_orders[row] = OpenOrder(
+            order_id=self._log.order_id(row),
+            account_id=cells.account_id[row],
+            terms=_terms(cells.instrument[row]),
+            is_buy=cells.side[row] == BUY,
+            limit_ticks=cells.price_ticks[row],
+            leaves_lots=cells.qty_lots[row],
+            fee_ppm=self._workload.taker_fee_ppm,
         )
+        return order_model.reserve_effect(order)
+
+    def _amend(self, row: int) -> Effect:
+        cells = self._cells
+        order = self.open_orders.get(cells.order[row])
+        if order is None:
+            return {}
+        return order_model.amend(
+            order, limit_ticks=cells.price_ticks[row], leaves_lots=cells.qty_lots[row]
+        )
+
+    def _release(self, row: int) -> Effect:
+        order = self.open_orders.pop(self._cells.order[row], None)
+        return order_model.release_effect(order) if order is not None else {}
+
+    def _transfer(self, row: int) -> Effect:
+        cells = self._cells
+        return order_model.transfer_effect(
+            cells.account_id[row], EXTERNAL, cells.asset[row], cells.amount_minor[row]
+        )
+
+    def _internal_transfer(self, row: int) -> Effect:
+        cells = self._cells
+        sender_id, receiver_id = cells.account_id[row], cells.peer_account_id[row]
+        return order_model.transfer_effect(
+            receiver_id, sender_id, cells.asset[row], cells.amount_minor[row]
+        )
+
+    def _create_account(self, row: int) -> Effect:
+        del row
+        return {}
 
     def _fill(self, row: int) -> tuple[Effect, dict[int, int]]:
         """Of a match: its effect, and the fee of each leg by order_id."""
-        log, total = self._log, Effect()
+        cells, total = self._cells, Effect()
         leg_fees_minor: dict[int, int] = {}
         legs = (
-            (int(log.order[row]), self._workload.taker_fee_ppm),
-            (int(log.peer_order[row]), self._workload.maker_fee_ppm),
+            (cells.order[row], self._workload.taker_fee_ppm),
+            (cells.peer_order[row], self._workload.maker_fee_ppm),
         )
         for order_row, fee_ppm in legs:
             order = self.open_orders.get(order_row)
             if order is None:
                 continue
-            lots = int(log.qty_lots[row])
+            lots = cells.qty_lots[row]
             effect, fee_minor = order_model.fill(
-                order, price_ticks=int(log.price_ticks[row]), lots=lots, fee_ppm=fee_ppm
+                order, price_ticks=cells.price_ticks[row], lots=lots, fee_ppm=fee_ppm
             )
             leg_fees_minor[order.order_id] = fee_minor
             self.fees_expected_minor[order.terms.quote_asset_id] += fee_minor
@@ -179,18 +204,6 @@ class OrderFold:
             if order.leaves_lots <= 0:
                 del self.open_orders[order_row]
         return total, leg_fees_minor
-
-    def _new_order(self, row: int) -> OpenOrder:
-        log = self._log
-        return OpenOrder(
-            order_id=self._log.order_id(row),
-            account_id=int(log.account_id[row]),
-            terms=_terms(int(log.instrument[row])),
-            is_buy=int(log.side[row]) == BUY,
-            limit_ticks=int(log.price_ticks[row]),
-            leaves_lots=int(log.qty_lots[row]),
-            fee_ppm=self._workload.taker_fee_ppm,
-        )
 
     def _blame(
         self,
@@ -256,6 +269,7 @@ class OrderFold:
         return False
 
 
+@cache
 def _terms(instrument_id: int) -> Terms:
     return Terms(
         base_asset_id=instrument_id + BASE_ASSET_OFFSET,

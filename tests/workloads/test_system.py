@@ -41,7 +41,7 @@ def ack_of(reply: Any) -> contract.Ack:
     return found
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(REPLIES)
 def test_reply_codes_are_read_from_bytes(reply: Any) -> None:
     """The code and the replayed flag of any reply are what protobuf reads."""

@@ -83,6 +83,16 @@ def test_a_clean_run_passes(scenario: Scenario, tmp_path: Path) -> None:
         assert item.violation_count == 0
 
 
+def test_a_run_without_matches_has_no_fees(scenario: Scenario, tmp_path: Path) -> None:
+    """Where nothing is traded, that FEES did not grow is what I19 checks, asset by asset."""
+    accounts = {"kind": "uniform", "count": 20}
+    deposits = replace(scenario, workload={"accounts": accounts, "mix": {"transfer": "100%"}})
+    found = judged(run(deposits), tmp_path)
+
+    assert broken(found) == set()
+    assert found["I19"].status is Correctness.PASSED
+
+
 # ------------------------------------------------------- faults of a service, by transaction
 
 

@@ -154,13 +154,13 @@ def _check_strangers(
 
 
 def _fees(state: TargetState) -> dict[int, int] | None:
-    """The FEES account by asset, from the accounts, or else from the totals."""
+    """FEES by asset, of every asset that anyone holds: from the accounts, or from the totals."""
     if state.accounts is not None:
-        return {
-            asset_id: dump.total_minor
-            for (account_id, asset_id), dump in state.accounts.balances.items()
-            if account_id == FEES
-        }
+        found = dict.fromkeys((asset_id for _, asset_id in state.accounts.balances), 0)
+        for (account_id, asset_id), dump in state.accounts.balances.items():
+            if account_id == FEES:
+                found[asset_id] = dump.total_minor
+        return found
     if state.totals is not None:
         return {
             asset_id: total.system_minor.get(FEES, 0) for asset_id, total in state.totals.items()

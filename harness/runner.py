@@ -112,13 +112,14 @@ class Run:
         target = self._start_target(broker)
         stack.callback(target.stop)
         supervisor.await_plans()
+        if system.observed_topic:
+            # Before the opening state is read: others may use an attached target meanwhile.
+            supervisor.observe(target.endpoint, self._placement.observer)
         self._view.phase("seed", "reference data and balances")
         opening = system.open(
             target.endpoint, scenario, seed=scenario.seed, seed_by=request.target.seed_by
         )
         floor = measure_floor(broker.address, f"{self.run_id}.harness.floor")
-        if system.observed_topic:
-            supervisor.observe(target.endpoint, self._placement.observer)
         supervisor.connect(target.endpoint)
         sampler = _sampler(supervisor, target, broker)
         sampler.start()

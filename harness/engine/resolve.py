@@ -21,6 +21,9 @@ from harness.system import Channel, ShardPlan, System
 _IN_FLIGHT_COUNT_MAX = 64
 _ATTEMPT_COUNT_MAX = 20
 _RETRY_S = 0.25  # a restarted target needs a moment; 20 attempts make five seconds
+DEADLINE_S = (
+    60.0  # an overloaded target may leave thousands; what is not told by then stays unknown
+)
 UNRESOLVED = -1
 
 
@@ -66,6 +69,7 @@ class Resolver:
         self._on_finished = on_finished
         self._dispatcher.on_late_reply = self._replied
         self._dispatcher.on_late_ack = self._acknowledged
+        asyncio.get_running_loop().call_later(DEADLINE_S, self._finish)
         self._send_more()
 
     def _send_more(self) -> None:
@@ -86,8 +90,15 @@ class Resolver:
             else:
                 self._drivers.grpc.send(operation, kind, self._dispatcher.payload(operation))
         self._drivers.grpc.flush()
-        if not self._pending and self._in_flight_count == 0 and self._on_finished is not None:
+        if not self._pending and self._in_flight_count == 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Say so, once; later answers change nothing any more."""
+        if self._on_finished is not None:
             finished, self._on_finished = self._on_finished, None
+            self._dispatcher.on_late_reply = self._dispatcher.on_late_ack = None
+            self._pending.clear()
             finished(len(self._attempts))
 
     def _replied(

@@ -19,6 +19,7 @@ from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.disturber import Disturbed, Disturber
 from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
+from harness.engine.resolve import DEADLINE_S
 from harness.engine.results import Results, read_shards
 from harness.engine.specification import LoadSpecification, ObserverSpecification
 from harness.engine.workers import Crew, Worker
@@ -29,7 +30,7 @@ from harness.system import Endpoint, System
 
 PLAN_TIMEOUT_S = 600.0  # making and encoding a plan takes about 10 us an operation
 _CONNECT_TIMEOUT_S = 15.0
-_RESOLVE_TIMEOUT_S = 60.0
+_RESOLVE_TIMEOUT_S = DEADLINE_S + 15.0
 _FINISH_TIMEOUT_S = 300.0
 _LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
 _LOOK_S = 0.25

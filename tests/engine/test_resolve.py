@@ -1,0 +1,92 @@
+"""Unknown outcomes asked for again: each once answered, the hopeless given up at the deadline."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.engine import resolve
+from harness.engine.dispatch import Drivers
+from harness.engine.resolve import UNRESOLVED, Resolver
+from harness.model.operation import Outcome
+from tests.engine.test_dispatch import KINDS, Bench
+
+
+class Codec:
+    """The reply's first byte is its code, its second whether it is a repeat."""
+
+    kinds = KINDS
+
+    def reply_code(self, message: bytes | memoryview) -> int:
+        return message[0]
+
+    def reply_replayed(self, message: bytes | memoryview) -> bool:
+        return bool(message[1])
+
+
+def resolver_of(bench: Bench) -> Resolver:
+    """A resolver of what *bench* left unknown."""
+    count = bench.spec.row_count
+    plan: Any = type("Plan", (), {"__len__": lambda _: count})()
+    plan.kind, plan.stream = np.zeros(count, np.uint8), np.full(count, -1)
+    drivers: Any = Drivers(grpc=bench.grpc, kafka=None)  # type: ignore[arg-type]
+    return Resolver(
+        dispatcher=bench.dispatcher,
+        drivers=drivers,
+        columns=bench.columns,
+        plan=plan,
+        system=Codec(),  # type: ignore[arg-type]
+        topic_prefix="",
+    )
+
+
+def test_unknown_outcomes_are_repeated_and_the_known_left_alone() -> None:
+    """A time-out and a lost connection are asked for again; what was never sent is not."""
+
+    async def scene() -> None:
+        bench = Bench(4)
+        bench.offer_all()
+        bench.reply(0)
+        bench.reply(1, status=4, detail="deadline")
+        bench.reply(2, status=14, detail="connection lost: reset")
+        bench.reply(3, status=14, detail="not sent: refused")
+        finished: list[int] = []
+        resolver = resolver_of(bench)
+        already = len(bench.grpc.sent)
+
+        resolver.start(finished.append)
+        assert [token for token, _ in bench.grpc.sent[already:]] == [1, 2]
+        bench.dispatcher.on_reply(1, 0, b"\x00\x01", "")
+        bench.dispatcher.on_reply(2, 0, b"\x07\x00", "")
+
+        assert finished == [2]
+        assert resolver.outcome.tolist() == [
+            UNRESOLVED,
+            Outcome.ACKNOWLEDGED,
+            Outcome.REJECTED,
+            UNRESOLVED,
+        ]
+        assert resolver.code.tolist()[1:3] == [0, 7]
+        assert resolver.replayed.tolist()[1:3] == [1, 0]
+
+    asyncio.run(scene())
+
+
+def test_deadline_leaves_the_rest_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that never answers ends the asking, and the outcome stays unknown."""
+    monkeypatch.setattr(resolve, "DEADLINE_S", 0.05)
+
+    async def scene() -> None:
+        bench = Bench(1)
+        bench.offer_all()
+        bench.reply(0, status=4, detail="deadline")
+        finished = asyncio.get_running_loop().create_future()
+        resolver = resolver_of(bench)
+
+        resolver.start(finished.set_result)
+
+        assert await asyncio.wait_for(finished, 5.0) == 1
+        assert resolver.outcome.tolist() == [UNRESOLVED]
+
+    asyncio.run(scene())

@@ -156,6 +156,7 @@ def shares(operations: Operations, rate: Rate) -> dict[str, float | None]:
     outcomes = ("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled")
     return {
         "rate.achieved_per_s": rate.achieved_per_s,
+        "rate.sent_per_s": rate.sent_per_s,
         "rate.achieved_share": rate.achieved_per_s / offered_per_s if offered_per_s else None,
         **{
             f"operations.{name}_share": getattr(operations, name) / scheduled if scheduled else None

@@ -30,8 +30,9 @@ The format, with defaults; durations, rates and shares are text with a unit (har
     [[objectives]]                          metric, and at_most or at_least
     metric = "reserve.response_ns.p99"      KIND or "all"; response_ns, service_ns, visible_ns,
     at_most = "20ms"                        wait_ns; p50 p90 p99 p999 p9999 mean min max; or
-                                            "rate.achieved_per_s" (a rate), or
-                                            "operations.failed_share" (or another outcome's)
+                                            rate.achieved_per_s, rate.achieved_share (of the
+                                            offered), operations.failed_share (any outcome);
+                                            target.cpu_cores_mean ("80%"), target.rss_bytes_max
     [[steps]]                               disturbances of the target
     at = "3s"  action = "kill-restart-target" | "freeze-target"  duration = "0s"
 

@@ -35,13 +35,17 @@ from harness.model.units import (
     parse_duration_ns,
     parse_rate_per_s,
     parse_share,
+    parse_size_bytes,
 )
 
 _LATENCY = re.compile(
     r"[a-z_]+\.(response_ns|service_ns|visible_ns|wait_ns)\.(p50|p90|p99|p999|p9999|mean|min|max)"
 )
 _RATE = re.compile(r"rate\.(achieved|sent)_per_s")
-_SHARE = re.compile(rf"operations\.({'|'.join(item.name.lower() for item in Outcome)})_share")
+_ENDINGS = "|".join(item.name.lower() for item in Outcome if item > Outcome.IN_FLIGHT)
+_SHARE = re.compile(rf"operations\.({_ENDINGS})_share|rate\.achieved_share")
+_CORES = re.compile(r"(target|broker)\.cpu_cores_(mean|max)")
+_BYTES = re.compile(r"(target|broker)\.rss_bytes_max")
 
 
 def _positive_duration_ns(value: Any) -> int:
@@ -205,6 +209,10 @@ class ObjectiveTable(_Table):
             limit = parse_rate_per_s(text)
         elif _SHARE.fullmatch(self.metric):
             limit = parse_share(text)
+        elif _CORES.fullmatch(self.metric):
+            limit = parse_share(text)  # "80%" of a core
+        elif _BYTES.fullmatch(self.metric):
+            limit = float(parse_size_bytes(text))
         else:
             raise ValueError(
                 f'metric "{self.metric}" is not known; write e.g. "reserve.response_ns.p99", '

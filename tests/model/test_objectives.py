@@ -1,0 +1,96 @@
+"""Objectives: met, missed, or not decided for want of data."""
+
+import numpy as np
+import pytest
+
+from harness.model.objectives import judge_objectives
+from harness.model.quantiles import distribution
+from harness.model.record import Latency, ProcessResources
+from harness.model.scenario import ObjectiveSpec
+from harness.model.scenario_tables import ObjectiveTable
+from harness.model.verdict import Performance
+
+FINE = {
+    "operations.dropped_share": 0.0,
+    "operations.failed_share": 0.0,
+    "operations.timed_out_share": 0.0,
+    "rate.achieved_share": 1.0,
+    "rate.achieved_per_s": 500.0,
+}
+SAMPLES = distribution(np.arange(1, 1001, dtype=np.int64) * 1_000_000)
+LATENCY = {
+    "reserve": Latency(response_ns=SAMPLES, service_ns=SAMPLES, visible_ns=SAMPLES, wait_ns=SAMPLES)
+}
+RESOURCES = {
+    "target": ProcessResources(
+        pid=1,
+        cpu_cores_mean=0.5,
+        cpu_cores_max=0.9,
+        rss_bytes_max=1 << 20,
+        context_switches_voluntary_per_s=None,
+        context_switches_involuntary_per_s=None,
+    )
+}
+
+
+def judged(specs: list[ObjectiveSpec], **shares: float | None) -> dict[str, Performance]:
+    """The objectives that did not pass."""
+    section = judge_objectives(
+        specs,
+        shares={**FINE, **{key.replace("__", "."): value for key, value in shares.items()}},
+        latency=LATENCY,
+        resources=RESOURCES,
+    )
+    return {item.id: item.status for item in section.objectives if item.status != "PASSED"}
+
+
+def test_nothing_missed_passes() -> None:
+    """Without demands of its own a run is held to the built-in ones, and passes when clean."""
+    assert judged([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "at_most", "status"),
+    [
+        ("reserve.response_ns.p99", 990e6, True, None),
+        ("reserve.response_ns.p99", 989e6, True, Performance.FAILED),
+        ("reserve.response_ns.p999", 1e12, True, Performance.INCONCLUSIVE),
+        ("amend.response_ns.p99", 1e12, True, Performance.INCONCLUSIVE),
+        ("target.rss_bytes_max", 1 << 19, True, Performance.FAILED),
+        ("target.context_switches_voluntary_per_s", 1.0, True, Performance.INCONCLUSIVE),
+        ("rate.achieved_per_s", 499.0, False, None),
+        ("rate.achieved_per_s", 501.0, False, Performance.FAILED),
+    ],
+)
+def test_metric_against_its_limit(
+    metric: str, limit: float, at_most: bool, status: Performance | None
+) -> None:
+    """On the right side passes, on the wrong side fails, without data nobody can say."""
+    found = judged([ObjectiveSpec(metric=metric, limit=limit, at_most=at_most)])
+
+    assert found == ({} if status is None else {metric: status})
+
+
+def test_scenario_replaces_a_built_in_demand() -> None:
+    """A scenario that allows drops is not failed for them by the built-in rule."""
+    allowed = [ObjectiveSpec(metric="operations.dropped_share", limit=0.5, at_most=True)]
+
+    assert judged([], operations__dropped_share=0.2) == {
+        "operations.dropped_share": Performance.FAILED
+    }
+    assert judged(allowed, operations__dropped_share=0.2) == {}
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "limit"),
+    [
+        ("all.visible_ns.p99", "20ms", 20e6),
+        ("rate.achieved_share", "99%", 0.99),
+        ("operations.rejected_share", "1%", 0.01),
+        ("target.cpu_cores_mean", "80%", 0.8),
+        ("target.rss_bytes_max", "2MiB", 2 << 20),
+    ],
+)
+def test_every_metric_can_be_written_in_a_scenario(metric: str, text: str, limit: float) -> None:
+    """A limit is read in the unit of its metric."""
+    assert ObjectiveTable(metric=metric, at_most=text).to_spec().limit == pytest.approx(limit)

@@ -12,7 +12,8 @@ import os
 import secrets
 import shutil
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,13 +112,47 @@ class Run:
         stack.callback(broker.stop)
         target = self._start_target(broker)
         stack.callback(target.stop)
+        with _blaming_the_dead(target, broker):
+            loaded = self._load(stack, supervisor, target, broker)
+        self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
+        invariants = self._audit(supervisor, loaded)
+        target_end, _ = target.stop(), broker.stop()
+        supervisor.close()
+        self._view.phase("record", str(self.folder))
+        return self._store(
+            recording.RunFacts(
+                run_id=self.run_id,
+                created_at=self._created_at,
+                command=request.command,
+                scenario=scenario,
+                system=system,
+                schedule_digest=supervisor.schedule_digest,
+                target=_describe_target(request.target, target, system, loaded.opening, target_end),
+                broker=_describe_broker(broker, loaded.floor),
+                placement=self._placement,
+                environment=environment,
+                load=loaded.facts,
+                driven=loaded.driven,
+                sampler=loaded.sampler,
+                invariants=invariants,
+            )
+        )
+
+    def _load(
+        self, stack: ExitStack, supervisor: Supervisor, target: Target, broker: Broker
+    ) -> "_Loaded":
+        """Everything that needs the target alive: from its seeding to its closing state."""
+        scenario, system = self._scenario, self._system
         supervisor.await_plans()
         if system.observed_topic:
             # Before the opening state is read: others may use an attached target meanwhile.
             supervisor.observe(target.endpoint, self._placement.observer)
         self._view.phase("seed", "reference data and balances")
         opening = system.open(
-            target.endpoint, scenario, seed=scenario.seed, seed_by=request.target.seed_by
+            target.endpoint,
+            scenario,
+            seed=scenario.seed,
+            seed_by=self._request.target.seed_by,
         )
         floor = measure_floor(broker.address, f"{self.run_id}.harness.floor")
         supervisor.connect(target.endpoint)
@@ -130,28 +165,13 @@ class Run:
         sampler.stop()
         self._view.phase("settle", "unknown outcomes asked for again, events awaited")
         facts, closing = self._settle(supervisor, target.endpoint, opening)
-        self._view.phase("audit", f"{len(facts.results.table):,} operations")
-        invariants = self._audit(supervisor, facts, driven, opening, closing)
-        target_end, _ = target.stop(), broker.stop()
-        supervisor.close()
-        self._view.phase("record", str(self.folder))
-        return self._store(
-            recording.RunFacts(
-                run_id=self.run_id,
-                created_at=self._created_at,
-                command=request.command,
-                scenario=scenario,
-                system=system,
-                schedule_digest=supervisor.schedule_digest,
-                target=_describe_target(request.target, target, system, opening, target_end),
-                broker=_describe_broker(broker, floor),
-                placement=self._placement,
-                environment=environment,
-                load=facts,
-                driven=driven,
-                sampler=sampler,
-                invariants=invariants,
-            )
+        return _Loaded(
+            opening=opening,
+            floor=floor,
+            driven=driven,
+            facts=facts,
+            closing=closing,
+            sampler=sampler,
         )
 
     def _start_target(self, broker: Broker) -> Target:
@@ -202,25 +222,18 @@ class Run:
         )
         return facts, closing
 
-    def _audit(
-        self,
-        supervisor: Supervisor,
-        facts: LoadFacts,
-        driven: Driven,
-        opening: Any,
-        closing: Any,
-    ) -> tuple[Invariant, ...]:
+    def _audit(self, supervisor: Supervisor, loaded: "_Loaded") -> tuple[Invariant, ...]:
         return self._system.audit(
             AuditEvidence(
                 scenario=self._scenario,
                 run_tag=self._run_tag,
                 seed=self._scenario.seed,
-                operations=facts.results.table,
+                operations=loaded.facts.results.table,
                 events_path=supervisor.events_path if supervisor.observer else None,
-                opening=opening,
-                closing=closing,
-                restarts_ns=driven.restarts_ns,
-                produced_count=facts.produced_count,
+                opening=loaded.opening,
+                closing=loaded.closing,
+                restarts_ns=loaded.driven.restarts_ns,
+                produced_count=loaded.facts.produced_count,
                 is_attached=isinstance(self._request.target.how, AttachSpec),
             )
         )
@@ -254,6 +267,31 @@ class Run:
                 )
             except HarnessError:
                 return  # the disk is full: the message on the terminal is all there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """What is known once the target is no longer needed."""
+
+    opening: Any
+    closing: Any
+    floor: FloorResult
+    driven: Driven
+    facts: LoadFacts
+    sampler: ResourceSampler
+
+
+@contextmanager
+def _blaming_the_dead(target: Target, broker: Broker) -> Iterator[None]:
+    """When the target or the broker is gone, whatever failed next is only a consequence."""
+    try:
+        yield
+    except HarnessError:
+        target.check_alive()
+        broker.check_alive()
+        raise
+    target.check_alive()
+    broker.check_alive()
 
 
 def _sampler(supervisor: Supervisor, target: Target, broker: Broker) -> ResourceSampler:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Protocol
 
+import numpy as np
+
 from harness.drivers.grpc import NOT_SENT, GrpcDriver, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
 from harness.model.operation import Outcome
-from harness.system import Channel, KindSpec, Payloads, ShardPlan
+from harness.system import Channel, KindSpec, Payloads, Replies, ShardPlan
 
 _ORIGIN = Struct("<Q")
 _PLANNED, _IN_FLIGHT = int(Outcome.PLANNED), int(Outcome.IN_FLIGHT)
@@ -28,6 +30,7 @@ _DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
 _GRPC_OK, _GRPC_DEADLINE_EXCEEDED = 0, 4
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
 _DETAIL_COUNT_MAX = 200  # distinct texts kept
+_REPLY_CHUNK_BYTES = 1 << 20
 
 
 class Codec(Protocol):
@@ -51,18 +54,48 @@ class Drivers:
 
 
 class ReplyLog:
-    """Reply messages as they came, decoded after the run: one buffer, no object a reply."""
+    """
+    Reply messages as they came, decoded after the run: bytes in large chunks, no object a reply.
+
+    Chunks, since one growing buffer holds an eighth more than it needs, and copies itself.
+    """
 
     def __init__(self) -> None:
-        self.operation = array("i")
-        self.start = array("q", [0])
-        self.blob = bytearray()
+        self._operation = array("i")
+        self._length = array("I")
+        self._chunks: list[bytearray] = []
+        self._chunk = bytearray()
+        self._used_bytes = 0
 
     def add(self, operation: int, message: bytes | memoryview) -> None:
         """Keep *message*, the reply to *operation*."""
-        self.blob += message
-        self.operation.append(operation)
-        self.start.append(len(self.blob))
+        length = len(message)
+        end = self._used_bytes + length
+        if end > len(self._chunk):
+            self._next_chunk(length)
+            end = length
+        self._chunk[self._used_bytes : end] = message
+        self._used_bytes = end
+        self._operation.append(operation)
+        self._length.append(length)
+
+    def replies(self) -> Replies:
+        """All of them."""
+        last = self._chunk[: self._used_bytes]
+        start = np.zeros(len(self._length) + 1, np.int64)
+        np.cumsum(np.frombuffer(self._length, np.uint32), out=start[1:])
+        return Replies(
+            operation=np.frombuffer(self._operation, np.int32),
+            blob=b"".join([*self._chunks, last]),
+            start=start,
+        )
+
+    def _next_chunk(self, length: int) -> None:
+        if self._used_bytes:
+            del self._chunk[self._used_bytes :]
+            self._chunks.append(self._chunk)
+        self._chunk = bytearray(max(_REPLY_CHUNK_BYTES, length))
+        self._used_bytes = 0
 
 
 class Dispatcher:

@@ -14,12 +14,12 @@ the command line, the live view and the service. Commands from the parent, in th
 import asyncio
 import os
 import time
+import traceback
 from array import array
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvloop
 
 from harness.drivers.grpc import GrpcDriver
@@ -31,12 +31,12 @@ from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
 from harness.engine.pacer import Pacer
 from harness.engine.resolve import Resolver
-from harness.engine.shard_file import write_shard
+from harness.engine.shard_file import read_plan, write_plan, write_shard
 from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
-from harness.errors import HarnessError
+from harness.errors import EngineError, HarnessError
 from harness.model.operation import Outcome
-from harness.system import Channel, Replies, load_system, plan_digest
+from harness.system import Channel, load_system, plan_digest
 
 # In-flight samples, time-outs of waits, counters for the live view. Ticks have a timerfd of their
 # own: the loop's timers would run just after an event was handled, when more than usual is in
@@ -56,15 +56,15 @@ class LoadProcess:
         scenario = specification.scenario
         self.affinity = privilege.pin(specification.cores)
         self.system = load_system(scenario.system)
-        self.plan = self.system.plan(
-            scenario,
-            seed=specification.seed,
+        self.plan, self.payloads = read_plan(
+            Path(specification.plan_path),
             shard=specification.shard,
             shard_count=specification.shard_count,
         )
-        self.payloads = self.system.encode(scenario, self.plan, run_tag=specification.run_tag)
         self.columns_spec: ColumnsSpec = create_columns(len(self.plan))
         self.columns = Columns(self.columns_spec)
+        self.columns.intended_ns[:] = self.plan.intended_offset_ns
+        self.plan = replace(self.plan, intended_offset_ns=self.columns.intended_ns)
         self.clock = time.monotonic_ns
         self.samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick
         self.scheduling = ""
@@ -128,7 +128,7 @@ class LoadProcess:
         assert self.dispatcher is not None, "connect first"
         assert self.drivers is not None, "connect first"
         scenario = self.specification.scenario
-        self.columns.intended_ns[:] = self.plan.intended_offset_ns + start_ns
+        self.columns.intended_ns += start_ns
         self.pacer = Pacer(
             intended_ns=self.columns.intended_ns.data,
             offer=self.dispatcher.offer,
@@ -187,13 +187,7 @@ class LoadProcess:
         await drivers.grpc.close()
         if drivers.kafka is not None:
             await drivers.kafka.close()
-        log = dispatcher.replies
-        replies = Replies(
-            operation=np.frombuffer(log.operation, np.int32),
-            blob=log.blob,
-            start=np.frombuffer(log.start, np.int64),
-        )
-        decoded = self.system.decode_replies(self.plan, replies)
+        decoded = self.system.decode_replies(self.plan, dispatcher.replies.replies())
         write_shard(
             path,
             plan=self.plan,
@@ -281,16 +275,56 @@ def main() -> None:
     """Serve the parent until it says finish."""
     specification = child.read_specification(LoadSpecification)
     try:
-        uvloop.run(_serve(LoadProcess(specification)))
+        digest = _make_plan(specification)
+        uvloop.run(_serve(LoadProcess(specification), digest))
     except (HarnessError, OSError) as error:
         child.say("failed", error=type(error).__name__, message=str(error))
         raise SystemExit(1) from error
 
 
-async def _serve(process: LoadProcess) -> None:
+def _make_plan(specification: LoadSpecification) -> str:
+    """
+    Make and encode the plan in a process of its own, whose memory goes with it; its digest.
+
+    Raises:
+        EngineError: it could not be made; the process said why in the log.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, _planned(specification))
+        except Exception:  # noqa: BLE001 - it must say why and leave, whatever it was
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor, not a path
+        digest = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        raise EngineError(f"the plan of shard {specification.shard} could not be made")
+    return digest.hex()
+
+
+def _planned(specification: LoadSpecification) -> bytes:
+    scenario = specification.scenario
+    system = load_system(scenario.system)
+    plan = system.plan(
+        scenario,
+        seed=specification.seed,
+        shard=specification.shard,
+        shard_count=specification.shard_count,
+    )
+    payloads = system.encode(scenario, plan, run_tag=specification.run_tag)
+    write_plan(Path(specification.plan_path), plan, payloads)
+    return plan_digest(plan)
+
+
+async def _serve(process: LoadProcess, digest: str) -> None:
     commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     child.listen(commands.put_nowait)
-    child.say("planned", **asdict(process.columns_spec), digest=plan_digest(process.plan).hex())
+    child.say("planned", **asdict(process.columns_spec), digest=digest)
     while True:
         command = await commands.get()
         match command["command"]:

@@ -1,5 +1,5 @@
 """
-Scheduling of a load process: its cores, and real-time priority where the kernel permits it.
+What a load process asks of the system: its cores, and real-time priority.
 
 Measured on two cores: with the observer on the generator's core, SCHED_FIFO brings lateness p99 at
 1,500/s from 960 us to 139 us. What was granted is recorded, since it changes what a run can claim.

@@ -53,13 +53,17 @@ class Results:
         )
 
 
-def read_shards(paths: Sequence[Path], system: System) -> Results:
-    """The tables of all load processes as one."""
+def read_shards(paths: Sequence[Path], plan_paths: Sequence[Path], system: System) -> Results:
+    """The tables of all load processes, and the columns of their plans, as one."""
     frames, samples = [], []
-    for shard, path in enumerate(paths):
-        with np.load(path, allow_pickle=False) as arrays:
-            frames.append(_shard_frame(shard, arrays, system))
-            samples.append(arrays["samples"])
+    for shard, (path, plan_path) in enumerate(zip(paths, plan_paths, strict=True)):
+        with (
+            np.load(plan_path, allow_pickle=False) as plan,
+            np.load(path, allow_pickle=False) as own,
+        ):
+            arrays = {**plan, **own}
+        frames.append(_shard_frame(shard, arrays, system))
+        samples.append(arrays["samples"])
     return Results(table=pd.concat(frames, ignore_index=True), tick_samples=tuple(samples))
 
 

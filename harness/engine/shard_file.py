@@ -1,4 +1,9 @@
-"""What a load process leaves behind: its columns, the plan's and the replies', in one .npz file."""
+"""
+The two .npz files of a load process: its plan before the load, what came of it after.
+
+The plan is written by a process of its own and read back without the workload's columns: planning
+leaves memory in pieces behind, and the columns are not needed until the load is over.
+"""
 
 from array import array
 from collections.abc import Mapping
@@ -11,9 +16,43 @@ from numpy.typing import NDArray
 from harness.engine.columns import Columns
 from harness.engine.dispatch import Dispatcher
 from harness.engine.resolve import UNRESOLVED, Resolver
-from harness.system import ShardPlan
+from harness.system import Payloads, ShardPlan
 
+_LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream")
 SAMPLE_WIDTH = 3  # time_ns, in flight, processor time_ns
+
+
+def write_plan(path: Path, plan: ShardPlan, payloads: Payloads) -> None:
+    """Write a plan and its messages, whole."""
+    np.savez(
+        path,
+        allow_pickle=False,
+        blob=np.frombuffer(payloads.blob, np.uint8),
+        start=payloads.start,
+        **{name: getattr(plan, name) for name in _LOAD_ARRAYS},
+        **{f"plan.{name}": values for name, values in plan.columns.items()},
+    )
+
+
+def read_plan(path: Path, *, shard: int, shard_count: int) -> tuple[ShardPlan, Payloads]:
+    """What the load needs of a plan: all but the workload's own columns."""
+    with np.load(path, allow_pickle=False) as arrays:
+        plan = ShardPlan(
+            shard=shard,
+            shard_count=shard_count,
+            columns={},
+            **{name: arrays[name] for name in _LOAD_ARRAYS},
+        )
+        blob = bytearray(arrays["blob"].data)
+        # Four bytes are enough for a position, unless the messages are more than 4 GiB.
+        small = np.uint32 if len(blob) < 1 << 32 else np.int64
+        return plan, Payloads(blob=blob, start=arrays["start"].astype(small))
+
+
+def read_plan_columns(path: Path) -> dict[str, NDArray[Any]]:
+    """The workload's own columns, with their prefix `plan.`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays if name.startswith("plan.")}
 
 
 def write_shard(
@@ -26,7 +65,7 @@ def write_shard(
     decoded: Mapping[str, NDArray[Any]],
     samples: "array[int]",
 ) -> None:
-    """Write *path*; column names of plan and replies get the prefix `plan.` and `reply.`."""
+    """Write *path*; columns of the replies get the prefix `reply.`."""
     count = len(plan)
     sequence = np.zeros(count, np.int64)
     for operation, number in dispatcher.sequences.items():
@@ -52,6 +91,5 @@ def write_shard(
         "resolved_replayed": resolver.replayed if resolver else unresolved,
         "samples": np.frombuffer(samples, np.int64).reshape(-1, SAMPLE_WIDTH),
     }
-    arrays |= {f"plan.{name}": values for name, values in plan.columns.items()}
     arrays |= {f"reply.{name}": values for name, values in decoded.items()}
     np.savez(path, allow_pickle=False, **arrays)

@@ -20,6 +20,7 @@ class LoadSpecification:
     shard_count: int
     run_tag: int
     cores: tuple[int, ...]
+    plan_path: str  # the file of its plan
     event_descriptor: int  # an eventfd that the observer writes to; -1 for none
 
 

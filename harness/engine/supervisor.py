@@ -108,6 +108,7 @@ class Supervisor:
                 shard_count=shard_count,
                 run_tag=self._run_tag,
                 cores=placement.load[shard],
+                plan_path=str(self._plan_path(shard)),
                 event_descriptor=waker,
             )
             self.load.append(
@@ -202,12 +203,14 @@ class Supervisor:
             self.observer.tell("finish", expected_count=expected, timeout_s=timeout_s)
             wait_s = timeout_s + _CONNECT_TIMEOUT_S
             observer_report = self._crew.wait_for("finished", [self.observer], wait_s)[0]
-        paths = [self._folder / f"shard-{shard}.npz" for shard in range(len(self.load))]
+        shards = range(len(self.load))
+        paths = [self._folder / f"shard-{shard}.npz" for shard in shards]
+        plan_paths = [self._plan_path(shard) for shard in shards]
         for worker, path in zip(self.load, paths, strict=True):
             worker.tell("finish", path=str(path.resolve()))
         reports = self._crew.wait_for("finished", self.load, _FINISH_TIMEOUT_S)
-        results = read_shards(paths, self._system)
-        for path in paths:
+        results = read_shards(paths, plan_paths, self._system)
+        for path in (*paths, *plan_paths):
             path.unlink()
         return LoadFacts(
             results=results,
@@ -216,6 +219,9 @@ class Supervisor:
             produced_count=self.produced_count,
             resolved_count=self.resolved_count,
         )
+
+    def _plan_path(self, shard: int) -> Path:
+        return (self._folder / f"plan-{shard}.npz").resolve()
 
     def close(self) -> None:
         """End every child and give back what they shared; harmless twice."""

@@ -169,13 +169,14 @@ def encode_plan(scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payload
     encoder = _Encoder(plan, parse_workload(scenario.workload), run_tag=run_tag)
     by_kind = [encoder.by_kind[kind] for kind in Kind]
     lengths = np.zeros(len(plan) + 1, dtype=np.int64)
-    blob, kinds = bytearray(), plan.kind.data
+    parts, kinds = [], plan.kind.data
     for first in range(0, len(plan), _CHUNK_COUNT):
         last = min(first + _CHUNK_COUNT, len(plan))
         chunk = [by_kind[kinds[index]](index) for index in range(first, last)]
         lengths[first + 1 : last + 1] = [len(message) for message in chunk]
-        blob += b"".join(chunk)
-    return Payloads(blob=blob, start=np.cumsum(lengths))
+        parts.append(b"".join(chunk))
+    # Joined once: a buffer that grows ends an eighth larger than what it holds.
+    return Payloads(blob=bytearray().join(parts), start=np.cumsum(lengths))
 
 
 def seal_execution(payload: memoryview, sequence: int, origin_ns: int) -> bytes:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.model.record import Invariant
 from harness.model.scenario import Scenario
+from harness.model.tls import TlsOptions
 
 
 class Channel(StrEnum):
@@ -106,6 +107,7 @@ class Endpoint:
     kafka_address: str
     topic_prefix: str
     metadata: Sequence[tuple[str, str]] = ()
+    tls: TlsOptions | None = None  # None: plain text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ from harness.drivers.grpc import (
     DriverStats,
     GrpcStatus,
     ReplyHandler,
-    TlsOptions,
 )
 from harness.drivers.grpc_call import Call, Counters
 from harness.drivers.grpc_connection import GrpcConnection
@@ -31,6 +30,7 @@ from harness.drivers.header_blocks import encode_request_block
 from harness.drivers.http2 import FRAME_BYTES_MAX_DEFAULT
 from harness.drivers.request_writer import RequestWriter
 from harness.errors import TransportError
+from harness.model.tls import TlsOptions
 
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 0.25

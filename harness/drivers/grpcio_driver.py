@@ -9,12 +9,12 @@ Where no connection can be had, grpcio gives up at once; `grpc_wire` waits until
 import asyncio
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
+from harness.drivers.credentials import channel_credentials, channel_options
 from harness.drivers.grpc import (
     CONNECTION_LOST,
     NOT_SENT,
@@ -22,10 +22,10 @@ from harness.drivers.grpc import (
     DriverStats,
     GrpcStatus,
     ReplyHandler,
-    TlsOptions,
 )
 from harness.drivers.grpc_call import Counters
 from harness.errors import TransportError
+from harness.model.tls import TlsOptions
 
 CONNECT_TIMEOUT_S: Final = 5.0
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -142,15 +142,6 @@ class GrpcioDriver:
         ]
         if self._tls is None:
             return grpc.aio.insecure_channel(self._address, options)
-        if self._tls.server_name:
-            options.append(("grpc.ssl_target_name_override", self._tls.server_name))
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=_read(self._tls.ca_file),
-            private_key=_read(self._tls.key_file),
-            certificate_chain=_read(self._tls.cert_file),
-        )
+        credentials = channel_credentials(self._tls)
+        options += channel_options(self._tls)
         return grpc.aio.secure_channel(self._address, credentials, options)
-
-
-def _read(file: str) -> bytes | None:
-    return Path(file).read_bytes() if file else None

@@ -36,6 +36,7 @@ from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
 from harness.errors import EngineError, HarnessError
 from harness.model.operation import Outcome
+from harness.model.tls import TlsOptions
 from harness.system import Channel, load_system, plan_digest
 
 # In-flight samples, time-outs of waits, counters for the live view. Ticks have a timerfd of their
@@ -101,6 +102,7 @@ class LoadProcess:
             timeout_ns=scenario.load.timeout_ns,
             connection_count=scenario.load.connection_count,
             metadata=[(key, value) for key, value in endpoint["metadata"]],
+            tls=TlsOptions(**endpoint["tls"]) if endpoint["tls"] else None,
         )
         await grpc.connect()
         kafka = None

@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.drivers.grpc import TlsOptions
 from harness.errors import TargetError, UsageError
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
@@ -35,11 +35,6 @@ class Target(Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where it is and how it is spoken to."""
-        ...
-
-    @property
-    def tls(self) -> TlsOptions | None:
-        """How its TLS is spoken; None for plain text."""
         ...
 
     @property
@@ -116,6 +111,7 @@ def start_target(
         kafka_address=kafka_address,
         topic_prefix=topic_prefix,
         metadata=spec.metadata_pairs(),
+        tls=spec.tls,
     )
     if isinstance(spec.how, AttachSpec):
         return AttachedTarget(spec, spec.how, endpoint)
@@ -152,11 +148,6 @@ class LaunchedTarget:
     def endpoint(self) -> Endpoint:
         """Where it is; the same after a restart."""
         return _at(self._addresses, f"{LOOPBACK}:{self._grpc_port}", self._addresses.topic_prefix)
-
-    @property
-    def tls(self) -> TlsOptions | None:
-        """How its TLS is spoken; None for plain text."""
-        return self.spec.tls
 
     @property
     def pid(self) -> int | None:
@@ -289,11 +280,6 @@ class AttachedTarget:
         return self._endpoint
 
     @property
-    def tls(self) -> TlsOptions | None:
-        """How its TLS is spoken; None for plain text."""
-        return self.spec.tls
-
-    @property
     def pid(self) -> int | None:
         """As the file says."""
         return self._how.pid
@@ -350,9 +336,4 @@ def _reported_port(said: str, spec: TargetSpec) -> int:
 
 
 def _at(endpoint: Endpoint, grpc_address: str, topic_prefix: str) -> Endpoint:
-    return Endpoint(
-        grpc_address=grpc_address,
-        kafka_address=endpoint.kafka_address,
-        topic_prefix=topic_prefix,
-        metadata=endpoint.metadata,
-    )
+    return replace(endpoint, grpc_address=grpc_address, topic_prefix=topic_prefix)

@@ -53,9 +53,9 @@ from pydantic import (
     model_validator,
 )
 
-from harness.drivers.grpc import TlsOptions
 from harness.errors import Fault, TargetFileError, UsageError
 from harness.model.file_faults import plain_faults
+from harness.model.tls import TlsOptions
 from harness.model.units import parse_duration_ns
 
 PLACEHOLDERS = ("python", "grpc_port", "kafka", "topic_prefix", "workdir")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from harness.drivers.grpc import GrpcStatus, TlsOptions
+from harness.drivers.grpc import GrpcStatus
 from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.errors import TransportError
+from harness.model.tls import TlsOptions
 from tests.drivers.peer import (
     GOAWAY,
     HEADERS,

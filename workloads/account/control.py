@@ -14,6 +14,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from harness.drivers.credentials import channel_credentials, channel_options
 from harness.errors import TargetError
 from harness.system import Endpoint
 from workloads.account.audit.evidence import (
@@ -42,16 +43,21 @@ _SEED_IN_FLIGHT_COUNT = 256
 _MESSAGE_BYTES_MAX = 64 << 20
 
 
+def _channel(endpoint: Endpoint) -> grpc.Channel:
+    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)]
+    if endpoint.tls is None:
+        return grpc.insecure_channel(endpoint.grpc_address, options)
+    options += channel_options(endpoint.tls)
+    return grpc.secure_channel(endpoint.grpc_address, channel_credentials(endpoint.tls), options)
+
+
 class Control:
     """A connection to a target's control and account services."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._metadata = tuple(endpoint.metadata)
-        self._channel = grpc.insecure_channel(
-            endpoint.grpc_address,
-            options=[("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)],
-        )
+        self._channel = _channel(endpoint)
         # The generated stubs are untyped: what their methods return is checked by the tests.
         self._control: Any = ControlServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._accounts: Any = AccountServiceStub(self._channel)  # type: ignore[no-untyped-call]

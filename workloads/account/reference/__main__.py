@@ -52,6 +52,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--grpc-port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--kafka", default="", metavar="HOST:PORT", help="none: no events")
     parser.add_argument("--topic-prefix", default="")
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="none: plain text")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM")
+    parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="of the clients' certificates")
     parser.add_argument("--workdir", type=Path, metavar="FOLDER", help="holds the journal")
     parser.add_argument("--executions-partitions", type=int, default=4, help="if made here")
     parser.add_argument("--balances-partitions", type=int, default=1, help="if made here")
@@ -66,7 +69,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.workdir is None and options.digest is None:
         parser.error("--workdir FOLDER is needed")
+    if (options.tls_cert is None) != (options.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
     return options
+
+
+def _listen(server: grpc.aio.Server, options: argparse.Namespace) -> int:
+    """In plain text, or with TLS that asks for a client certificate where an authority is given."""
+    address = f"127.0.0.1:{options.grpc_port}"
+    if options.tls_cert is None:
+        return server.add_insecure_port(address)
+    try:
+        credentials = grpc.ssl_server_credentials(
+            [(options.tls_key.read_bytes(), options.tls_cert.read_bytes())],
+            root_certificates=options.tls_ca.read_bytes() if options.tls_ca else None,
+            require_client_auth=options.tls_ca is not None,
+        )
+    except OSError as error:
+        raise StartError(f"--tls-cert, --tls-key, --tls-ca: {error}") from error
+    return server.add_secure_port(address, credentials)
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -101,7 +122,7 @@ async def serve(options: argparse.Namespace) -> None:
         handler = grpc.method_handlers_generic_handler(f"accounts.v1.{name}", methods)
         server.add_generic_rpc_handlers((handler,))
     try:
-        port = server.add_insecure_port(f"127.0.0.1:{options.grpc_port}")
+        port = _listen(server, options)
     except RuntimeError as error:
         raise StartError(f"--grpc-port {options.grpc_port}: the port can't be taken") from error
     await server.start()

@@ -1,0 +1,31 @@
+"""TlsOptions as grpcio wants them: for the cross-check driver and for control calls."""
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from harness.model.tls import TlsOptions
+
+
+def channel_credentials(tls: TlsOptions) -> grpc.ChannelCredentials:
+    """
+    What a channel shows and trusts.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    return grpc.ssl_channel_credentials(
+        root_certificates=_read(tls.ca_file),
+        private_key=_read(tls.key_file),
+        certificate_chain=_read(tls.cert_file),
+    )
+
+
+def channel_options(tls: TlsOptions) -> list[tuple[str, Any]]:
+    """The name that the peer's certificate must carry, where it is not the address's."""
+    return [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
+
+
+def _read(file: str) -> bytes | None:
+    return Path(file).read_bytes() if file else None

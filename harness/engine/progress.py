@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from harness.engine.columns import Columns, Counter
 
 _WINDOW_NS = 2_000_000_000  # percentiles of the last two seconds
-_SETTLE_NS = 100_000_000  # operations younger than this are rarely answered yet
+_BACKLOG_NS = 60_000_000_000  # operations older than this are not looked for: looks stay cheap
 _SAMPLE_COUNT_MIN = 20
 _LOOK_S_MIN = 0.05  # the first look may come before the start: it has no rate yet
 
@@ -80,13 +80,13 @@ class ProgressReader:
         return "measure" if elapsed_ns < self._total_ns else "drain"
 
     def _recent_response_ns(self, now_ns: int) -> tuple[int | None, int | None]:
+        """Of what was answered of late, however long ago it was meant to be sent."""
         recent = []
         for columns in self._columns:
-            first, last = np.searchsorted(
-                columns.intended_ns, (now_ns - _WINDOW_NS, now_ns - _SETTLE_NS)
-            )
+            first, last = np.searchsorted(columns.intended_ns, (now_ns - _BACKLOG_NS, now_ns))
             done_ns = columns.done_ns[first:last]
-            recent.append((done_ns - columns.intended_ns[first:last])[done_ns > 0])
+            is_recent = done_ns > now_ns - _WINDOW_NS
+            recent.append((done_ns - columns.intended_ns[first:last])[is_recent])
         response_ns = np.concatenate(recent)
         if len(response_ns) < _SAMPLE_COUNT_MIN:
             return None, None

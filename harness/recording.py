@@ -122,6 +122,7 @@ def make_record(facts: RunFacts) -> RunRecord:
         lateness_ns=distribution(lateness_ns(stamps, window)),
         resources=resources,
         notes=_notes(facts),
+        disturbances=facts.driven.disturbances,
     )
 
 
@@ -208,9 +209,6 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "observer": dict(facts.load.observer_report),
         "invisible_count": sum(report["invisible_count"] for report in reports),
         "resolved_count": facts.load.resolved_count,
-        "restarts_ns": [
-            restart_ns - facts.driven.window.start_ns for restart_ns in facts.driven.restarts_ns
-        ],
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from harness.errors import HarnessError
+from harness.model.record import Disturbance
 from harness.model.scenario import Step, StepAction
 
 
@@ -38,7 +39,7 @@ class Disturber:
         self._measure_start_ns = measure_start_ns
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.restarts_ns: list[int] = []
+        self.disturbances: list[Disturbance] = []
         self.is_busy = False  # the target may be down: that is planned
         self.error: HarnessError | None = None
 
@@ -58,21 +59,27 @@ class Disturber:
             if self._wait_until(self._measure_start_ns + step.at_ns):
                 return
             self.is_busy = True
+            began_ns = time.monotonic_ns()
             try:
-                self._do(step)
+                self._do(step, began_ns)
             except HarnessError as error:
                 self.error = error
                 return
             finally:
                 self.is_busy = False
+            self.disturbances.append(
+                Disturbance(
+                    action=step.action,
+                    start_ns=began_ns - self._measure_start_ns,
+                    end_ns=time.monotonic_ns() - self._measure_start_ns,
+                )
+            )
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: Step, began_ns: int) -> None:
         match step.action:
             case StepAction.KILL_RESTART:
-                self.restarts_ns.append(time.monotonic_ns())
                 self._target.kill_and_restart()
             case StepAction.FREEZE:
-                began_ns = time.monotonic_ns()
                 self._target.freeze()
                 try:
                     self._wait_until(began_ns + step.duration_ns)

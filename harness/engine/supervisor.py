@@ -24,7 +24,8 @@ from harness.engine.results import Results, read_shards
 from harness.engine.specification import LoadSpecification, ObserverSpecification
 from harness.engine.workers import Crew, Worker
 from harness.errors import EngineError
-from harness.model.scenario import Scenario
+from harness.model.record import Disturbance
+from harness.model.scenario import Scenario, StepAction
 from harness.model.validity import Window
 from harness.system import Endpoint, System
 
@@ -46,8 +47,17 @@ class Driven:
 
     window: Window
     start_ns: int
-    restarts_ns: tuple[int, ...]
+    disturbances: tuple[Disturbance, ...]
     clock: ClockFacts
+
+    @property
+    def restarts_ns(self) -> tuple[int, ...]:
+        """When the target was killed on purpose, CLOCK_MONOTONIC."""
+        return tuple(
+            self.window.start_ns + item.start_ns
+            for item in self.disturbances
+            if item.action == StepAction.KILL_RESTART
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +192,7 @@ class Supervisor:
         return Driven(
             window=window,
             start_ns=start_ns,
-            restarts_ns=tuple(disturber.restarts_ns),
+            disturbances=tuple(disturber.disturbances),
             clock=clock.facts(),
         )
 

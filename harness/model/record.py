@@ -142,6 +142,15 @@ class ProcessResources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """What was done to the target on purpose; times from the start of the measured phase."""
+
+    action: str  # of model.scenario.StepAction
+    start_ns: int
+    end_ns: int  # when it was ready, or thawed, again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run."""
 
@@ -172,6 +181,7 @@ class RunRecord:
     lateness_ns: Distribution
     resources: Mapping[str, ProcessResources]  # target, generator, observer, broker
     notes: tuple[str, ...] = field(default=())  # what a reader should know; plain sentences
+    disturbances: tuple[Disturbance, ...] = field(default=())
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

@@ -23,7 +23,6 @@ _NOT_SETTINGS = frozenset(
         "invisible_count",
         "observer",
         "resolved_count",
-        "restarts_ns",
         "sent_per_cpu_second",
         # broker
         "floor_ns",

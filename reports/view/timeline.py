@@ -71,7 +71,7 @@ def bins_of(record: RunRecord, operations: pd.DataFrame, width_s_min: int = 1) -
 
 
 def phase_bands(record: RunRecord) -> tuple[Band, ...]:
-    """Warm-up and drain, to be told from the measured phase at a glance."""
+    """Warm-up, drain and planned disturbances, to be told at a glance."""
     warmup_s, measure_s, drain_s = (
         int(record.phases.get(name, 0)) / NANOS_PER_SECOND
         for name in ("warmup_ns", "measure_ns", "drain_ns")
@@ -79,6 +79,14 @@ def phase_bands(record: RunRecord) -> tuple[Band, ...]:
     bands = (
         Band(name="warm-up", start=-warmup_s, end=0.0),
         Band(name="drain", start=measure_s, end=measure_s + drain_s),
+        *(
+            Band(
+                name=item.action.removesuffix("-target"),
+                start=item.start_ns / NANOS_PER_SECOND,
+                end=item.end_ns / NANOS_PER_SECOND,
+            )
+            for item in record.disturbances
+        ),
     )
     return tuple(band for band in bands if band.end > band.start)
 

@@ -24,6 +24,7 @@ from harness.cli.options import (
     runs_option,
     scenario_options,
 )
+from harness.model.quantiles import Distribution
 from harness.model.record import RunRecord, record_to_json
 from harness.runner import Run, RunRequest
 from harness.targets.target_file import load_target
@@ -146,8 +147,9 @@ def _summarise(record: RunRecord) -> None:
     for kind, latency in record.latency.items():
         response = latency.response_ns
         people.print(
-            f"{kind:>12}  response p50 {_ms(response.at(0.5))}  p99 {_ms(response.at(0.99))}  "
-            f"p99.9 {_ms(response.at(0.999))}  max {_ms(response.max)}  n {response.count:,}"
+            f"{kind:>12}  response p50 {_at(response, 0.5)}  p99 {_at(response, 0.99)}  "
+            f"p99.9 {_at(response, 0.999)}  max {_ms(response.max)}  n {response.count:,}"
+            + (f", {response.unanswered_count:,} unanswered" if response.unanswered_count else "")
         )
     people.print(f"{'lateness':>12}  p50 {_ms(lateness.at(0.5))}  p99 {_ms(lateness.at(0.99))}")
     for note in record.notes:
@@ -158,6 +160,12 @@ def _coloured(status: str) -> tuple[str, str]:
     if status in _GOOD:
         return (str(status), "bold green")
     return (str(status), "bold red" if status in _BAD else "bold yellow")
+
+
+def _at(of: Distribution, q: float) -> str:
+    if any(item.q == q and item.is_unanswered for item in of.quantiles):
+        return "unanswered"
+    return _ms(of.at(q))
 
 
 def _ms(value_ns: int | None) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.drivers.grpc import GrpcStatus
-from harness.model.operation import ANSWERED, Outcome
+from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.quantiles import distribution
 from harness.model.record import Latency, Operations, OutcomeCount, Rate
 from harness.model.validity import Stamps, Window, count_operations
@@ -119,27 +119,34 @@ def stored_table(results: Results, window: Window) -> pd.DataFrame:
 
 
 def latencies(results: Results, window: Window) -> dict[str, Latency]:
-    """Distributions by kind, and of all gRPC operations as "all"; answered operations only."""
+    """Distributions by kind, and of all as "all"; the unanswered are charged to the response."""
     table, stamps = results.table, results.stamps
-    answered = np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
     measured = window.holds(stamps.intended_ns)
     kinds = table["kind"].astype(str).to_numpy()
     found = {
-        str(kind): _latency(stamps, answered & measured & (kinds == kind))
+        str(kind): _latency(stamps, measured & (kinds == kind))
         for kind in table["kind"].cat.categories
         if (kinds == kind).any()
     }
-    return {"all": _latency(stamps, answered & measured), **found}
+    return {"all": _latency(stamps, measured), **found}
 
 
 def _latency(stamps: Stamps, chosen: NDArray[np.bool_]) -> Latency:
-    seen = chosen & (stamps.visible_ns > 0)
-    intended_ns = stamps.intended_ns
+    answered = chosen & np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
+    unanswered = chosen & np.isin(stamps.outcome, [int(outcome) for outcome in UNANSWERED])
+    unanswered_count = int(np.count_nonzero(unanswered))
+    sent_count = int(np.count_nonzero(unanswered & (stamps.sent_ns > 0)))
+    seen = answered & (stamps.visible_ns > 0)
+    intended_ns, done_ns = stamps.intended_ns, stamps.done_ns
     return Latency(
-        response_ns=distribution(stamps.done_ns[chosen] - intended_ns[chosen]),
-        service_ns=distribution(stamps.done_ns[chosen] - stamps.sent_ns[chosen]),
+        response_ns=distribution(
+            done_ns[answered] - intended_ns[answered], unanswered_count=unanswered_count
+        ),
+        service_ns=distribution(
+            done_ns[answered] - stamps.sent_ns[answered], unanswered_count=sent_count
+        ),
         visible_ns=distribution(stamps.visible_ns[seen] - intended_ns[seen]),
-        wait_ns=distribution(stamps.eligible_ns[chosen] - intended_ns[chosen]),
+        wait_ns=distribution(stamps.eligible_ns[answered] - intended_ns[answered]),
     )
 
 

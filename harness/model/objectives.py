@@ -7,6 +7,7 @@ p999|p9999|mean|min|max>`, `<target|broker>.<field of ProcessResources>`,
 A metric without enough data is INCONCLUSIVE, never a pass.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from harness.model.quantiles import Distribution
@@ -59,7 +60,11 @@ def metric_value(
     latency: Mapping[str, Latency],
     resources: Mapping[str, ProcessResources],
 ) -> float | None:
-    """The value that *metric* names; None if it was not measured, or on too few samples."""
+    """
+    The value that *metric* names; None if it was not measured, or on too few samples.
+
+    Infinite where the quantile falls among operations that were never answered.
+    """
     if metric in shares:
         return shares[metric]
     head, _, rest = metric.partition(".")
@@ -71,7 +76,10 @@ def metric_value(
         return None
     samples: Distribution = getattr(latency[head], family)
     if statistic in QUANTILE_NAMES:
-        return samples.at(QUANTILE_NAMES[statistic])
+        q = QUANTILE_NAMES[statistic]
+        if any(item.q == q and item.is_unanswered for item in samples.quantiles):
+            return math.inf
+        return samples.at(q)
     return {"mean": samples.mean, "min": samples.min, "max": samples.max}.get(statistic)
 
 
@@ -89,6 +97,13 @@ def _judge(spec: ObjectiveSpec, value: float | None) -> Objective:
     if value is None:
         status = Performance.INCONCLUSIVE
         sentence = f"{spec.metric}: not enough samples to say"
+    elif math.isinf(value):
+        status = Performance.FAILED if spec.at_most else Performance.PASSED
+        sentence = (
+            f"{spec.metric} has no value: it falls among operations that were never answered; "
+            f"demanded: {word} {_words(spec.limit, unit)}"
+        )
+        value = None  # JSON has no infinity
     else:
         is_met = value <= spec.limit if spec.at_most else value >= spec.limit
         status = Performance.PASSED if is_met else Performance.FAILED

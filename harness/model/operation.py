@@ -38,4 +38,6 @@ ADMITTED = (
     Outcome.TIMED_OUT,
 )
 ANSWERED = (Outcome.ACKNOWLEDGED, Outcome.REJECTED)
+# Had no answer, though the plan wanted one: charged to every latency as slower than any sample.
+UNANSWERED = (Outcome.IN_FLIGHT, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.DROPPED)
 UNKNOWN_EFFECT = (Outcome.IN_FLIGHT, Outcome.FAILED, Outcome.TIMED_OUT)

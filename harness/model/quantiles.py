@@ -36,13 +36,19 @@ def needed_count(q: float) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
-    """The value at *q* with its 95 % interval; None where too few samples make it a guess."""
+    """
+    The value at *q* with its 95 % interval; None where too few samples make it a guess.
+
+    Also None where the quantile falls among operations that were never answered
+    (*is_unanswered*): it has no value then, and is worse than any that was seen.
+    """
 
     q: float
     value: int | None
     low: int | None
-    high: int | None
+    high: int | None  # None beside a value: the upper end falls among the unanswered
     needed_count: int
+    is_unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,45 +60,56 @@ class Distribution:
     max: int | None
     min: int | None
     quantiles: tuple[Quantile, ...]
+    unanswered_count: int = 0  # besides count; charged as slower than every sample
 
     def at(self, q: float) -> int | None:
         """The value of the quantile *q*, None where withheld or never asked for."""
         return next((item.value for item in self.quantiles if item.q == q), None)
 
 
-def quantile(ordered: NDArray[np.int64], q: float) -> Quantile:
-    """The quantile *q* of samples sorted ascending (nearest rank: the smallest with share >= q)."""
-    count, needed = len(ordered), needed_count(q)
+def quantile(ordered: NDArray[np.int64], q: float, unanswered_count: int = 0) -> Quantile:
+    """
+    The quantile *q* of samples sorted ascending (nearest rank: the smallest with share >= q).
+
+    *unanswered_count* operations have no sample, and count as slower than all that have: left out,
+    the survivors of an overload would look fast.
+    """
+    count, needed = len(ordered) + unanswered_count, needed_count(q)
     if count < needed:
         return Quantile(q=q, value=None, low=None, high=None, needed_count=needed)
     spread = Z_95 * (count * q * (1.0 - q)) ** 0.5
     rank = int(np.ceil(count * q)) - 1
     low = max(0, int(np.floor(count * q - spread)) - 1)
     high = min(count - 1, int(np.ceil(count * q + spread)))
+    value_at_rank = _value(ordered, rank)
     return Quantile(
         q=q,
-        value=int(ordered[rank]),
-        low=int(ordered[low]),
-        high=int(ordered[high]),
+        value=value_at_rank,
+        low=None if value_at_rank is None else _value(ordered, low),
+        high=None if value_at_rank is None else _value(ordered, high),
         needed_count=needed,
+        is_unanswered=value_at_rank is None,
     )
 
 
 def distribution(
-    samples: NDArray[np.int64], quantiles: Sequence[float] = HEADLINE_QUANTILES
+    samples: NDArray[np.int64],
+    quantiles: Sequence[float] = HEADLINE_QUANTILES,
+    *,
+    unanswered_count: int = 0,
 ) -> Distribution:
     """The distribution of *samples*, any order; none at all gives count 0 and every value None."""
-    if len(samples) == 0:
-        withheld = tuple(
-            Quantile(q=q, value=None, low=None, high=None, needed_count=needed_count(q))
-            for q in quantiles
-        )
-        return Distribution(count=0, mean=None, max=None, min=None, quantiles=withheld)
     ordered = np.sort(samples)
+    is_empty = len(ordered) == 0
     return Distribution(
         count=len(ordered),
-        mean=float(ordered.mean()),
-        max=int(ordered[-1]),
-        min=int(ordered[0]),
-        quantiles=tuple(quantile(ordered, q) for q in quantiles),
+        mean=None if is_empty else float(ordered.mean()),
+        max=None if is_empty else int(ordered[-1]),
+        min=None if is_empty else int(ordered[0]),
+        quantiles=tuple(quantile(ordered, q, unanswered_count) for q in quantiles),
+        unanswered_count=unanswered_count,
     )
+
+
+def _value(ordered: NDArray[np.int64], rank: int) -> int | None:
+    return int(ordered[rank]) if rank < len(ordered) else None

@@ -35,11 +35,22 @@ def response_curves(operations: pd.DataFrame) -> Chart:
         y_axis=LATENCY_AXIS,
         series=drawn(
             (
-                curve("response", "response", of.response_ns),
-                curve("service", "service", of.service_ns, dashed=True),
+                curve(
+                    "response",
+                    "response",
+                    of.response_ns,
+                    unanswered_count=of.unanswered_count,
+                ),
+                curve(
+                    "service",
+                    "service",
+                    of.service_ns,
+                    unanswered_count=of.unanswered_sent_count,
+                    dashed=True,
+                ),
             )
         ),
-        note=_end_of_curve(len(of.response_ns)),
+        note=_end_of_curve(len(of.response_ns), of.unanswered_count),
     )
 
 
@@ -56,8 +67,9 @@ def response_by_kind(operations: pd.DataFrame) -> Chart:
         y_axis=LATENCY_AXIS,
         series=drawn(
             tuple(
-                curve(plain(kind), colour, latencies(table[table["kind"] == kind]).response_ns)
+                curve(plain(kind), colour, of.response_ns, unanswered_count=of.unanswered_count)
                 for kind, colour in colours.items()
+                for of in (latencies(table[table["kind"] == kind]),)
             )
         ),
     )
@@ -116,7 +128,12 @@ def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series,
     )
 
 
-def _end_of_curve(number: int) -> str:
+def _end_of_curve(number: int, unanswered_count: int) -> str:
     if not number:
         return ""
+    if unanswered_count:
+        return (
+            f"{count(number)} answers; {count(unanswered_count)} operations had none and count as "
+            "slower than all: the curves end where they begin."
+        )
     return f"{count(number)} answers; the curves end where more would be needed to say anything."

@@ -9,7 +9,7 @@ the samples end: a point is drawn only if its quantile would be shown in a table
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model.quantiles import HEADLINE_QUANTILES, needed_count, quantile
+from harness.model.quantiles import HEADLINE_QUANTILES, quantile
 from reports.view.model import Axis, Scale, Series, Unit
 
 _NINES_MAX = 6
@@ -22,18 +22,27 @@ SHARE_AXIS = Axis(
 LATENCY_AXIS = Axis(title="latency", unit=Unit.NS, scale=Scale.LOG)
 
 
-def curve(name: str, colour: str, samples_ns: NDArray[np.int64], *, dashed: bool = False) -> Series:
-    """The curve of *samples_ns*, any order; too few samples for a single point give none."""
+def curve(
+    name: str,
+    colour: str,
+    samples_ns: NDArray[np.int64],
+    *,
+    unanswered_count: int = 0,
+    dashed: bool = False,
+) -> Series:
+    """
+    The curve of *samples_ns*, any order; too few samples for a single point give none.
+
+    Operations without an answer are slower than all samples: the curve ends where they begin.
+    """
     ordered = np.sort(samples_ns)
     points: list[tuple[float, float]] = []
     for share in _SHARES:
-        if len(ordered) < needed_count(share):
-            if share > 0.5:
-                break
-            continue
-        value_ns = quantile(ordered, share).value
-        assert value_ns is not None, "quantile() keeps to needed_count()"
-        points.append((share, float(value_ns)))
+        value_ns = quantile(ordered, share, unanswered_count).value
+        if value_ns is not None:
+            points.append((share, float(value_ns)))
+        elif share > 0.5:
+            break
     return Series(
         name=name,
         colour=colour,

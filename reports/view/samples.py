@@ -5,8 +5,8 @@ The latencies of a run's operations as arrays of nanoseconds, by the definitions
     visible   visible - intended                            (effects that were seen)
     lateness  sent - eligible                               (operations that were sent)
 
-Only operations of the measured phase. An operation without one of the two stamps has no latency: it
-is left out here, and counted where outcomes are shown.
+Only operations of the measured phase. An operation that wanted an answer and had none is counted:
+percentiles of response and service take it as slower than any sample.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.model.operation import ANSWERED
+from harness.model.operation import ANSWERED, UNANSWERED
 
 _ANSWERED_WORDS = tuple(outcome.name.lower() for outcome in ANSWERED)
+_UNANSWERED_WORDS = tuple(outcome.name.lower() for outcome in UNANSWERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class Latencies:
     service_ns: NDArray[np.int64]
     visible_ns: NDArray[np.int64]
     lateness_ns: NDArray[np.int64]
+    unanswered_count: int  # wanted an answer and had none
+    unanswered_sent_count: int  # of these: went out
 
 
 def measured(operations: pd.DataFrame) -> pd.DataFrame:
@@ -48,11 +51,14 @@ def kinds_of(operations: pd.DataFrame) -> tuple[str, ...]:
 def latencies(operations: pd.DataFrame) -> Latencies:
     """All latencies of *operations*."""
     settled = answered(operations)
+    unanswered = operations[operations["outcome"].isin(_UNANSWERED_WORDS)]
     return Latencies(
         response_ns=difference(settled, "done_ns", "intended_ns"),
         service_ns=difference(settled, "done_ns", "sent_ns"),
         visible_ns=difference(operations, "visible_ns", "intended_ns"),
         lateness_ns=difference(operations, "sent_ns", "eligible_ns"),
+        unanswered_count=len(unanswered),
+        unanswered_sent_count=int(unanswered["sent_ns"].notna().sum()),
     )
 
 

@@ -37,8 +37,10 @@ def quantile_name(q: float) -> str:
 def quantile_cell(of: Distribution | None, q: float) -> Cell:
     """The quantile *q* with its 95 % interval, or why there is none."""
     item = None if of is None else next((one for one in of.quantiles if one.q == q), None)
-    if of is None or of.count == 0 or item is None:
+    if of is None or item is None or of.count + of.unanswered_count == 0:
         return NO_DATA
+    if item.is_unanswered:
+        return Cell(text=f"no answer ({of.unanswered_count:,} had none)", is_missing=True)
     if item.value is None:
         return Cell(text=f"n too small (needs {item.needed_count:,})", is_missing=True)
     return Cell(text=duration(item.value), detail=_interval(item))

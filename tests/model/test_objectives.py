@@ -94,3 +94,19 @@ def test_scenario_replaces_a_built_in_demand() -> None:
 def test_every_metric_can_be_written_in_a_scenario(metric: str, text: str, limit: float) -> None:
     """A limit is read in the unit of its metric."""
     assert ObjectiveTable(metric=metric, at_most=text).to_spec().limit == pytest.approx(limit)
+
+
+def test_percentile_among_the_unanswered_is_missed() -> None:
+    """A limit on a percentile that no answer came for is missed, not inconclusive."""
+    samples = distribution(np.full(980, 1_000, np.int64), unanswered_count=20)
+    latency = Latency(response_ns=samples, service_ns=samples, visible_ns=samples, wait_ns=samples)
+    spec = ObjectiveSpec(metric="reserve.response_ns.p99", limit=1e9, at_most=True)
+
+    section = judge_objectives(
+        [spec], shares=FINE, latency={"reserve": latency}, resources=RESOURCES
+    )
+
+    (found,) = (item for item in section.objectives if item.id == spec.metric)
+    assert found.status is Performance.FAILED
+    assert found.value is None
+    assert "never answered" in found.sentence

@@ -44,3 +44,21 @@ def test_no_samples_say_nothing() -> None:
     found = distribution(np.array([], dtype=np.int64))
 
     assert (found.count, found.mean, found.max, found.at(0.5)) == (0, None, None, None)
+
+
+def test_unanswered_operations_are_slower_than_all_samples() -> None:
+    """Two of a hundred without an answer leave p90 alone and take p99 away."""
+    found = distribution(np.full(980, 1_000, np.int64), unanswered_count=20)
+
+    p90, p99 = (next(item for item in found.quantiles if item.q == q) for q in (0.9, 0.99))
+    assert (p90.value, p90.is_unanswered) == (1_000, False)
+    assert (p99.value, p99.is_unanswered) == (None, True)
+    assert (found.count, found.unanswered_count) == (980, 20)
+
+
+def test_nothing_answered_is_not_the_same_as_nothing_asked() -> None:
+    """A thousand questions without one answer have no median, and say why."""
+    found = distribution(np.array([], dtype=np.int64), unanswered_count=1_000)
+
+    median = next(item for item in found.quantiles if item.q == 0.5)
+    assert (median.value, median.is_unanswered) == (None, True)

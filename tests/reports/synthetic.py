@@ -149,12 +149,17 @@ def _latency(table: pd.DataFrame) -> Latency:
     answered = table[table["outcome"].isin(["acknowledged", "rejected"])]
     seen = table[table["visible_ns"].notna()]
 
-    def spread(rows: pd.DataFrame, end: str, start: str) -> Any:
-        return distribution((rows[end] - rows[start]).to_numpy().astype(np.int64))
+    unanswered_count = int((table["outcome"] == "timed_out").sum())
+
+    def spread(rows: pd.DataFrame, end: str, start: str, unanswered_count: int = 0) -> Any:
+        return distribution(
+            (rows[end] - rows[start]).to_numpy().astype(np.int64),
+            unanswered_count=unanswered_count,
+        )
 
     return Latency(
-        response_ns=spread(answered, "done_ns", "intended_ns"),
-        service_ns=spread(answered, "done_ns", "sent_ns"),
+        response_ns=spread(answered, "done_ns", "intended_ns", unanswered_count),
+        service_ns=spread(answered, "done_ns", "sent_ns", unanswered_count),
         visible_ns=spread(seen, "visible_ns", "intended_ns"),
         wait_ns=spread(table, "eligible_ns", "intended_ns"),
     )

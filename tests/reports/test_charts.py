@@ -46,9 +46,16 @@ class TestCurves:
         shown = dict(zip(chart.series[0].x, chart.series[0].y, strict=True))
         response = tables.record.latency["all"].response_ns
 
-        assert {q: shown[q] for q in (0.5, 0.9, 0.99, 0.999, 0.9999)} == {
+        assert {q: shown.get(q) for q in (0.5, 0.9, 0.99, 0.999, 0.9999)} == {
             item.q: item.value for item in response.quantiles
         }
+        assert shown.keys() >= {0.5, 0.9, 0.99, 0.999}
+
+    def test_curve_ends_where_the_unanswered_begin(self) -> None:
+        """Two of a hundred without an answer: nothing is drawn beyond p98."""
+        line = curve("response", "response", np.arange(1, 9_801), unanswered_count=200)
+
+        assert 0.97 < line.x[-1] <= 0.98
 
 
 class TestTimeline:

@@ -22,6 +22,9 @@ BUILT_IN = (
     ObjectiveSpec(metric="operations.dropped_share", limit=0.0, at_most=True),
     ObjectiveSpec(metric="operations.failed_share", limit=0.001, at_most=True),
     ObjectiveSpec(metric="operations.timed_out_share", limit=0.001, at_most=True),
+    # A refusal is an answer, and a fast one: a target that sheds its load must not look quick.
+    # A scenario that plans refusals says how many.
+    ObjectiveSpec(metric="operations.rejected_share", limit=0.001, at_most=True),
     ObjectiveSpec(metric="rate.achieved_share", limit=0.99, at_most=False),
 )
 
@@ -29,6 +32,7 @@ _TITLES = {
     "operations.dropped_share": "Operations dropped at the in-flight bound",
     "operations.failed_share": "Operations failed in transport",
     "operations.timed_out_share": "Operations without an answer in time",
+    "operations.rejected_share": "Operations refused by the service",
     "rate.achieved_share": "Answered rate, of the offered rate",
 }
 

@@ -32,6 +32,8 @@ The format, with defaults; durations, rates and shares are text with a unit (har
     at_most = "20ms"                        wait_ns; p50 p90 p99 p999 p9999 mean min max; or
                                             rate.achieved_per_s, rate.achieved_share (of the
                                             offered), operations.failed_share (any outcome);
+                                            built in: dropped 0, failed, timed_out and rejected
+                                            at_most 0.1%, achieved_share at_least 99%;
                                             target.cpu_cores_mean ("80%"), target.rss_bytes_max
     [[steps]]                               disturbances of the target
     at = "3s"  action = "kill-restart-target" | "freeze-target"  duration = "0s"

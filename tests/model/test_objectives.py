@@ -14,6 +14,7 @@ FINE = {
     "operations.dropped_share": 0.0,
     "operations.failed_share": 0.0,
     "operations.timed_out_share": 0.0,
+    "operations.rejected_share": 0.0,
     "rate.achieved_share": 1.0,
     "rate.achieved_per_s": 500.0,
 }
@@ -47,6 +48,16 @@ def judged(specs: list[ObjectiveSpec], **shares: float | None) -> dict[str, Perf
 def test_nothing_missed_passes() -> None:
     """Without demands of its own a run is held to the built-in ones, and passes when clean."""
     assert judged([]) == {}
+
+
+def test_target_that_refuses_its_load_fails() -> None:
+    """Refusals are answered in no time: unless the scenario plans them they are a failure."""
+    planned = [ObjectiveSpec(metric="operations.rejected_share", limit=0.05, at_most=True)]
+
+    assert judged([], operations__rejected_share=0.03) == {
+        "operations.rejected_share": Performance.FAILED
+    }
+    assert judged(planned, operations__rejected_share=0.03) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ The [workload] table of accounts.v1 scenarios, checked.
     instruments = 50
     mix = { reserve = "48%", release = "45%", fill = "4%", transfer = "3%" }    sums to 100 %
           also amend, internal_transfer, create_account, duplicate
-    insufficient = "0%"        of the reserves: more than the account has, to be refused
+    insufficient = "0%"        of the reserves: more than the account has, to be refused (state an
+                               objective operations.rejected_share that allows them)
     withdrawals = "50%"        of the transfers
     new_accounts = "0%"        of the transfers: deposits that make their account
     order_life = "500ms"       mean time from reserve to release

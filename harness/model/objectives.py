@@ -67,7 +67,7 @@ def metric_value(
     """
     The value that *metric* names; None if it was not measured, or on too few samples.
 
-    Infinite where the quantile falls among operations that were never answered.
+    Infinite where it falls among operations that were never answered, or would count them.
     """
     if metric in shares:
         return shares[metric]
@@ -84,6 +84,8 @@ def metric_value(
         if any(item.q == q and item.is_unanswered for item in samples.quantiles):
             return math.inf
         return samples.at(q)
+    if statistic in {"mean", "max"} and samples.unanswered_count:
+        return math.inf
     return {"mean": samples.mean, "min": samples.min, "max": samples.max}.get(statistic)
 
 

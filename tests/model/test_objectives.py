@@ -107,11 +107,12 @@ def test_every_metric_can_be_written_in_a_scenario(metric: str, text: str, limit
     assert ObjectiveTable(metric=metric, at_most=text).to_spec().limit == pytest.approx(limit)
 
 
-def test_percentile_among_the_unanswered_is_missed() -> None:
-    """A limit on a percentile that no answer came for is missed, not inconclusive."""
+@pytest.mark.parametrize("statistic", ["p99", "mean", "max"])
+def test_statistic_of_the_unanswered_is_missed(statistic: str) -> None:
+    """A limit on what counts an operation without an answer is missed, not inconclusive."""
     samples = distribution(np.full(980, 1_000, np.int64), unanswered_count=20)
     latency = Latency(response_ns=samples, service_ns=samples, visible_ns=samples, wait_ns=samples)
-    spec = ObjectiveSpec(metric="reserve.response_ns.p99", limit=1e9, at_most=True)
+    spec = ObjectiveSpec(metric=f"reserve.response_ns.{statistic}", limit=1e9, at_most=True)
 
     section = judge_objectives(
         [spec], shares=FINE, latency={"reserve": latency}, resources=RESOURCES

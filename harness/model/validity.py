@@ -161,10 +161,11 @@ def check_little(
     stamps: Stamps, window: Window, in_flight_counts: Sequence[NDArray[np.int64]]
 ) -> Check:
     """Mean in flight as sampled, against rate x service time from the stamps."""
-    chosen = (stamps.done_ns > 0) & (stamps.sent_ns > 0)
-    inside_ns = np.minimum(stamps.done_ns[chosen], window.end_ns) - np.maximum(
-        stamps.sent_ns[chosen], window.start_ns
-    )
+    sent = stamps.sent_ns > 0
+    done_ns = stamps.done_ns[sent]
+    # What was never answered was in flight to the end: the target's doing, not a lost reply.
+    ended_ns = np.where(done_ns > 0, np.minimum(done_ns, window.end_ns), window.end_ns)
+    inside_ns = ended_ns - np.maximum(stamps.sent_ns[sent], window.start_ns)
     expected = float(np.maximum(inside_ns, 0).sum()) / (window.end_ns - window.start_ns)
     if not in_flight_counts or any(len(counts) < 10 for counts in in_flight_counts):
         return _check(

@@ -87,6 +87,18 @@ def test_slow_target_is_not_the_generators_fault() -> None:
     assert statuses(slow, facts) == {}
 
 
+def test_silent_target_is_not_the_generators_fault() -> None:
+    """Operations that were never answered were in flight to the end, and Little's law says so."""
+    stamps, facts = honest()
+    outcome, done_ns = stamps.outcome.copy(), stamps.done_ns.copy()
+    outcome[:50] = int(Outcome.TIMED_OUT)
+    done_ns[:50] = 0
+    silent = replace(stamps, outcome=outcome, done_ns=done_ns)
+    in_flight = np.full(2_000, 55, np.int64)
+
+    assert statuses(silent, replace(facts, in_flight_counts=[in_flight])) == {}
+
+
 def test_unsent_operations_fail_the_rate() -> None:
     """A generator that had not sent 3 % of what was due by the end is invalid."""
     stamps, facts = honest()

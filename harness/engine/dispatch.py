@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from harness.drivers.grpc import NOT_SENT, GrpcDriver, ReplyHandler
+from harness.drivers.grpc import NOT_SENT, GrpcDriver, GrpcStatus, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
 from harness.model.operation import Outcome
@@ -28,6 +28,8 @@ _ACKNOWLEDGED, _REJECTED = int(Outcome.ACKNOWLEDGED), int(Outcome.REJECTED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
 _GRPC_OK, _GRPC_DEADLINE_EXCEEDED = 0, 4
+# The two statuses by which the domain may refuse; any other is trouble, whatever its text says.
+_REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
 _DETAIL_COUNT_MAX = 200  # distinct texts kept
 _REPLY_CHUNK_BYTES = 1 << 20
@@ -43,6 +45,12 @@ class Codec(Protocol):
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
         """A Kafka value."""
         ...
+
+
+def refusal_code(status: int, detail: str) -> int:
+    """The domain code that a status other than OK carries ("4001 ..."), 0 if it is no refusal."""
+    has_code = detail[:4].isdecimal() and detail[:4].isascii() and detail[4:5] in {"", " "}
+    return int(detail[:4]) if has_code and status in _REFUSING else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +212,9 @@ class Dispatcher:
             self._settle(operation, _REJECTED if code else _ACKNOWLEDGED)
             return
         self._keep_detail(operation, status, detail)
-        if detail[:4].isdigit() and detail[4:5] in {"", " "}:
-            self._code[operation] = int(detail[:4])
+        refusal = refusal_code(status, detail)
+        if refusal:
+            self._code[operation] = refusal
             self._settle(operation, _REJECTED)
             return
         self._code[operation] = status

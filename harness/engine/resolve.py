@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.engine.columns import Columns
-from harness.engine.dispatch import Dispatcher, Drivers
+from harness.engine.dispatch import Dispatcher, Drivers, refusal_code
 from harness.model.operation import Outcome
 from harness.system import Channel, ShardPlan, System
 
@@ -108,11 +108,11 @@ class Resolver:
             code = self._system.reply_code(message)
             self.replayed[operation] = self._system.reply_replayed(message)
             self._dispatcher.replies.add(operation, message)
-        elif detail[:4].isdigit() and detail[4:5] in {"", " "}:
-            code = int(detail[:4])
         else:
-            self._try_again(operation)
-            return
+            code = refusal_code(status, detail)
+            if not code:
+                self._try_again(operation)
+                return
         self.code[operation] = code
         self._end(operation, Outcome.REJECTED if code else Outcome.ACKNOWLEDGED)
 

@@ -267,6 +267,20 @@ def test_domain_code_in_a_status_message_is_a_refusal(benches: list[Bench]) -> N
     assert bench.dispatcher.never_sent == {1}
 
 
+def test_number_in_the_text_of_a_transport_error_is_no_refusal(benches: list[Bench]) -> None:
+    """Only the two statuses of the contract carry a code; "5000 ms" of a proxy is a failure."""
+    bench = Bench(3)
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, status=14, detail="5000 ms without an upstream")
+    bench.reply(1, status=4, detail="5000 ms are over")
+    bench.reply(2, status=9, detail="0000 is no code")
+
+    outcomes = [bench.outcome(operation) for operation in range(3)]
+    assert outcomes == [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.FAILED]
+
+
 def test_late_reply_changes_nothing(benches: list[Bench]) -> None:
     """A second reply to a settled operation leaves stamps, outcome and counts alone."""
     bench = Bench(1)

@@ -151,7 +151,7 @@ class Dispatcher:
         self.in_flight_count = 0
         self._waiting: dict[int, list[int]] = {}  # unsettled operation -> those that wait for it
         self._unseen: dict[int, list[int]] = {}  # done, but not yet visible -> likewise
-        self.invisible_count = 0  # waits for an event that were given up
+        self.given_up_ns: dict[int, int] = {}  # went without the event it waited for: when
         self.on_late_reply: ReplyHandler | None = None  # of an operation that is settled
         self.on_late_ack: AckHandler | None = None
         self._drivers: Drivers | None = None
@@ -246,11 +246,11 @@ class Dispatcher:
 
     def give_up_unseen(self, older_than_ns: int) -> None:
         """Send what waits for an event of an operation done before *older_than_ns*; count it."""
-        done_ns = self._done_ns
+        done_ns, now_ns = self._done_ns, self._clock()
         late = [operation for operation in self._unseen if done_ns[operation] < older_than_ns]
         for operation in late:
             for dependent in self._unseen.pop(operation):
-                self.invisible_count += 1
+                self.given_up_ns[dependent] = now_ns
                 self._send(dependent)
         self._flush()
 

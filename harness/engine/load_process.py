@@ -206,7 +206,7 @@ class LoadProcess:
                 for (kind, status, text), count in dispatcher.details.items()
             ],
             "driver": asdict(drivers.grpc.stats),
-            "invisible_count": dispatcher.invisible_count,
+            "invisible_count": len(dispatcher.given_up_ns),
             "scheduling": self.scheduling,
             "affinity": self.affinity,
             "rss_bytes": self._rss_bytes,

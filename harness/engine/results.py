@@ -75,7 +75,9 @@ def _shard_frame(shard: int, arrays: Mapping[str, NDArray[Any]], system: System)
         "index": np.arange(len(kind), dtype=np.int32),
         "kind": _named(kind, names),
         "intended_ns": arrays["intended_ns"],
-        "eligible_ns": _eligible_ns(arrays, system),
+        "eligible_ns": eligible_ns(
+            arrays, [spec.channel is Channel.KAFKA for spec in system.kinds]
+        ),
     }
     for name in _COPIED:
         columns[name] = arrays[name]
@@ -86,17 +88,24 @@ def _shard_frame(shard: int, arrays: Mapping[str, NDArray[Any]], system: System)
     return pd.DataFrame(columns)
 
 
-def _eligible_ns(arrays: Mapping[str, NDArray[Any]], system: System) -> NDArray[np.int64]:
-    """The later of the intended time and of what the operation waited for."""
-    done_ns, visible_ns = arrays["done_ns"], arrays["visible_ns"]
-    is_kafka = np.array([spec.channel is Channel.KAFKA for spec in system.kinds])
-    seen_ns = np.where(is_kafka[arrays["kind"]], np.maximum(done_ns, visible_ns), done_ns)
-    eligible_ns = arrays["intended_ns"].copy()
-    for column, settled_ns in (("needs_a", done_ns), ("needs_b", done_ns), ("after", seen_ns)):
-        other = arrays[column]
-        waits = other >= 0
-        eligible_ns[waits] = np.maximum(eligible_ns[waits], settled_ns[other[waits]])
-    return eligible_ns
+def eligible_ns(arrays: Mapping[str, NDArray[Any]], is_kafka: Sequence[bool]) -> NDArray[np.int64]:
+    """
+    The later of the intended time and of what the operation waited for.
+
+    *arrays* are a load process's, *is_kafka* is by kind. What was seen after the operation went was
+    not waited for: either the wait was given up, or the other had ended otherwise.
+    """
+    done_ns, visible_ns, sent_ns = arrays["done_ns"], arrays["visible_ns"], arrays["sent_ns"]
+    found: NDArray[np.int64] = np.maximum(arrays["intended_ns"], arrays["given_up_ns"])
+    for column in ("needs_a", "needs_b", "after"):
+        waits = np.flatnonzero(arrays[column] >= 0)
+        other = arrays[column][waits]
+        found[waits] = np.maximum(found[waits], done_ns[other])
+        if column == "after":
+            seen_ns = np.where(np.array(is_kafka)[arrays["kind"][other]], visible_ns[other], 0)
+            seen_ns[(sent_ns[waits] > 0) & (seen_ns > sent_ns[waits])] = 0
+            found[waits] = np.maximum(found[waits], seen_ns)
+    return found
 
 
 def stored_table(results: Results, window: Window) -> pd.DataFrame:

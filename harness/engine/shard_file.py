@@ -72,6 +72,9 @@ def write_shard(
         sequence[operation] = number
     never_sent = np.zeros(count, np.bool_)
     never_sent[list(dispatcher.never_sent)] = True
+    given_up_ns = np.zeros(count, np.int64)
+    for operation, instant_ns in dispatcher.given_up_ns.items():
+        given_up_ns[operation] = instant_ns
     unresolved = np.full(count, UNRESOLVED, np.int32)
     arrays: dict[str, NDArray[Any]] = {
         "kind": plan.kind,
@@ -86,6 +89,7 @@ def write_shard(
         "code": columns.code,
         "sequence": sequence,
         "never_sent": never_sent,
+        "given_up_ns": given_up_ns,
         "resolved_outcome": resolver.outcome if resolver else unresolved,
         "resolved_code": resolver.code if resolver else unresolved,
         "resolved_replayed": resolver.replayed if resolver else unresolved,

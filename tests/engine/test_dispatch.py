@@ -194,7 +194,7 @@ def test_after_a_record_means_after_it_is_visible(benches: list[Bench]) -> None:
     bench.dispatcher.on_visible()
 
     assert bench.sent == [1]
-    assert bench.dispatcher.invisible_count == 0
+    assert bench.dispatcher.given_up_ns == {}
 
 
 def test_event_that_never_comes_is_given_up_and_counted(benches: list[Bench]) -> None:
@@ -209,7 +209,7 @@ def test_event_that_never_comes_is_given_up_and_counted(benches: list[Bench]) ->
     bench.dispatcher.give_up_unseen(older_than_ns=bench.now_ns + 1)
 
     assert bench.sent == [1]
-    assert bench.dispatcher.invisible_count == 1
+    assert bench.dispatcher.given_up_ns == {1: bench.now_ns}
 
 
 def test_after_a_cancelled_record_goes_at_once(benches: list[Bench]) -> None:

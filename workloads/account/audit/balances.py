@@ -47,6 +47,13 @@ class BalanceFold:
         sums: dict[int, int] = {}
         balances = self._balances
         for (account_id, asset_id, bucket), delta_minor in transaction.effect.items():
+            if not 0 <= bucket < len(_BUCKETS):
+                self.conserved.violate(
+                    f"journal_seq {transaction.journal_seq} moves {delta_minor} of account "
+                    f"{account_id} asset {asset_id} to a bucket {bucket} that there is not",
+                    size=abs(delta_minor),
+                )
+                continue
             sums[asset_id] = sums.get(asset_id, 0) + delta_minor
             balance = balances.get((account_id, asset_id))
             if balance is None:

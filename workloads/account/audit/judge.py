@@ -6,8 +6,7 @@ its invariants UNKNOWN with the reason; it never becomes a pass, and never hides
 """
 
 from collections.abc import Callable
-
-from google.protobuf.message import DecodeError
+from pathlib import Path
 
 from harness.engine.event_log import read_events
 from harness.model.record import Invariant
@@ -50,7 +49,7 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
         try:
             found.update({tally.identity: tally.result() for tally in check()})
         except Exception as error:  # noqa: BLE001
-            reason = f"the check failed ({type(error).__name__}: {error})"
+            reason = f"the check failed ({_words(error)})"
             found.update({item: unknown(item, _TITLES[item], reason) for item in identities})
 
     attempt(_OF_THE_LEDGER, lambda: _Ledger(evidence).tallies())
@@ -96,7 +95,22 @@ class _Ledger:
             for tally in tallies:
                 tally.lacks("the ledger topic was not observed")
             return tallies
-        self._read(tallies)
+        # Whatever stops the reading, a service's own bytes included: what was found until then
+        # stays found, and nothing passes.
+        try:
+            self._read(self._evidence.events_path)
+            self._finish()
+        except Exception as error:  # noqa: BLE001
+            for tally in tallies:
+                tally.lacks(f"the ledger can't be judged to its end ({_words(error)})")
+        return tallies
+
+    def _read(self, events_path: Path) -> None:
+        for _, value in read_events(events_path):
+            self._take(value)
+
+    def _finish(self) -> None:
+        """Everything that only the end can tell."""
         self._effects.finish(put_aside_count=self._put_aside_count())
         self._balances.finish(self._closing)
         run_tag = self._evidence.run_tag
@@ -108,16 +122,6 @@ class _Ledger:
             closing=self._closing,
             is_attached=self._evidence.is_attached,
         )
-        return tallies
-
-    def _read(self, tallies: tuple[Tally, ...]) -> None:
-        assert self._evidence.events_path is not None, "checked by the caller"
-        try:
-            for _, value in read_events(self._evidence.events_path):
-                self._take(value)
-        except (ValueError, DecodeError) as error:
-            for tally in tallies:
-                tally.lacks(f"the ledger can't be read to its end ({error})")
 
     def _put_aside_count(self) -> int | None:
         before, after = self._opening.dead_letter_count, self._closing.dead_letter_count
@@ -140,6 +144,10 @@ class _Ledger:
         self._orders.observe(transaction)
         if self._effects.take(transaction):
             self._orders.take(transaction, is_balanced=is_balanced)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _opening(evidence: AuditEvidence) -> TargetState:

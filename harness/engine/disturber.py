@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from harness.errors import HarnessError
+from harness.errors import EngineError, HarnessError
 from harness.model.record import Disturbance
 from harness.model.scenario import Step, StepAction
 
@@ -53,6 +53,22 @@ class Disturber:
         self._stopped.set()
         if self._steps:
             self._thread.join()
+
+    def check_done(self) -> None:
+        """
+        Every step must have been done: a run whose target was not disturbed proves nothing of it.
+
+        Raises:
+            HarnessError: a step failed, or the load was over before it was due.
+        """
+        if self.error is not None:
+            raise self.error
+        if len(self.disturbances) < len(self._steps):
+            missed = self._steps[len(self.disturbances)]
+            raise EngineError(
+                f"step {missed.action} at {missed.at_ns / 1e9:g} s was not done: the load was over "
+                "before it was due; put it earlier, or raise the rate"
+            )
 
     def _run(self) -> None:
         for step in self._steps:

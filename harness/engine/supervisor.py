@@ -189,6 +189,7 @@ class Supervisor:
             self._watch(surroundings, disturber, start_ns)
         finally:
             disturber.stop()
+        disturber.check_done()
         return Driven(
             window=window,
             start_ns=start_ns,

@@ -2,8 +2,10 @@
 
 import time
 
+import pytest
+
 from harness.engine.disturber import Disturber
-from harness.errors import TargetError
+from harness.errors import EngineError, TargetError
 from harness.model.scenario import Step, StepAction
 
 
@@ -28,6 +30,7 @@ class FakeTarget:
 
 KILL = Step(at_ns=30_000_000, action=StepAction.KILL_RESTART, duration_ns=0)
 FREEZE = Step(at_ns=10_000_000, action=StepAction.FREEZE, duration_ns=5_000_000)
+LATE_KILL = Step(at_ns=3_600_000_000_000, action=StepAction.KILL_RESTART, duration_ns=0)
 LONG_FREEZE = Step(at_ns=0, action=StepAction.FREEZE, duration_ns=3_600_000_000_000)
 
 
@@ -62,6 +65,19 @@ def test_stop_thaws_a_frozen_target_and_does_no_further_step() -> None:
     disturber.stop()
 
     assert target.done == ["frozen", "thawed"]
+
+
+def test_step_that_was_not_done_is_an_error() -> None:
+    """A load that is over before the kill can't be told from one that survived it."""
+    disturber = Disturber(FakeTarget(), [FREEZE, LATE_KILL], time.monotonic_ns())
+
+    disturber.start()
+    while not disturber.disturbances:
+        time.sleep(0.001)
+    disturber.stop()
+
+    with pytest.raises(EngineError, match="kill-restart-target at 3600 s was not done"):
+        disturber.check_done()
 
 
 def test_target_that_does_not_come_back_is_the_runs_error() -> None:

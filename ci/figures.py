@@ -18,6 +18,7 @@ import numpy as np
 import uvloop
 
 from harness.cli.options import checked_scenario
+from harness.drivers.by_name import GRPC_DRIVERS
 from harness.drivers.closed_loop import ClosedLoopResult, closed_loop
 from harness.drivers.kafka import KafkaDriver
 from harness.engine.columns import create_columns
@@ -27,7 +28,6 @@ from harness.engine.workers import Crew
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
-from harness.roofline import DRIVERS
 from harness.runner import Run, RunRequest
 from harness.system import Channel, load_system
 from harness.targets.broker import create_topics, start_broker
@@ -87,7 +87,7 @@ def driver_against_reference() -> None:
             scenario = checked_scenario("deposit-storm", ScenarioOverrides())
             system = load_system(scenario.system)
             system.open(target.endpoint, scenario, seed=1, seed_by="control")
-            for number, name in enumerate(DRIVERS):
+            for number, name in enumerate(GRPC_DRIVERS):
                 results[name] = _closed_loop(name, target.endpoint.grpc_address, RUN_TAG + number)
         finally:
             os.sched_setaffinity(0, {0, 1})
@@ -117,7 +117,7 @@ def _closed_loop(driver: str, address: str, run_tag: int) -> ClosedLoopResult:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             closed_loop(
-                lambda *, on_reply: DRIVERS[driver](
+                lambda *, on_reply: GRPC_DRIVERS[driver](
                     address=address,
                     methods=methods,
                     on_reply=on_reply,

@@ -14,18 +14,13 @@ from typing import Any
 
 import uvloop
 
+from harness.drivers.by_name import GRPC_DRIVERS
 from harness.drivers.closed_loop import ClosedLoopResult, DriverFactory, closed_loop
 from harness.drivers.grpc import ReplyHandler
-from harness.drivers.grpc_wire import GrpcWireDriver
-from harness.drivers.grpcio_driver import GrpcioDriver
 from harness.model.units import NANOS_PER_SECOND
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target
 
-DRIVERS: Mapping[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
-    "wire": GrpcWireDriver,
-    "grpcio": GrpcioDriver,
-}
 # Not the framed null service: its replies come a hundred in one read, which flatters tenfold.
 _TARGET = "empty"
 _METHOD = "/null.Null/Call"
@@ -56,7 +51,7 @@ def measure_roofline(
         )
         try:
             address = service.endpoint.grpc_address
-            return {name: _measure(name, address, duration_s) for name in DRIVERS}
+            return {name: _measure(name, address, duration_s) for name in GRPC_DRIVERS}
         finally:
             service.stop()
 
@@ -76,7 +71,7 @@ def _measure(driver: str, address: str, duration_s: float) -> ClosedLoopResult:
 
 def _factory(driver: str, address: str) -> DriverFactory:
     def make(*, on_reply: ReplyHandler) -> Any:
-        return DRIVERS[driver](
+        return GRPC_DRIVERS[driver](
             address=address, methods=[_METHOD], on_reply=on_reply, timeout_ns=_TIMEOUT_NS
         )
 

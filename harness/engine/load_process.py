@@ -22,9 +22,8 @@ from typing import Any
 
 import uvloop
 
+from harness.drivers.by_name import GRPC_DRIVERS
 from harness.drivers.grpc import GrpcDriver
-from harness.drivers.grpc_wire import GrpcWireDriver
-from harness.drivers.grpcio_driver import GrpcioDriver
 from harness.drivers.kafka import KafkaDriver
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
@@ -43,10 +42,6 @@ from harness.system import Channel, load_system, plan_digest
 # own: the loop's timers would run just after an event was handled, when more than usual is in
 # flight (sampled so, Little's law was off by a factor of three at 2,000/s).
 TICK_NS = 10_000_000
-DRIVERS: dict[str, type[GrpcWireDriver] | type[GrpcioDriver]] = {
-    "wire": GrpcWireDriver,
-    "grpcio": GrpcioDriver,
-}
 
 
 class LoadProcess:
@@ -95,7 +90,7 @@ class LoadProcess:
             in_flight_count_max=scenario.load.in_flight_count_max,
             clock=self.clock,
         )
-        grpc: GrpcDriver = DRIVERS[scenario.load.driver](
+        grpc: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
             address=endpoint["grpc_address"],
             methods=[kind.address for kind in kinds],  # indexed by kind
             on_reply=dispatcher.on_reply,

@@ -2,7 +2,7 @@
 Where text goes: results to stdout, words for people to stderr.
 
 stdout of every command is one thing a script can use, a path or JSON. Text from a service, a file
-or an exception is printed as it is: markup in it means nothing.
+or an exception goes through `printable`: markup and escape sequences in it mean nothing.
 """
 
 import json
@@ -15,6 +15,18 @@ from rich.console import Console, RenderableType
 people = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 """For people."""
 _WIDTH_PIPED = 160  # a pipe has no width; tables should not be broken for it
+
+
+def printable(text: str) -> str:
+    """
+    *text* with its control characters spelt out.
+
+    What a service or a broker says ends on a terminal, which would obey its escape sequences.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )
 
 
 def print_renderable(renderable: RenderableType) -> None:

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from harness.cli.console import people
+from harness.cli.console import people, printable
 from harness.errors import (
     BrokerError,
     HarnessError,
@@ -100,7 +100,7 @@ def exit_code_of(arguments: list[str]) -> int:
         people.print("interrupted", style="bold red")
         return ExitCode.INVALID
     except HarnessError as error:
-        people.print(str(error), style="red")
+        people.print(printable(str(error)), style="red")
         return next(code for kind, code in _ERROR_CODES if isinstance(error, kind))
     except Exception as error:  # noqa: BLE001 -- the last place that can say what happened
         return _unexpected(error, is_debug="--debug" in arguments)
@@ -110,9 +110,10 @@ def exit_code_of(arguments: list[str]) -> int:
 def _unexpected(error: Exception, *, is_debug: bool) -> int:
     """Say it in one line; the traceback goes to a file, or with --debug to the terminal."""
     text = "".join(traceback.format_exception(error))
-    people.print(f"a fault of acctbench itself: {type(error).__name__}: {error}", style="red")
+    what = printable(f"{type(error).__name__}: {error}")
+    people.print(f"a fault of acctbench itself: {what}", style="red")
     if is_debug:
-        people.print(text)
+        people.print(printable(text))
     else:
         with tempfile.NamedTemporaryFile(
             "w", prefix="acctbench-", suffix=".traceback", delete=False, encoding="utf-8"

@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 import reports
-from harness.cli.console import people, print_json, print_result
+from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.live_view import PlainView, QuietView, TerminalView
 from harness.cli.options import (
     DEFAULT_SCENARIO,
@@ -136,9 +136,8 @@ def _summarise(record: RunRecord) -> None:
         people.print(Text.assemble((f"{name:>12}  ", "dim"), _coloured(section.status)))
         for item in items:
             if item.status not in _GOOD:
-                people.print(
-                    Text.assemble(" " * 14, _coloured(item.status), f"  {item.id}: {item.sentence}")
-                )
+                what = printable(f"  {item.id}: {item.sentence}")
+                people.print(Text.assemble(" " * 14, _coloured(item.status), what))
     rate, lateness = record.rate, record.lateness_ns
     people.print(
         f"{'rate':>12}  offered {rate.offered_per_s:,.0f}/s, sent {rate.sent_per_s:,.0f}/s, "
@@ -153,7 +152,7 @@ def _summarise(record: RunRecord) -> None:
         )
     people.print(f"{'lateness':>12}  p50 {_ms(lateness.at(0.5))}  p99 {_ms(lateness.at(0.99))}")
     for note in record.notes:
-        people.print(f"{'note':>12}  {note}")
+        people.print(printable(f"{'note':>12}  {note}"))
 
 
 def _coloured(status: str) -> tuple[str, str]:

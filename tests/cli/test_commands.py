@@ -137,6 +137,16 @@ def test_every_failure_has_its_code(
     assert str(error) in capsys.readouterr().err
 
 
+def test_what_a_service_says_cannot_drive_the_terminal(
+    boom: Callable[[BaseException], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escape sequences in an error's text are shown, not obeyed."""
+    boom(TargetError("it said \x1b]0;owned\x07 and \u202enone"))
+    exit_code_of(["boom"])
+
+    assert r"it said \x1b]0;owned\x07 and \u202enone" in capsys.readouterr().err
+
+
 def test_own_fault_keeps_its_traceback(
     boom: Callable[[BaseException], None],
     capsys: pytest.CaptureFixture[str],

@@ -384,6 +384,19 @@ def test_a_duplicate_speaks_for_its_original(scenario: Scenario, tmp_path: Path)
     assert broken(judged(spoiled, tmp_path)) == {"I7"}
 
 
+def test_what_a_target_did_not_finish_stands_beside_what_is_missing(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """A transaction that was not emitted in time is told apart from one that is simply gone."""
+    spoiled = run(scenario)
+    del spoiled.events[-1]
+    spoiled.closing = replace(spoiled.closing, absent=("the target did not come to rest",))
+    found = judged(spoiled, tmp_path)
+
+    assert "I8" in broken(found)
+    assert "the target did not come to rest" in found["I8"].sentence
+
+
 def test_without_control_nothing_passes_that_needs_it(scenario: Scenario, tmp_path: Path) -> None:
     """What a silent target can't show is UNKNOWN, with the reason; I7 needs only the ledger."""
     spoiled = run(scenario)

@@ -97,6 +97,9 @@ class _Ledger:
             return tallies
         # Whatever stops the reading, a service's own bytes included: what was found until then
         # stays found, and nothing passes.
+        for reason in self._closing.absent:
+            for tally in tallies:
+                tally.note(reason)
         try:
             self._read(self._evidence.events_path)
             self._finish()

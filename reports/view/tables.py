@@ -200,13 +200,21 @@ def _kind_row(kind: str, latency: Latency, measure_s: float) -> tuple[Cell, ...]
     rate_per_s = response.count / measure_s if measure_s and response.count else None
     return (
         Cell(text=plain(kind)),
-        Cell(text=count(response.count)) if response.count else NO_DATA,
+        _answered_cell(response),
         cell(rate_per_s, Unit.PER_S),
         *(quantile_cell(response, q) for q in _SHOWN_QUANTILES),
         max_cell(response),
         quantile_cell(latency.service_ns, 0.5),
         quantile_cell(latency.service_ns, 0.99),
     )
+
+
+def _answered_cell(response: Distribution) -> Cell:
+    """How many were answered, and how many should have been."""
+    if response.count + response.unanswered_count == 0:
+        return NO_DATA
+    missing = response.unanswered_count
+    return Cell(text=count(response.count), detail=f"{count(missing)} were not" if missing else "")
 
 
 def _distributions_table(

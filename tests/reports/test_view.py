@@ -238,6 +238,15 @@ class TestTables:
         assert row[6].text == "n too small (needs 6,636)"
         assert row[6].is_missing
 
+    def test_answers_stand_beside_those_that_did_not_come(self, tables: RunTables) -> None:
+        """Figures of survivors say how many did not survive, also where no percentile falls."""
+        timed_out_count = tables.record.operations.timed_out
+        assert timed_out_count > 0
+
+        shown = _row(kinds_table(tables.record), "all")[1]
+
+        assert shown.detail == f"{timed_out_count:,} were not"
+
     def test_every_kind_and_all_are_listed(self, tables: RunTables) -> None:
         """The sum comes last."""
         kinds = [row[0].text for row in kinds_table(tables.record).rows]

@@ -11,6 +11,8 @@ Rules of the contract
 - A domain outcome is in Ack.code with gRPC status OK; a gRPC status other than OK means transport,
   overload, fencing (FAILED_PRECONDITION) or an idempotency mismatch (ALREADY_EXISTS). With the
   last two the Ack.code is the number that the status message begins with ("4001 ...").
+  Inside a batch and on ReserveStream every domain outcome is in band, those two and overload too.
+  ListLedger and StreamAccount have no Ack: an unknown account is NOT_FOUND "1001 ...".
 - Every request has `Meta meta = 1`. Encoders write it first, so that a load generator may patch
   the 16 bytes of request_id and the 8 bytes of origin_ns in place.
 - Fees: an order is charged ceil(S / 1e6) - charged_so_far at each fill, where S is the sum of
@@ -22,6 +24,25 @@ Rules of the contract
   Lock of a sell: lots left * base_per_lot_minor; its fee is taken from the proceeds.
   With FEE_PER_LOT the fee of q lots is q * taker (or maker) fee per lot, no rounding.
   A fill frees lock_before - lock_after - what it spent, never a pro-rata share.
+- Reads: min_applied_seq makes a read wait until every transaction up to that journal_seq is
+  applied and durable, and what it answers contains all of them: never an older state. The call's
+  deadline bounds the wait; a service may give up earlier with RESOURCE_EXHAUSTED "5001 ...". The
+  value comes from an Ack.journal_seq of any call, the client's own or another's. No answer, of
+  reads and refusals too, shows what is not durable yet.
+- Two-phase transfers (capability "two_phase"): TransferRequest.phase
+    PENDING  amount_minor < 0, a withdrawal: the amount moves from available to locked_withdrawal,
+             or INSUFFICIENT_AVAILABLE. amount_minor > 0, a deposit: nothing moves, no balance
+             shows it; the transaction (TXN_PENDING) has no postings but counts in account_seq.
+    POST     withdrawal: locked_withdrawal to EXTERNAL. Deposit: EXTERNAL to available; if that
+             passes the asset's bound, AMOUNT_OVERFLOW, and it stays pending. TXN_POST.
+    VOID     withdrawal: locked_withdrawal back to available. Deposit: no postings. TXN_VOID.
+  POST and VOID name in pending_id the request_id of an applied PENDING of the same account_id, and
+  take all of it: asset_id and amount_minor are 0, or those of the PENDING (else
+  PENDING_MISMATCH). No such PENDING (never seen, refused, another account's): PENDING_UNKNOWN.
+  Posted counts once, by the first POST that is applied: a later POST or VOID with a request_id of
+  its own is PENDING_ALREADY_POSTED, after a VOID PENDING_ALREADY_VOIDED; the same request_id
+  again is the stored outcome, replayed, as with any request. The reply's available_minor is of
+  the PENDING's asset. PENDING and SINGLE leave pending_id empty. Nothing expires by itself.
 """
 
 from collections import abc as _abc
@@ -70,6 +91,8 @@ class _CodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Code.ValueType],
     PENDING_ALREADY_POSTED: _Code.ValueType  # 3004
     PENDING_ALREADY_VOIDED: _Code.ValueType  # 3005
     PENDING_EXPIRED: _Code.ValueType  # 3006
+    PENDING_UNKNOWN: _Code.ValueType  # 3007
+    PENDING_MISMATCH: _Code.ValueType  # 3008
     IDEMPOTENCY_MISMATCH: _Code.ValueType  # 4001
     ID_ALREADY_FAILED: _Code.ValueType  # 4002
     FENCED: _Code.ValueType  # 4003
@@ -104,6 +127,8 @@ ORDER_DUPLICATE: Code.ValueType  # 3003
 PENDING_ALREADY_POSTED: Code.ValueType  # 3004
 PENDING_ALREADY_VOIDED: Code.ValueType  # 3005
 PENDING_EXPIRED: Code.ValueType  # 3006
+PENDING_UNKNOWN: Code.ValueType  # 3007
+PENDING_MISMATCH: Code.ValueType  # 3008
 IDEMPOTENCY_MISMATCH: Code.ValueType  # 4001
 ID_ALREADY_FAILED: Code.ValueType  # 4002
 FENCED: Code.ValueType  # 4003
@@ -227,6 +252,9 @@ class _TxnKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TxnKind.Value
     TXN_FILL: _TxnKind.ValueType  # 7
     TXN_EXPIRE: _TxnKind.ValueType  # 8
     TXN_SEED: _TxnKind.ValueType  # 9
+    TXN_PENDING: _TxnKind.ValueType  # 10
+    TXN_POST: _TxnKind.ValueType  # 11
+    TXN_VOID: _TxnKind.ValueType  # 12
 
 class TxnKind(_TxnKind, metaclass=_TxnKindEnumTypeWrapper): ...
 
@@ -240,6 +268,9 @@ TXN_RELEASE: TxnKind.ValueType  # 6
 TXN_FILL: TxnKind.ValueType  # 7
 TXN_EXPIRE: TxnKind.ValueType  # 8
 TXN_SEED: TxnKind.ValueType  # 9
+TXN_PENDING: TxnKind.ValueType  # 10
+TXN_POST: TxnKind.ValueType  # 11
+TXN_VOID: TxnKind.ValueType  # 12
 Global___TxnKind: _TypeAlias = TxnKind  # noqa: Y015
 
 @_typing.final
@@ -391,11 +422,12 @@ class TransferRequest(_message.Message):
     amount_minor: _builtins.int
     """> 0 deposit, < 0 withdrawal; the contra account is EXTERNAL"""
     phase: Global___TransferRequest.Phase.ValueType
-    """two-phase transfers are a capability ("two_phase")"""
+    """see "Two-phase transfers" above; capability "two_phase" """
     pending_id: _builtins.bytes
+    """POST and VOID: request_id of the PENDING"""
     reason: _builtins.str
     create_account: _builtins.bool
-    """make the account if it is not there"""
+    """SINGLE and PENDING: make the account if it is not there"""
     @_builtins.property
     def meta(self) -> Global___Meta: ...
     def __init__(
@@ -634,6 +666,10 @@ Global___ReserveReply: _TypeAlias = ReserveReply  # noqa: Y015
 
 @_typing.final
 class ReserveOp(_message.Message):
+    """Of a batch, or of a ReserveStream. client_tag is the client's own name for the operation: it means
+    nothing to the service, which writes it in the result, as the first field (absent: 0).
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLIENT_TAG_FIELD_NUMBER: _builtins.int
@@ -802,6 +838,10 @@ Global___Balance: _TypeAlias = Balance  # noqa: Y015
 
 @_typing.final
 class BalancesReply(_message.Message):
+    """ack.journal_seq and ack.account_seq say which state this is: it has all transactions up to them,
+    and none after. Without asset_ids: every asset that the account ever held.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ACK_FIELD_NUMBER: _builtins.int
@@ -894,6 +934,10 @@ Global___LedgerRequest: _TypeAlias = LedgerRequest  # noqa: Y015
 
 @_typing.final
 class LedgerEntry(_message.Message):
+    """Entries in order of account_seq, without a gap; a page that ends before limit_count is the end of
+    the history. With min_applied_seq no entry up to that journal_seq is left out of it.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_SEQ_FIELD_NUMBER: _builtins.int
@@ -908,7 +952,7 @@ class LedgerEntry(_message.Message):
     def cause(self) -> Global___Cause: ...
     @_builtins.property
     def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]:
-        """of this account only"""
+        """of this account only, in the transaction's order"""
 
     def __init__(
         self,
@@ -928,6 +972,29 @@ class LedgerEntry(_message.Message):
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
 
 @_typing.final
+class StreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.int
+    @_builtins.property
+    def meta(self) -> Global___Meta: ...
+    def __init__(
+        self,
+        *,
+        meta: Global___Meta | None = ...,
+        account_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "meta", b"meta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamRequest: _TypeAlias = StreamRequest  # noqa: Y015
+
+@_typing.final
 class Capabilities(_message.Message):
     """---------------------------------------------------------------------------------------- control"""
 
@@ -944,6 +1011,8 @@ class Capabilities(_message.Message):
     BUILD_FIELD_NUMBER: _builtins.int
     GIT_REVISION_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
+    STREAM_WINDOW_MAX_COUNT_FIELD_NUMBER: _builtins.int
+    STREAM_BUFFER_MAX_COUNT_FIELD_NUMBER: _builtins.int
     contract_version: _builtins.str
     """"accounts.v1" """
     shard_count: _builtins.int
@@ -958,9 +1027,15 @@ class Capabilities(_message.Message):
     git_revision: _builtins.str
     pid: _builtins.int
     """0: not told"""
+    stream_window_max_count: _builtins.int
+    """operations of a ReserveStream without a result"""
+    stream_buffer_max_count: _builtins.int
+    """updates that wait for one reader of StreamAccount"""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"control", "seed", "totals", "digest", "batch", "two_phase", ..."""
+        """"control", "seed", "totals", "digest", "batch", "amend", "executions", "two_phase",
+        "reserve_stream", "stream_account", "read_your_writes", ...
+        """
 
     def __init__(
         self,
@@ -976,10 +1051,12 @@ class Capabilities(_message.Message):
         build: _builtins.str = ...,
         git_revision: _builtins.str = ...,
         pid: _builtins.int = ...,
+        stream_window_max_count: _builtins.int = ...,
+        stream_buffer_max_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_max_count", b"batch_max_count", "build", b"build", "contract_version", b"contract_version", "dedupe_horizon_s", b"dedupe_horizon_s", "features", b"features", "git_revision", b"git_revision", "in_flight_max_count", b"in_flight_max_count", "page_max_count", b"page_max_count", "pid", b"pid", "reorder_max_count", b"reorder_max_count", "shard_count", b"shard_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_max_count", b"batch_max_count", "build", b"build", "contract_version", b"contract_version", "dedupe_horizon_s", b"dedupe_horizon_s", "features", b"features", "git_revision", b"git_revision", "in_flight_max_count", b"in_flight_max_count", "page_max_count", b"page_max_count", "pid", b"pid", "reorder_max_count", b"reorder_max_count", "shard_count", b"shard_count", "stream_buffer_max_count", b"stream_buffer_max_count", "stream_window_max_count", b"stream_window_max_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1299,6 +1376,31 @@ class OpenOrder(_message.Message):
 Global___OpenOrder: _TypeAlias = OpenOrder  # noqa: Y015
 
 @_typing.final
+class PendingTransfer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    pending_id: _builtins.bytes
+    asset_id: _builtins.int
+    amount_minor: _builtins.int
+    def __init__(
+        self,
+        *,
+        pending_id: _builtins.bytes = ...,
+        asset_id: _builtins.int = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "asset_id", b"asset_id", "pending_id", b"pending_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingTransfer: _TypeAlias = PendingTransfer  # noqa: Y015
+
+@_typing.final
 class AccountState(_message.Message):
     """system accounts are listed too"""
 
@@ -1309,6 +1411,7 @@ class AccountState(_message.Message):
     BALANCES_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     OPEN_ORDERS_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     account_seq: _builtins.int
     @_builtins.property
@@ -1317,6 +1420,10 @@ class AccountState(_message.Message):
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]: ...
     @_builtins.property
     def open_orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenOrder]: ...
+    @_builtins.property
+    def pending(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingTransfer]:
+        """neither posted nor voided; amount_minor as it was asked"""
+
     def __init__(
         self,
         *,
@@ -1325,10 +1432,11 @@ class AccountState(_message.Message):
         balances: _abc.Iterable[Global___Balance] | None = ...,
         positions: _abc.Iterable[Global___Position] | None = ...,
         open_orders: _abc.Iterable[Global___OpenOrder] | None = ...,
+        pending: _abc.Iterable[Global___PendingTransfer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "account_seq", b"account_seq", "balances", b"balances", "open_orders", b"open_orders", "positions", b"positions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "account_seq", b"account_seq", "balances", b"balances", "open_orders", b"open_orders", "pending", b"pending", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1727,6 +1835,10 @@ Global___Cause: _TypeAlias = Cause  # noqa: Y015
 
 @_typing.final
 class Posting(_message.Message):
+    """order_id: of the order that a lock or a fill is about, 0 for none. A fill's fee is a posting to FEES
+    for each leg, with the order_id of the leg that pays it.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
@@ -1813,14 +1925,17 @@ class AccountUpdate(_message.Message):
     snapshot: _builtins.bool
     t_commit_ns: _builtins.int
     journal_seq: _builtins.int
+    """the transaction; of a snapshot: all up to it are in it"""
     @_builtins.property
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]:
-        """those that changed (all, in a snapshot)"""
+        """those that changed (all, in a snapshot), as they are now"""
 
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]: ...
     @_builtins.property
-    def cause(self) -> Global___Cause: ...
+    def cause(self) -> Global___Cause:
+        """of a delta"""
+
     def __init__(
         self,
         *,

@@ -79,6 +79,16 @@ class AccountServiceStub(object):
                 request_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerRequest.SerializeToString,
                 response_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerEntry.FromString,
                 _registered_method=True)
+        self.ReserveStream = channel.stream_stream(
+                '/accounts.v1.AccountService/ReserveStream',
+                request_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveOp.SerializeToString,
+                response_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveResult.FromString,
+                _registered_method=True)
+        self.StreamAccount = channel.unary_stream(
+                '/accounts.v1.AccountService/StreamAccount',
+                request_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.StreamRequest.SerializeToString,
+                response_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.AccountUpdate.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer(object):
@@ -133,7 +143,41 @@ class AccountServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListLedger(self, request, context):
-        """Later: AllocateMargin, SetMarginMode, ReserveStream, GetPositions, GetMargin, StreamAccount;
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveStream(self, request_iterator, context):
+        """Capability "reserve_stream": operations pipelined, without waiting for results.
+        - Operations of one account on one stream are applied in the order sent, and answered in it;
+        across accounts no order is promised. One result an operation, matched by client_tag, which
+        the client keeps unique among its unanswered ones. A result is sent when it is durable.
+        - Each operation is idempotent by its own request_id, as a unary call with it would be; the two
+        ways share their memory.
+        - The service reads at most Capabilities.stream_window_max_count operations ahead of its results;
+        past that it does not read on (HTTP/2 flow control holds the client), it refuses nothing.
+        An operation answered with a 5xxx code was not applied and is not remembered.
+        - When the client half-closes, the service answers what it has and ends with OK. Bytes that are
+        no ReserveOp, an op that is not set and a request that no code can answer (request_id not 16
+        bytes, side not set) end the stream with INVALID_ARGUMENT, one for what the service can't do
+        with UNIMPLEMENTED, after the results of all before it. Operations without a result when a
+        stream breaks are unknown: send them again with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamAccount(self, request, context):
+        """Capability "stream_account": what happens to one account, from now until the client leaves.
+        - First a snapshot (AccountUpdate.snapshot): every asset that the account ever held, at
+        account_seq s; then a delta for each transaction: s + 1, s + 2, ... without a gap.
+        - A reader too slow for its buffer (Capabilities.stream_buffer_max_count updates) loses the
+        deltas in it and gets a new snapshot in their place, never a silent gap; what follows it is
+        counted from it. A snapshot is never older than what was sent before.
+        - Deltas are the updates of acct.balances.v1: balances that changed, whole and not as
+        differences. Durable ones only. A slow reader holds up nobody else.
+        Later: AllocateMargin, SetMarginMode, GetPositions, GetMargin;
         RiskService: GetExposure, StreamRisk, WhatIf.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -187,6 +231,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListLedger,
                     request_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerRequest.FromString,
                     response_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerEntry.SerializeToString,
+            ),
+            'ReserveStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ReserveStream,
+                    request_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveOp.FromString,
+                    response_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveResult.SerializeToString,
+            ),
+            'StreamAccount': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamAccount,
+                    request_deserializer=workloads_dot_account_dot_contract_dot_accounts__pb2.StreamRequest.FromString,
+                    response_serializer=workloads_dot_account_dot_contract_dot_accounts__pb2.AccountUpdate.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -432,6 +486,60 @@ class AccountService(object):
             '/accounts.v1.AccountService/ListLedger',
             workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerRequest.SerializeToString,
             workloads_dot_account_dot_contract_dot_accounts__pb2.LedgerEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/accounts.v1.AccountService/ReserveStream',
+            workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveOp.SerializeToString,
+            workloads_dot_account_dot_contract_dot_accounts__pb2.ReserveResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/accounts.v1.AccountService/StreamAccount',
+            workloads_dot_account_dot_contract_dot_accounts__pb2.StreamRequest.SerializeToString,
+            workloads_dot_account_dot_contract_dot_accounts__pb2.AccountUpdate.FromString,
             options,
             channel_credentials,
             insecure,

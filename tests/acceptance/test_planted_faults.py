@@ -191,7 +191,7 @@ FAULTS = {
     "balance overwritten": Fault(
         patches=(
             Patch(
-                file="machine.py",
+                file="transfers.py",
                 old="    account.balance(asset_id)[AVAILABLE] += amount_minor\n",
                 new=(
                     "    held_minor = account.balance(asset_id)[AVAILABLE]\n"

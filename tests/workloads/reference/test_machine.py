@@ -261,16 +261,13 @@ def test_a_batch_is_checked_whole_before_any_of_it_applies() -> None:
 
 
 def test_what_is_not_supported_is_said() -> None:
-    """Two-phase transfers, margin modes and expiry are refused by name, never ignored."""
+    """Margin modes and expiry are refused by name, never ignored."""
     margin, expiring = reserve(ALICE, 1, BUY, 1, 1), reserve(ALICE, 1, BUY, 1, 1)
     margin.mode, expiring.ttl_ms = contract.CROSS, 1
-    pending = contract.TransferRequest(phase=contract.TransferRequest.PENDING)
 
     with pytest.raises(UnsupportedError, match="mode"):
         inputs.reserve_call(margin)
     with pytest.raises(UnsupportedError, match="ttl_ms"):
         inputs.reserve_call(expiring)
-    with pytest.raises(UnsupportedError, match="phase"):
-        inputs.transfer_call(pending)
     with pytest.raises(MalformedError, match="16 are needed"):
         inputs.release_call(contract.ReleaseRequest())

@@ -11,7 +11,16 @@ import grpc
 import pytest
 
 from tests.workloads.reference.conftest import ROOT, Program
-from tests.workloads.reference.world import ALICE, BUY, QUOTE, meta, release, reserve
+from tests.workloads.reference.world import (
+    ALICE,
+    BUY,
+    QUOTE,
+    meta,
+    pend,
+    release,
+    reserve,
+    settle_pending,
+)
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.contract.accounts_pb2_grpc import AccountServiceStub
 from workloads.account.reference.journal import FILE_NAME
@@ -92,6 +101,35 @@ def test_a_kill_loses_nothing_and_doubles_nothing(start: Start, tmp_path: Path) 
         cwd=ROOT,
     )
     assert printed.stdout == f"{digest.hex()}\n"
+
+
+def test_a_pending_transfer_survives_a_kill_and_is_settled_once(start: Start) -> None:
+    """PENDING, kill -9, POST, kill -9: listed, then posted once, whoever asks again."""
+    post = settle_pending(ALICE, contract.TransferRequest.POST, 1, id_number=2)
+    void = settle_pending(ALICE, contract.TransferRequest.VOID, 1, id_number=3)
+    everyone = contract.ListRequest(from_account_id=ALICE)
+    program = start()
+    program.fund((ALICE, QUOTE, 100))
+    program.accounts.ApplyTransfer(pend(ALICE, QUOTE, -30, number=1))
+    program.kill()
+    program = start()
+    [pending] = program.control.ListAccounts(everyone)
+    posted = program.accounts.ApplyTransfer(post)
+    program.kill()
+    program = start()
+    again, voided = program.accounts.ApplyTransfer(post), program.accounts.ApplyTransfer(void)
+    [settled] = program.control.ListAccounts(everyone)
+    program.end()
+
+    assert [item.amount_minor for item in pending.pending] == [-30]
+    assert pending.pending[0].pending_id == (1).to_bytes(16, "big")
+    assert pending.balances[0].locked_withdrawal_minor == 30
+    assert (posted.ack.code, posted.available_minor) == (contract.OK, 70)
+    assert again.ack.replayed
+    assert again.ack.journal_seq == posted.ack.journal_seq
+    assert voided.ack.code == contract.PENDING_ALREADY_POSTED
+    assert not settled.pending
+    assert settled.balances[0].total_minor == 70
 
 
 def test_a_full_disk_ends_the_service(start: Start) -> None:

@@ -12,7 +12,6 @@ from tests.workloads.reference.world import (
     BUY,
     INSTRUMENT,
     QUOTE,
-    meta,
     release,
     reserve,
 )
@@ -133,13 +132,14 @@ def test_bytes_that_are_no_request_are_refused(tmp_path: Path) -> None:
     async def scene() -> None:
         bench = Bench(tmp_path)
         await bench.fund()
-        pending = contract.TransferRequest(meta=meta(), phase=contract.TransferRequest.PENDING)
+        margin = reserve(ALICE, 1, BUY, 1, 1)
+        margin.mode = contract.CROSS
         for handler, raw, status in (
             (bench.accounts.reserve, b"\xff", grpc.StatusCode.INVALID_ARGUMENT),
             (bench.accounts.reserve, b"", grpc.StatusCode.INVALID_ARGUMENT),
             (
-                bench.accounts.apply_transfer,
-                pending.SerializeToString(),
+                bench.accounts.reserve,
+                margin.SerializeToString(),
                 grpc.StatusCode.UNIMPLEMENTED,
             ),
         ):

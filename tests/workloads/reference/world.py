@@ -85,6 +85,37 @@ def release(
     return contract.ReleaseRequest(meta=meta(number), account_id=account_id, order_id=order_id)
 
 
+def pend(
+    account_id: int, asset_id: int, amount_minor: int, *, number: int | None = None
+) -> contract.TransferRequest:
+    """The first phase of a deposit, or (negative) of a withdrawal."""
+    return contract.TransferRequest(
+        meta=meta(number),
+        account_id=account_id,
+        asset_id=asset_id,
+        amount_minor=amount_minor,
+        phase=contract.TransferRequest.PENDING,
+    )
+
+
+def settle_pending(
+    account_id: int,
+    phase: "contract.TransferRequest.Phase.ValueType",
+    number: int,
+    *,
+    id_number: int | None = None,
+    **fields: int,
+) -> contract.TransferRequest:
+    """The POST or VOID of the PENDING that was asked for as *number*."""
+    return contract.TransferRequest(
+        meta=meta(id_number),
+        account_id=account_id,
+        phase=phase,
+        pending_id=number.to_bytes(16, "big"),
+        **fields,
+    )
+
+
 def match(  # noqa: PLR0917  # a match is these numbers
     seq: int,
     price_ticks: int,
@@ -146,13 +177,18 @@ class World:
         self.put(InputKind.SEED, seed_payload(rows))
 
     def ask(
-        self, request: contract.ReserveRequest | contract.ReleaseRequest | contract.AmendRequest
+        self,
+        request: contract.ReserveRequest
+        | contract.ReleaseRequest
+        | contract.AmendRequest
+        | contract.TransferRequest,
     ) -> int:
-        """Apply a request on an order: its code."""
+        """Apply a request: its code."""
         kinds = {
             contract.ReserveRequest: InputKind.RESERVE,
             contract.ReleaseRequest: InputKind.RELEASE,
             contract.AmendRequest: InputKind.AMEND,
+            contract.TransferRequest: InputKind.TRANSFER,
         }
         self.put(kinds[type(request)], request.SerializeToString())
         return self.state.outcomes[request.account_id][request.meta.request_id][1][0]

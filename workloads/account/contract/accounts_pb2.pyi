@@ -43,6 +43,9 @@ Rules of the contract
   its own is PENDING_ALREADY_POSTED, after a VOID PENDING_ALREADY_VOIDED; the same request_id
   again is the stored outcome, replayed, as with any request. The reply's available_minor is of
   the PENDING's asset. PENDING and SINGLE leave pending_id empty. Nothing expires by itself.
+  Checked in this order: ACCOUNT_NOT_FOUND; SINGLE and PENDING: ASSET_UNKNOWN, NON_POSITIVE (an
+  amount of 0), AMOUNT_OVERFLOW, INSUFFICIENT_AVAILABLE; POST and VOID: PENDING_UNKNOWN,
+  PENDING_ALREADY_POSTED or PENDING_ALREADY_VOIDED, PENDING_MISMATCH, AMOUNT_OVERFLOW.
 """
 
 from collections import abc as _abc
@@ -1621,6 +1624,7 @@ class OrderEvent(_message.Message):
     PRICE_TICKS_FIELD_NUMBER: _builtins.int
     LEAVES_LOTS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.int
     account_id: _builtins.int
     kind: Global___OrderEvent.Kind.ValueType
@@ -1628,6 +1632,8 @@ class OrderEvent(_message.Message):
     price_ticks: _builtins.int
     leaves_lots: _builtins.int
     reason: _builtins.int
+    event_id: _builtins.int
+    """the sender's own name for it; 0: none"""
     def __init__(
         self,
         *,
@@ -1637,10 +1643,11 @@ class OrderEvent(_message.Message):
         price_ticks: _builtins.int = ...,
         leaves_lots: _builtins.int = ...,
         reason: _builtins.int = ...,
+        event_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "kind", b"kind", "leaves_lots", b"leaves_lots", "order_id", b"order_id", "price_ticks", b"price_ticks", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "event_id", b"event_id", "kind", b"kind", "leaves_lots", b"leaves_lots", "order_id", b"order_id", "price_ticks", b"price_ticks", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1788,7 +1795,7 @@ class KafkaRef(_message.Message):
     src: _builtins.str
     instrument_id: _builtins.int
     match_id: _builtins.int
-    """of a match; 0 for an order event"""
+    """of a match; of an order event its event_id"""
     def __init__(
         self,
         *,

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 import grpc
 
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.reference import inputs, machine
+from workloads.account.reference import inputs
 from workloads.account.reference.core import IN_FLIGHT_MAX_COUNT, Core
 from workloads.account.reference.digest import state_digest
 from workloads.account.reference.executions import REORDER_MAX_COUNT
@@ -22,9 +22,25 @@ from workloads.account.reference.inputs import BATCH_MAX_COUNT, InputKind, Malfo
 from workloads.account.reference.ledger import balance_message
 from workloads.account.reference.orders import Order
 from workloads.account.reference.service import PAGE_MAX_COUNT, Context, ack, parsed
-from workloads.account.reference.state import USER_ACCOUNT_ID_MIN, Account, State
+from workloads.account.reference.state import (
+    OK,
+    USER_ACCOUNT_ID_MIN,
+    Account,
+    PendingKey,
+    State,
+)
 
-FEATURES = ("control", "seed", "totals", "digest", "batch", "amend", "executions")
+FEATURES = (
+    "control",
+    "seed",
+    "totals",
+    "digest",
+    "batch",
+    "amend",
+    "executions",
+    "two_phase",
+    "read_your_writes",
+)
 SEED_CHUNK_COUNT = 1000
 SEED_WAIT_S = 10.0
 
@@ -163,7 +179,7 @@ class ControlService:
     async def _acknowledged(self, t_ingress_ns: int) -> bytes:
         journal_seq = self._core.state.journal_seq
         t_commit_ns = await self._core.commitment.durable()
-        outcome = (machine.OK, journal_seq, 0, 0, 0, 0, False)
+        outcome = (OK, journal_seq, 0, 0, 0, 0, False)
         return ack(outcome, t_ingress_ns, t_commit_ns).SerializeToString()
 
 
@@ -195,14 +211,19 @@ def _account_states(state: State, from_account_id: int) -> list[bytes]:
     open_orders: dict[int, list[Order]] = {}
     for order in state.orders.values():
         open_orders.setdefault(order.account_id, []).append(order)
+    pending: dict[int, list[PendingKey]] = {}
+    for key in state.pending:
+        pending.setdefault(key[0], []).append(key)
     return [
-        _account_state(account, open_orders.get(account_id, []))
+        _account_state(state, account, open_orders.get(account_id, []), pending.get(account_id, []))
         for account_id, account in sorted(state.accounts.items())
         if account_id >= from_account_id
     ]
 
 
-def _account_state(account: Account, orders: list[Order]) -> bytes:
+def _account_state(
+    state: State, account: Account, orders: list[Order], pending: list[PendingKey]
+) -> bytes:
     message = contract.AccountState(account_id=account.account_id, account_seq=account.seq)
     for asset_id, balance in sorted(account.balances.items()):
         available, locked_orders, locked_isolated, locked_withdrawal = balance
@@ -225,6 +246,11 @@ def _account_state(account: Account, orders: list[Order]) -> bytes:
             leaves_lots=order.leaves_lots,
             asset_id=order.asset_id,
             locked_minor=order.locked_minor,
+        )
+    for key in sorted(pending):
+        asset_id, amount_minor = state.pending[key]
+        message.pending.add(
+            pending_id=key[1].to_bytes(16, "big"), asset_id=asset_id, amount_minor=amount_minor
         )
     return message.SerializeToString()
 

@@ -21,7 +21,7 @@ def state_digest(state: State) -> bytes:
 
 
 def _facts(state: State) -> Iterator[tuple[Any, ...]]:
-    yield ("state", 1, state.journal_seq, state.epoch, state.seed_count, state.outcome_count)
+    yield ("state", 2, state.journal_seq, state.epoch, state.seed_count, state.outcome_count)
     yield ("records", state.duplicate_count, state.dead_letter_count)
     yield ("offsets", *sorted(state.next_offsets.items()), *sorted(state.stopped_partitions))
     for asset in sorted(state.assets.values(), key=lambda asset: asset.asset_id):
@@ -68,6 +68,8 @@ def _facts(state: State) -> Iterator[tuple[Any, ...]]:
             order.locked_minor,
         )
     yield ("closed", *sorted(state.closed_orders.items()))
+    yield ("pending", *sorted(state.pending.items()))
+    yield ("settled", *sorted(state.settled.items()))
     for (src, instrument_id), source in sorted(state.sources.items()):
         waiting = sorted(source.waiting.items())
         yield ("source", src, instrument_id, source.last_seq, waiting)

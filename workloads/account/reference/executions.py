@@ -69,9 +69,8 @@ def _apply_in_order(
     while True:
         partition, offset, value = record
         source.last_seq = event.seq
-        cause = ExecutionCause(
-            partition, offset, event.seq, src, event.instrument_id, event.match.match_id
-        )
+        named = event.match.match_id or event.order.event_id
+        cause = ExecutionCause(partition, offset, event.seq, src, event.instrument_id, named)
         reason = (
             apply_match(state, event.instrument_id, event.match, cause)
             if event.HasField("match")

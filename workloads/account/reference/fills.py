@@ -6,7 +6,7 @@ anything is changed, so a match is applied whole or, with a reason, not at all.
 """
 
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.reference.machine import OK, amend_order
+from workloads.account.reference.machine import amend_order
 from workloads.account.reference.orders import (
     BUY,
     PPM,
@@ -20,6 +20,7 @@ from workloads.account.reference.state import (
     AVAILABLE,
     FEES,
     LOCKED_ORDERS,
+    OK,
     Cause,
     Posting,
     State,

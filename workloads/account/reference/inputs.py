@@ -24,6 +24,15 @@ ASSET_SCALE_MAX = 9
 _SEED = struct.Struct("<QIq")
 _EXECUTION = struct.Struct("<IQH")  # partition, offset, length of src
 
+_NEW_TRANSFERS: dict[int, int] = {
+    contract.TransferRequest.SINGLE: machine.TRANSFER,
+    contract.TransferRequest.PENDING: machine.PEND,
+}
+_SETTLEMENTS: dict[int, int] = {
+    contract.TransferRequest.POST: machine.POST,
+    contract.TransferRequest.VOID: machine.VOID,
+}
+
 # (request_id, client_epoch, command): what `machine.apply` takes
 Call = tuple[bytes, int, Command]
 
@@ -58,17 +67,22 @@ def create_account_call(request: contract.CreateAccountRequest) -> Call:
 
 
 def transfer_call(request: contract.TransferRequest) -> Call:
-    """The call that a TransferRequest asks for; only single transfers are supported."""
-    if request.phase != contract.TransferRequest.SINGLE:
-        raise UnsupportedError("phase: two-phase transfers are not supported (see Capabilities)")
-    meta = request.meta
-    command = (
-        machine.TRANSFER,
-        request.account_id,
-        request.asset_id,
-        request.amount_minor,
-        int(request.create_account),
-    )
+    """The call that a TransferRequest asks for, in any of its phases."""
+    meta, phase, pending_id = request.meta, request.phase, request.pending_id
+    account_id, asset_id, amount_minor = request.account_id, request.asset_id, request.amount_minor
+    command: Command
+    if phase in _NEW_TRANSFERS:
+        if pending_id:
+            raise MalformedError("pending_id: only POST and VOID have one")
+        creates_account = int(request.create_account)
+        command = (_NEW_TRANSFERS[phase], account_id, asset_id, amount_minor, creates_account)
+    elif phase in _SETTLEMENTS:
+        if len(pending_id) != REQUEST_ID_BYTES:
+            raise MalformedError(f"pending_id: {len(pending_id)} bytes; 16 are needed")
+        number = int.from_bytes(pending_id, "big")
+        command = (_SETTLEMENTS[phase], account_id, number, asset_id, amount_minor)
+    else:
+        raise MalformedError(f"phase: {phase} is none")
     return _id_of(meta), meta.client_epoch, command
 
 

@@ -7,26 +7,26 @@ fencing and idempotency hold for every kind of command, refused ones included.
 """
 
 from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.reference import transfers
 from workloads.account.reference.orders import Order, lock_required_minor
 from workloads.account.reference.state import (
+    ACCOUNT_NOT_FOUND,
     AMOUNT_MAX_MINOR,
+    AMOUNT_OVERFLOW,
     AVAILABLE,
     EXTERNAL,
+    INSUFFICIENT_AVAILABLE,
+    NON_POSITIVE,
+    OK,
     USER_ACCOUNT_ID_MIN,
     Account,
     Command,
     Outcome,
-    Posting,
     State,
+    refused,
 )
 
-OK: int = contract.OK
-ACCOUNT_NOT_FOUND: int = contract.ACCOUNT_NOT_FOUND
 INSTRUMENT_UNKNOWN: int = contract.INSTRUMENT_UNKNOWN
-ASSET_UNKNOWN: int = contract.ASSET_UNKNOWN
-AMOUNT_OVERFLOW: int = contract.AMOUNT_OVERFLOW
-NON_POSITIVE: int = contract.NON_POSITIVE
-INSUFFICIENT_AVAILABLE: int = contract.INSUFFICIENT_AVAILABLE
 REDUCE_ONLY_VIOLATION: int = contract.REDUCE_ONLY_VIOLATION
 ORDER_UNKNOWN: int = contract.ORDER_UNKNOWN
 ORDER_TERMINAL: int = contract.ORDER_TERMINAL
@@ -35,15 +35,13 @@ IDEMPOTENCY_MISMATCH: int = contract.IDEMPOTENCY_MISMATCH
 FENCED: int = contract.FENCED
 
 TXN_CREATE_ACCOUNT: int = contract.TXN_CREATE_ACCOUNT
-TXN_TRANSFER: int = contract.TXN_TRANSFER
-TXN_INTERNAL_TRANSFER: int = contract.TXN_INTERNAL_TRANSFER
 TXN_RESERVE: int = contract.TXN_RESERVE
 TXN_AMEND: int = contract.TXN_AMEND
 TXN_RELEASE: int = contract.TXN_RELEASE
 TXN_SEED: int = contract.TXN_SEED
 
 # Kinds of command: the first number of each, and an index into _HANDLERS.
-CREATE_ACCOUNT, TRANSFER, INTERNAL_TRANSFER, RESERVE, AMEND, RELEASE = range(6)
+CREATE_ACCOUNT, TRANSFER, INTERNAL_TRANSFER, RESERVE, AMEND, RELEASE, PEND, POST, VOID = range(9)
 
 
 def apply(state: State, request_id: bytes, epoch: int, command: Command) -> Outcome:
@@ -58,7 +56,7 @@ def apply(state: State, request_id: bytes, epoch: int, command: Command) -> Outc
     """
     if epoch != state.epoch:
         if epoch < state.epoch:
-            return _refused(state, None, FENCED)
+            return refused(state, None, FENCED)
         state.epoch = epoch
         state.revision += 1
     scope = state.outcomes.get(command[1])
@@ -67,7 +65,7 @@ def apply(state: State, request_id: bytes, epoch: int, command: Command) -> Outc
     known = scope.get(request_id)
     if known is not None:
         if known[0] != command:
-            return _refused(state, state.accounts.get(command[1]), IDEMPOTENCY_MISMATCH)
+            return refused(state, state.accounts.get(command[1]), IDEMPOTENCY_MISMATCH)
         return (*known[1][:6], True)
     outcome = _HANDLERS[command[0]](state, request_id, command)
     scope[request_id] = (command, outcome)
@@ -102,7 +100,7 @@ def seed(state: State, account_id: int, asset_id: int, amount_minor: int) -> str
     # A seed carries no request id: its place among the seeds is as unique, and replays the same.
     cause = (account_id, b"seed" + state.seed_count.to_bytes(12, "big"))
     if amount_minor:
-        postings = _credit(state, account, asset_id, amount_minor)
+        postings = transfers.credit(state, account, asset_id, amount_minor)
         state.post(TXN_SEED, cause, postings, ((account, (asset_id,)),))
     else:
         state.post(TXN_CREATE_ACCOUNT, cause, (), ((account, ()),))
@@ -134,82 +132,15 @@ def amend_order(state: State, order: Order, price_ticks: int, leaves_lots: int) 
     return OK, delta_minor
 
 
-def _refused(state: State, account: Account | None, code: int, asset_id: int = 0) -> Outcome:
-    if account is None:
-        return (code, state.journal_seq, 0, asset_id, 0, 0, False)
-    balance = account.balances.get(asset_id)
-    available_minor = balance[AVAILABLE] if balance else 0
-    return (code, state.journal_seq, account.seq, asset_id, 0, available_minor, False)
-
-
 def _create_account(state: State, request_id: bytes, command: Command) -> Outcome:
     account_id = command[1]
     if account_id < USER_ACCOUNT_ID_MIN:
-        return _refused(state, None, ACCOUNT_NOT_FOUND)
+        return refused(state, None, ACCOUNT_NOT_FOUND)
     account = state.accounts.get(account_id)
     if account is None:
         account = state.accounts[account_id] = Account(account_id)
         state.post(TXN_CREATE_ACCOUNT, (account_id, request_id), (), ((account, ()),))
     return (OK, state.journal_seq, account.seq, 0, 0, 0, False)
-
-
-def _transfer(state: State, request_id: bytes, command: Command) -> Outcome:
-    _, account_id, asset_id, amount_minor, creates_account = command
-    account = state.user(account_id)
-    if account is None and not (creates_account and account_id >= USER_ACCOUNT_ID_MIN):
-        return _refused(state, None, ACCOUNT_NOT_FOUND)
-    if asset_id not in state.assets:
-        return _refused(state, account, ASSET_UNKNOWN, asset_id)
-    if amount_minor == 0:
-        return _refused(state, account, NON_POSITIVE, asset_id)
-    external_minor = state.accounts[EXTERNAL].balance(asset_id)[AVAILABLE]
-    # EXTERNAL mirrors the supply: bounding it bounds every account.
-    if external_minor - amount_minor < -AMOUNT_MAX_MINOR or amount_minor < -AMOUNT_MAX_MINOR:
-        return _refused(state, account, AMOUNT_OVERFLOW, asset_id)
-    available_minor = account.balance(asset_id)[AVAILABLE] if account else 0
-    if available_minor + amount_minor < 0:
-        return _refused(state, account, INSUFFICIENT_AVAILABLE, asset_id)
-    if account is None:
-        account = state.accounts[account_id] = Account(account_id)
-    postings = _credit(state, account, asset_id, amount_minor)
-    state.post(TXN_TRANSFER, (account_id, request_id), postings, ((account, (asset_id,)),))
-    available_minor += amount_minor
-    return (OK, state.journal_seq, account.seq, asset_id, 0, available_minor, False)
-
-
-def _credit(
-    state: State, account: Account, asset_id: int, amount_minor: int
-) -> tuple[Posting, Posting]:
-    """Move an amount from EXTERNAL to the account: the postings of it."""
-    account.balance(asset_id)[AVAILABLE] += amount_minor
-    state.accounts[EXTERNAL].balance(asset_id)[AVAILABLE] -= amount_minor
-    return (
-        (account.account_id, asset_id, AVAILABLE, amount_minor, 0),
-        (EXTERNAL, asset_id, AVAILABLE, -amount_minor, 0),
-    )
-
-
-def _internal_transfer(state: State, request_id: bytes, command: Command) -> Outcome:
-    _, account_id, to_account_id, asset_id, amount_minor = command
-    account, receiver = state.user(account_id), state.user(to_account_id)
-    if account is None or receiver is None:
-        return _refused(state, account, ACCOUNT_NOT_FOUND, asset_id)
-    if asset_id not in state.assets:
-        return _refused(state, account, ASSET_UNKNOWN, asset_id)
-    if amount_minor <= 0 or account is receiver:  # to itself: nothing would move
-        return _refused(state, account, NON_POSITIVE, asset_id)
-    balance = account.balance(asset_id)
-    if balance[AVAILABLE] < amount_minor:
-        return _refused(state, account, INSUFFICIENT_AVAILABLE, asset_id)
-    balance[AVAILABLE] -= amount_minor
-    receiver.balance(asset_id)[AVAILABLE] += amount_minor
-    postings = (
-        (account_id, asset_id, AVAILABLE, -amount_minor, 0),
-        (to_account_id, asset_id, AVAILABLE, amount_minor, 0),
-    )
-    touched = ((account, (asset_id,)), (receiver, (asset_id,)))
-    state.post(TXN_INTERNAL_TRANSFER, (account_id, request_id), postings, touched)
-    return (OK, state.journal_seq, account.seq, asset_id, 0, balance[AVAILABLE], False)
 
 
 def _reserve(state: State, request_id: bytes, command: Command) -> Outcome:
@@ -227,16 +158,16 @@ def _reserve(state: State, request_id: bytes, command: Command) -> Outcome:
     ) = command
     account = state.accounts.get(account_id)
     if account is None or account_id < USER_ACCOUNT_ID_MIN:
-        return _refused(state, None, ACCOUNT_NOT_FOUND)
+        return refused(state, None, ACCOUNT_NOT_FOUND)
     instrument = state.instruments.get(instrument_id)
     if instrument is None:
-        return _refused(state, account, INSTRUMENT_UNKNOWN)
+        return refused(state, account, INSTRUMENT_UNKNOWN)
     if order_id in state.orders or order_id in state.closed_orders:
-        return _refused(state, account, ORDER_DUPLICATE)
+        return refused(state, account, ORDER_DUPLICATE)
     if qty_lots <= 0 or price_ticks < 0 or (price_ticks or limit_protect_ticks) <= 0:
-        return _refused(state, account, NON_POSITIVE)
+        return refused(state, account, NON_POSITIVE)
     if reduces_only:  # on spot there is no position that an order could reduce
-        return _refused(state, account, REDUCE_ONLY_VIOLATION)
+        return refused(state, account, REDUCE_ONLY_VIOLATION)
     order = Order(
         order_id,
         account_id,
@@ -248,12 +179,12 @@ def _reserve(state: State, request_id: bytes, command: Command) -> Outcome:
     )
     asset_id, lock_minor = order.asset_id, order.locked_minor
     if lock_minor > AMOUNT_MAX_MINOR:
-        return _refused(state, account, AMOUNT_OVERFLOW, asset_id)
+        return refused(state, account, AMOUNT_OVERFLOW, asset_id)
     if lock_minor <= 0:  # a rebate of the whole notional or more
-        return _refused(state, account, NON_POSITIVE, asset_id)
+        return refused(state, account, NON_POSITIVE, asset_id)
     balance = account.balances.get(asset_id)
     if balance is None or balance[AVAILABLE] < lock_minor:
-        return _refused(state, account, INSUFFICIENT_AVAILABLE, asset_id)
+        return refused(state, account, INSUFFICIENT_AVAILABLE, asset_id)
     state.orders[order_id] = order
     state.move_lock(TXN_RESERVE, (account_id, request_id), account, order, lock_minor)
     return (OK, state.journal_seq, account.seq, asset_id, lock_minor, balance[AVAILABLE], False)
@@ -293,10 +224,20 @@ def _release(state: State, request_id: bytes, command: Command) -> Outcome:
 
 def _no_open_order(state: State, account: Account | None, order_id: int) -> Outcome:
     if account is None or account.account_id < USER_ACCOUNT_ID_MIN:
-        return _refused(state, None, ACCOUNT_NOT_FOUND)
+        return refused(state, None, ACCOUNT_NOT_FOUND)
     if state.closed_orders.get(order_id) == account.account_id:
-        return _refused(state, account, ORDER_TERMINAL)
-    return _refused(state, account, ORDER_UNKNOWN)
+        return refused(state, account, ORDER_TERMINAL)
+    return refused(state, account, ORDER_UNKNOWN)
 
 
-_HANDLERS = (_create_account, _transfer, _internal_transfer, _reserve, _amend, _release)
+_HANDLERS = (
+    _create_account,
+    transfers.transfer,
+    transfers.internal_transfer,
+    _reserve,
+    _amend,
+    _release,
+    transfers.pend,
+    transfers.post,
+    transfers.void,
+)

@@ -19,7 +19,7 @@ from workloads.account.reference import inputs, machine
 from workloads.account.reference.core import Core
 from workloads.account.reference.inputs import Call, InputKind, MalformedError, UnsupportedError
 from workloads.account.reference.ledger import balance_message
-from workloads.account.reference.state import Outcome
+from workloads.account.reference.state import ACCOUNT_NOT_FOUND, OK, Outcome
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Request = TypeVar("Request", bound=Message)
@@ -152,7 +152,7 @@ class AccountService:
                 available, locked_orders, locked_isolated, locked_withdrawal = balance
                 after = (asset_id, available, locked_orders, locked_isolated, locked_withdrawal)
                 reply.balances.append(balance_message(after))
-        code = machine.ACCOUNT_NOT_FOUND if account is None else machine.OK
+        code = ACCOUNT_NOT_FOUND if account is None else OK
         account_seq = 0 if account is None else account.seq
         seen: Outcome = (code, state.journal_seq, account_seq, 0, 0, 0, False)
         t_commit_ns = await self._core.commitment.durable()
@@ -165,7 +165,7 @@ class AccountService:
         request = await parsed(raw, contract.LedgerRequest, context)
         await self._caught_up("ListLedger", request.meta.min_applied_seq, context)
         if request.account_id not in self._core.state.accounts:
-            self._core.counters[f"ListLedger/{machine.ACCOUNT_NOT_FOUND}"] += 1
+            self._core.counters[f"ListLedger/{ACCOUNT_NOT_FOUND}"] += 1
             detail = f"1001 ACCOUNT_NOT_FOUND: {request.account_id}"
             await context.abort(grpc.StatusCode.NOT_FOUND, detail)
         count = min(request.limit_count or PAGE_MAX_COUNT, PAGE_MAX_COUNT)

@@ -20,9 +20,17 @@ SYSTEM_ACCOUNT_IDS: tuple[int, ...] = tuple(
     account_id for account_id in contract.SystemAccount.values() if account_id
 )
 
+# Codes that more than one module answers with.
+OK: int = contract.OK
+ACCOUNT_NOT_FOUND: int = contract.ACCOUNT_NOT_FOUND
+AMOUNT_OVERFLOW: int = contract.AMOUNT_OVERFLOW
+NON_POSITIVE: int = contract.NON_POSITIVE
+INSUFFICIENT_AVAILABLE: int = contract.INSUFFICIENT_AVAILABLE
+
 # A balance is a list indexed by the contract's Bucket.
 AVAILABLE: int = contract.AVAILABLE
 LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
 Balance = list[int]
 
 # Tuples, because several are made for every operation: a frozen dataclass costs ten times as much.
@@ -54,6 +62,8 @@ Transaction = tuple[int, int, Cause, tuple[Posting, ...], tuple[AccountChange, .
 Outcome = tuple[int, int, int, int, int, int, bool]
 # (kind, account_id, ...): the payload of a request without its Meta
 Command = tuple[int, ...]
+# (account_id, the PENDING's request_id as a number)
+PendingKey = tuple[int, int]
 
 
 class Position:
@@ -136,8 +146,10 @@ class State:
         "orders",
         "outcome_count",
         "outcomes",
+        "pending",
         "revision",
         "seed_count",
+        "settled",
         "sources",
         "stopped_partitions",
         "transactions",
@@ -149,6 +161,8 @@ class State:
         self.accounts = {account_id: Account(account_id) for account_id in SYSTEM_ACCOUNT_IDS}
         self.orders: dict[int, Order] = {}
         self.closed_orders: dict[int, int] = {}  # order_id -> account_id
+        self.pending: dict[PendingKey, tuple[int, int]] = {}  # -> asset_id, amount_minor
+        self.settled: dict[PendingKey, tuple[int, int, int]] = {}  # -> ..., code of a second try
         # Idempotency: account_id -> request_id -> (command, outcome), kept for ever.
         self.outcomes: dict[int, dict[bytes, tuple[Command, Outcome]]] = {}
         self.outcome_count = 0
@@ -231,3 +245,12 @@ class State:
         self.dead_letters.append(
             DeadLetter(number=self.dead_letter_count, value=value, reason=reason)
         )
+
+
+def refused(state: State, account: Account | None, code: int, asset_id: int = 0) -> Outcome:
+    """The outcome of a request that changes nothing."""
+    if account is None:
+        return (code, state.journal_seq, 0, asset_id, 0, 0, False)
+    balance = account.balances.get(asset_id)
+    available_minor = balance[AVAILABLE] if balance else 0
+    return (code, state.journal_seq, account.seq, asset_id, 0, available_minor, False)

@@ -112,7 +112,7 @@ def _closed_loop(driver: str, address: str, run_tag: int) -> ClosedLoopResult:
     free = np.flatnonzero(plan.needs_a < 0)
     messages = [bytes(payloads.blob[payloads.start[i] : payloads.start[i + 1]]) for i in free]
     kind = int(plan.kind[free[0]])
-    methods = [spec.address for spec in system.kinds if spec.channel is Channel.GRPC]
+    methods = [spec.address for spec in system.kinds_of(scenario) if spec.channel is Channel.GRPC]
     assert system.kinds[kind].address == methods[kind]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(

@@ -26,7 +26,11 @@ from harness.model.tls import TlsOptions
 class Channel(StrEnum):
     """How operations of a kind travel."""
 
-    GRPC = "grpc"
+    GRPC = "grpc"  # one request, one reply
+    GRPC_PAGES = (
+        "grpc-pages"  # one request, a server stream read to its end: all of it is the reply
+    )
+    GRPC_STREAM = "grpc-stream"  # requests on standing bidirectional streams, a reply message each
     KAFKA = "kafka"
 
 
@@ -37,16 +41,21 @@ class KindSpec:
 
     Attributes:
         name: Its word in plans, records and reports ("reserve").
-        channel: gRPC or Kafka.
+        channel: How it travels. The reply handed on of GRPC_PAGES is every message with its
+            5-byte gRPC prefix, one behind the other.
         address: The full method path, or the topic without its prefix.
         origin_at: Where in the payload the 8 bytes (little endian) of the origin time are patched
             at send; -1 for none (Kafka payloads are sealed instead).
+        seen_at: Where in the payload a varint of exactly 10 bytes (padded: 9 bytes with the high
+            bit, then 0 or 1) is patched at send with the journal position in the reply to
+            `needs_a`, so that a read sees its own writes; -1 for none.
     """
 
     name: str
     channel: Channel
     address: str
     origin_at: int
+    seen_at: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +71,9 @@ class ShardPlan:
             ACKNOWLEDGED first, or this one is CANCELLED; -1 for none.
         after: int32, index of an operation that must be settled first, however it ended: for a
             Kafka operation that was acknowledged this means *visible*; -1 for none.
-        stream: int32, the ordering stream of a Kafka operation (its key, and the scope of its
-            sequence numbers, given at send so that a cancelled one leaves no gap); -1 for gRPC.
+        stream: int32, what an operation is ordered by. Of a Kafka operation: its key, and the scope
+            of its sequence numbers (given at send, so that a cancelled one leaves no gap). Of a
+            GRPC_STREAM operation: its lane, >= 0; one lane stays on one stream, in order. Else -1.
         columns: The workload's own meaning, stored as it is beside the stamps
             (account_id, order_id ...); what the audit needs to know of each operation.
     """
@@ -88,6 +98,26 @@ class Payloads:
 
     blob: bytearray
     start: NDArray[np.int64]  # n + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """
+    A server stream held open from before the warm-up until the target is quiet.
+
+    Attributes:
+        address: The full method path.
+        message: The request, encoded.
+        label: What it is called in logs and records ("account 1007").
+    """
+
+    address: str
+    message: bytes
+    label: str
+
+
+class MalformedReplyError(ValueError):
+    """A reply that is not what the contract says: the target's fault, never the harness's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +159,8 @@ class AuditEvidence:
         restarts: CLOCK_MONOTONIC times at which the target was killed on purpose.
         produced_count: Kafka records that the broker acknowledged.
         is_attached: The target was running before: others may use it at the same time.
+        subscriptions_path: What came on System.subscriptions, in order of arrival (read with
+            harness.engine.subscription_log.read_subscriptions); None if there are none.
     """
 
     scenario: Scenario
@@ -141,6 +173,7 @@ class AuditEvidence:
     restarts_ns: tuple[int, ...]
     produced_count: int
     is_attached: bool = False
+    subscriptions_path: Path | None = None
 
 
 class System(Protocol):
@@ -155,8 +188,21 @@ class System(Protocol):
     observed_topic: str
     topics: tuple[str, ...]  # all that the target may use, without prefix
 
+    def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
+        """
+        The kinds with the channels and addresses that they have in *scenario*; pure.
+
+        The same names in the same order as `kinds`: only how they travel may differ (unary, or on
+        standing streams). Whoever needs a channel or an address asks here.
+        """
+        ...
+
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
-        """Faults of the scenario's [workload] table as (key, value, remedy); pure."""
+        """
+        Faults of the scenario as (key, value, remedy); pure.
+
+        Of its [workload] table, and of a [load] that the system can't be driven by.
+        """
         ...
 
     def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
@@ -179,12 +225,46 @@ class System(Protocol):
         """The Kafka headers of every record that a shard sends; pure."""
         ...
 
+    def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
+        """
+        What a message of a standing stream answers: the operation's index, and the reply; pure.
+
+        The reply is of the form that a unary one has. Fast, called once per message.
+
+        Raises:
+            MalformedReplyError: the message can't be read.
+        """
+        ...
+
     def reply_code(self, message: bytes | memoryview) -> int:
-        """The domain code in a reply (0 = applied); fast, called once per reply; pure."""
+        """
+        The domain code in a reply (0 = applied); fast, called once per reply; pure.
+
+        It may look at the first bytes alone; decode_replies reads all of them after the run.
+
+        Raises:
+            MalformedReplyError: the reply can't be read.
+        """
         ...
 
     def reply_replayed(self, message: bytes | memoryview) -> bool:
-        """Whether a reply says that it repeats a stored outcome; pure."""
+        """
+        Whether a reply says that it repeats a stored outcome; pure.
+
+        Raises:
+            MalformedReplyError: the reply can't be read.
+        """
+        ...
+
+    def reply_position(self, message: bytes | memoryview) -> int:
+        """
+        The journal position in a reply, 0 for none; pure.
+
+        Asked only of operations that another with KindSpec.seen_at needs.
+
+        Raises:
+            MalformedReplyError: the reply can't be read.
+        """
         ...
 
     def code_name(self, code: int) -> str:
@@ -192,7 +272,12 @@ class System(Protocol):
         ...
 
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
-        """Columns (length n of the plan) of what the replies said; pure, after the run."""
+        """
+        Columns (length n of the plan) of what the replies said; pure, after the run.
+
+        Never raises for what a target wrote. The column `malformed` (bool), if there is one, marks
+        operations with a reply that can't be read: the harness counts them as failed.
+        """
         ...
 
     def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
@@ -201,6 +286,10 @@ class System(Protocol):
 
         From the record's value to shard << 32 | index, or -1 for none of this run's; fast; pure.
         """
+        ...
+
+    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
+        """The server streams that listen while the load goes; pure; empty for none."""
         ...
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:

@@ -25,7 +25,17 @@ UNITLESS = frozenset(
     (
         # numbers of order and identity
         *("seed", "shard", "sequence", "code", "exit_code", "schema_version", "token", "version"),
-        *("operation", "stream", "origin_at", "run_tag", "kind", "method", "account", "order"),
+        *(
+            "operation",
+            "stream",
+            "origin_at",
+            "seen_at",
+            "run_tag",
+            "kind",
+            "method",
+            "account",
+            "order",
+        ),
         # values beside a `unit` field, or quantiles of the unit that their holder's name says
         *("value", "limit", "q", "low", "high", "mean", "max", "min", "a", "b", "theta"),
         *("target", "tolerance", "start", "end", "number"),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.model.scenario import Scenario
+from harness.model.scenario import LoadTransport, Scenario
 from harness.model.scenario_file import ScenarioOverrides, load_scenario
 from harness.model.units import parse_duration_ns, parse_rate_per_s
 from harness.system import load_system
@@ -41,6 +41,12 @@ _SCENARIO_OPTIONS = (
     unit_option("--warmup", "warmup_ns", parse_duration_ns, "Warm-up before it, e.g. 5s."),
     click.option("--seed", type=click.IntRange(min=0), help="Of the plan: same seed, same load."),
     click.option("--workers", "worker_count", type=click.IntRange(min=1), help="Load processes."),
+    click.option(
+        "--transport",
+        type=click.Choice([item.value for item in LoadTransport]),
+        callback=lambda _ctx, _param, value: None if value is None else LoadTransport(value),
+        help="A call each, or standing streams, where the system knows both.",
+    ),
 )
 _LOAD_OPTIONS = (
     click.option("--driver", type=click.Choice(["wire", "grpcio"]), help="Who speaks gRPC."),

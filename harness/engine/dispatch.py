@@ -15,19 +15,27 @@ from struct import Struct
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.drivers.grpc import NOT_SENT, GrpcDriver, GrpcStatus, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
 from harness.model.operation import Outcome
-from harness.system import Channel, KindSpec, Payloads, Replies, ShardPlan
+from harness.system import (
+    Channel,
+    KindSpec,
+    MalformedReplyError,
+    Payloads,
+    Replies,
+    ShardPlan,
+)
 
 _ORIGIN = Struct("<Q")
 _PLANNED, _IN_FLIGHT = int(Outcome.PLANNED), int(Outcome.IN_FLIGHT)
 _ACKNOWLEDGED, _REJECTED = int(Outcome.ACKNOWLEDGED), int(Outcome.REJECTED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
-_GRPC_OK, _GRPC_DEADLINE_EXCEEDED = 0, 4
+_GRPC_OK, _GRPC_DEADLINE_EXCEEDED, _GRPC_INTERNAL = 0, 4, 13
 # The two statuses by which the domain may refuse; any other is trouble, whatever its text says.
 _REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
@@ -39,7 +47,7 @@ class Codec(Protocol):
     """What the dispatcher needs of a System, once an operation."""
 
     def reply_code(self, message: bytes | memoryview) -> int:
-        """The domain code of a reply."""
+        """The domain code of a reply; raises MalformedReplyError."""
         ...
 
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
@@ -206,21 +214,24 @@ class Dispatcher:
             return
         self._done_ns[operation] = now_ns
         if status == _GRPC_OK:
-            code = self._codec.reply_code(message)
+            try:
+                code = self._codec.reply_code(message)
+            except MalformedReplyError as error:
+                self._fail(operation, _GRPC_INTERNAL, f"the reply can't be read: {error}")
+                return
             self._code[operation] = code
             self.replies.add(operation, message)
             self._settle(operation, _REJECTED if code else _ACKNOWLEDGED)
             return
-        self._keep_detail(operation, status, detail)
         refusal = refusal_code(status, detail)
         if refusal:
+            self._keep_detail(operation, status, detail)
             self._code[operation] = refusal
             self._settle(operation, _REJECTED)
             return
-        self._code[operation] = status
         if detail.startswith(NOT_SENT):
             self.never_sent.add(operation)
-        self._settle(operation, _TIMED_OUT if status == _GRPC_DEADLINE_EXCEEDED else _FAILED)
+        self._fail(operation, status, detail)
 
     def on_ack(self, operation: int, error: str) -> None:
         """Fold a broker's acknowledgement in."""
@@ -270,6 +281,22 @@ class Dispatcher:
                 self._code[operation] = _GRPC_DEADLINE_EXCEEDED
                 self._settle(operation, _TIMED_OUT)
 
+    def fail_malformed(self, malformed: NDArray[np.bool_]) -> None:
+        """
+        Turn answered operations of *malformed* into failed ones, once their replies were decoded.
+
+        While the load goes only the first bytes of a reply are looked at; what depended on this one
+        has gone, and rightly so.
+        """
+        answered = (_ACKNOWLEDGED, _REJECTED)
+        for operation in np.flatnonzero(malformed).tolist():
+            if self._outcome[operation] in answered:
+                self.outcome_counts[self._outcome[operation]] -= 1
+                self.outcome_counts[_FAILED] += 1
+                self._outcome[operation] = _FAILED
+                self._code[operation] = _GRPC_INTERNAL
+                self._keep_detail(operation, _GRPC_INTERNAL, "the reply can't be read to its end")
+
     def payload(self, operation: int) -> memoryview:
         """The message of *operation* as it is now in the buffer."""
         return self._blob[self._start[operation] : self._start[operation + 1]]
@@ -304,6 +331,11 @@ class Dispatcher:
         message = self._blob[start : self._start[operation + 1]]
         self._sent_ns[operation] = self._clock()
         drivers.grpc.send(operation, kind, message)
+
+    def _fail(self, operation: int, status: int, detail: str) -> None:
+        self._keep_detail(operation, status, detail)
+        self._code[operation] = status
+        self._settle(operation, _TIMED_OUT if status == _GRPC_DEADLINE_EXCEEDED else _FAILED)
 
     def _settle(self, operation: int, state: int) -> None:
         self._outcome[operation] = state

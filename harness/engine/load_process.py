@@ -78,7 +78,7 @@ class LoadProcess:
     async def connect(self, endpoint: dict[str, Any]) -> None:
         """Make the dispatcher and its drivers, connected to *endpoint*."""
         scenario, specification = self.specification.scenario, self.specification
-        kinds = self.system.kinds
+        kinds = self.system.kinds_of(scenario)
         self._topic_prefix = endpoint["topic_prefix"]
         dispatcher = Dispatcher(
             plan=self.plan,
@@ -168,6 +168,7 @@ class LoadProcess:
             columns=self.columns,
             plan=self.plan,
             system=self.system,
+            kinds=self.system.kinds_of(self.specification.scenario),
             topic_prefix=self._topic_prefix,
         )
         self.resolver.start(
@@ -184,7 +185,12 @@ class LoadProcess:
         await drivers.grpc.close()
         if drivers.kafka is not None:
             await drivers.kafka.close()
-        decoded = self.system.decode_replies(self.plan, dispatcher.replies.replies())
+        decoded = dict(self.system.decode_replies(self.plan, dispatcher.replies.replies()))
+        malformed = decoded.pop("malformed", None)
+        if malformed is not None:
+            dispatcher.fail_malformed(malformed)
+            if self.resolver is not None:
+                self.resolver.forget(malformed)
         write_shard(
             path,
             plan=self.plan,

@@ -8,7 +8,7 @@ outcome, or applied now for the first time, which is legal and told apart by the
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.engine.columns import Columns
 from harness.engine.dispatch import Dispatcher, Drivers, refusal_code
 from harness.model.operation import Outcome
-from harness.system import Channel, ShardPlan, System
+from harness.system import Channel, KindSpec, MalformedReplyError, ShardPlan, System
 
 _IN_FLIGHT_COUNT_MAX = 64
 _ATTEMPT_COUNT_MAX = 20
@@ -38,6 +38,7 @@ class Resolver:
         columns: Columns,
         plan: ShardPlan,
         system: System,
+        kinds: Sequence[KindSpec],
         topic_prefix: str,
     ) -> None:
         self._dispatcher = dispatcher
@@ -45,6 +46,7 @@ class Resolver:
         self._columns = columns
         self._plan = plan
         self._system = system
+        self._kinds = kinds
         self._topic_prefix = topic_prefix
         count = len(plan)
         self.outcome: NDArray[np.int8] = np.full(count, UNRESOLVED, np.int8)
@@ -72,8 +74,13 @@ class Resolver:
         asyncio.get_running_loop().call_later(DEADLINE_S, self._finish)
         self._send_more()
 
+    def forget(self, malformed: NDArray[np.bool_]) -> None:
+        """Take back what a reply told that can't be read to its end: it stays unknown."""
+        for told in (self.outcome, self.code, self.replayed):
+            told[malformed] = UNRESOLVED
+
     def _send_more(self) -> None:
-        kinds, kind_of = self._system.kinds, self._plan.kind
+        kinds, kind_of = self._kinds, self._plan.kind
         while self._pending and self._in_flight_count < _IN_FLIGHT_COUNT_MAX:
             operation = self._pending.popleft()
             self._attempts[operation] = self._attempts.get(operation, 0) + 1
@@ -105,8 +112,12 @@ class Resolver:
         self, operation: int, status: int, message: bytes | memoryview, detail: str
     ) -> None:
         if status == 0:
-            code = self._system.reply_code(message)
-            self.replayed[operation] = self._system.reply_replayed(message)
+            try:
+                code = self._system.reply_code(message)
+                self.replayed[operation] = self._system.reply_replayed(message)
+            except MalformedReplyError:
+                self._try_again(operation)
+                return
             self._dispatcher.replies.add(operation, message)
         else:
             code = refusal_code(status, detail)

@@ -18,7 +18,7 @@ from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.quantiles import distribution
 from harness.model.record import Latency, Operations, OutcomeCount, Rate
 from harness.model.validity import Stamps, Window, count_operations
-from harness.system import Channel, System
+from harness.system import Channel, KindSpec, System
 
 _STAMPS = ("intended_ns", "eligible_ns", "sent_ns", "done_ns", "visible_ns")
 _COPIED = (
@@ -53,7 +53,9 @@ class Results:
         )
 
 
-def read_shards(paths: Sequence[Path], plan_paths: Sequence[Path], system: System) -> Results:
+def read_shards(
+    paths: Sequence[Path], plan_paths: Sequence[Path], kinds: Sequence[KindSpec]
+) -> Results:
     """The tables of all load processes, and the columns of their plans, as one."""
     frames, samples = [], []
     for shard, (path, plan_path) in enumerate(zip(paths, plan_paths, strict=True)):
@@ -62,22 +64,22 @@ def read_shards(paths: Sequence[Path], plan_paths: Sequence[Path], system: Syste
             np.load(path, allow_pickle=False) as own,
         ):
             arrays = {**plan, **own}
-        frames.append(_shard_frame(shard, arrays, system))
+        frames.append(_shard_frame(shard, arrays, kinds))
         samples.append(arrays["samples"])
     return Results(table=pd.concat(frames, ignore_index=True), tick_samples=tuple(samples))
 
 
-def _shard_frame(shard: int, arrays: Mapping[str, NDArray[Any]], system: System) -> pd.DataFrame:
+def _shard_frame(
+    shard: int, arrays: Mapping[str, NDArray[Any]], kinds: Sequence[KindSpec]
+) -> pd.DataFrame:
     kind = arrays["kind"]
-    names = [spec.name for spec in system.kinds]
+    names = [spec.name for spec in kinds]
     columns: dict[str, Any] = {
         "shard": np.full(len(kind), shard, np.int16),
         "index": np.arange(len(kind), dtype=np.int32),
         "kind": _named(kind, names),
         "intended_ns": arrays["intended_ns"],
-        "eligible_ns": eligible_ns(
-            arrays, [spec.channel is Channel.KAFKA for spec in system.kinds]
-        ),
+        "eligible_ns": eligible_ns(arrays, [spec.channel is Channel.KAFKA for spec in kinds]),
     }
     for name in _COPIED:
         columns[name] = arrays[name]

@@ -220,7 +220,7 @@ class Supervisor:
         for worker, path in zip(self.load, paths, strict=True):
             worker.tell("finish", path=str(path.resolve()))
         reports = self._crew.wait_for("finished", self.load, _FINISH_TIMEOUT_S)
-        results = read_shards(paths, plan_paths, self._system)
+        results = read_shards(paths, plan_paths, self._system.kinds_of(self._scenario))
         for path in (*paths, *plan_paths):
             path.unlink()
         return LoadFacts(

@@ -29,6 +29,13 @@ class Step:
     duration_ns: int
 
 
+class LoadTransport(StrEnum):
+    """How requests travel that a system can send either way."""
+
+    UNARY = "unary"  # a call each
+    STREAM = "stream"  # on standing bidirectional streams
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """How the load is put on."""
@@ -40,6 +47,9 @@ class LoadSpec:
     timeout_ns: int
     spin_ns: int  # busy wait before an operation is due; 0 = none
     realtime: bool  # ask for SCHED_FIFO
+    transport: LoadTransport = LoadTransport.UNARY
+    stream_count: int = 8  # standing streams a worker, over its connections
+    stream_window_count: int = 256  # messages in flight a stream; past it they wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ The format, with defaults; durations, rates and shares are text with a unit (har
     [load]
     driver = "wire"  workers = 1  connections = 1  in_flight_max = 20000  timeout = "10s"
     spin = "0s"  realtime = true
+    transport = "unary" | "stream"          stream: requests go on standing bidirectional streams
+    streams = 8  stream_window = 256        a worker's, over its connections; in flight on each
     [limits]
     lateness_p99 = "1ms"  rate_error = "1%"  generator_cpu = "80%"
 
@@ -59,7 +61,7 @@ from pydantic import ValidationError
 from harness.errors import Fault, ScenarioError, UsageError
 from harness.model.arrivals import expected_count, rate_per_s_max, scaled_to
 from harness.model.file_faults import plain_faults
-from harness.model.scenario import Scenario, StepAction
+from harness.model.scenario import LoadTransport, Scenario, StepAction
 from harness.model.scenario_tables import ScenarioTable, parts_that_parse
 from harness.model.units import format_duration, format_rate
 
@@ -84,6 +86,9 @@ class ScenarioOverrides:
     timeout_ns: int | None = None
     spin_ns: int | None = None
     realtime: bool | None = None
+    transport: LoadTransport | None = None
+    stream_count: int | None = None
+    stream_window_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

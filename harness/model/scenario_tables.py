@@ -29,7 +29,15 @@ from harness.model.arrivals import (
     StepArrivals,
 )
 from harness.model.operation import Outcome
-from harness.model.scenario import Limits, LoadSpec, ObjectiveSpec, Scenario, Step, StepAction
+from harness.model.scenario import (
+    Limits,
+    LoadSpec,
+    LoadTransport,
+    ObjectiveSpec,
+    Scenario,
+    Step,
+    StepAction,
+)
 from harness.model.units import (
     NANOS_PER_SECOND,
     parse_duration_ns,
@@ -171,6 +179,24 @@ class LoadTable(_Table):
     timeout: PositiveDurationNs = 10 * NANOS_PER_SECOND
     spin: DurationNs = 0
     realtime: bool = True
+    transport: Literal["unary", "stream"] = "unary"
+    streams: Count = 8
+    stream_window: Count = 256
+
+    def to_spec(self) -> LoadSpec:
+        """As the model's value."""
+        return LoadSpec(
+            driver=self.driver,
+            worker_count=self.workers,
+            connection_count=self.connections,
+            in_flight_count_max=self.in_flight_max,
+            timeout_ns=self.timeout,
+            spin_ns=self.spin,
+            realtime=self.realtime,
+            transport=LoadTransport(self.transport),
+            stream_count=self.streams,
+            stream_window_count=self.stream_window,
+        )
 
 
 class LimitsTable(_Table):
@@ -263,7 +289,7 @@ class ScenarioTable(_Table):
 
     def to_scenario(self, *, file: str, profile: str, measure_ns: int | None) -> Scenario:
         """As the model's value, without digest and document; *measure_ns* replaces the file's."""
-        load, limits = self.load, self.limits
+        limits = self.limits
         measure_ns = measure_ns or self.phases.measure
         return Scenario(
             name=self.name,
@@ -278,15 +304,7 @@ class ScenarioTable(_Table):
             warmup_ns=self.phases.warmup,
             measure_ns=measure_ns,
             drain_ns=self.phases.drain,
-            load=LoadSpec(
-                driver=load.driver,
-                worker_count=load.workers,
-                connection_count=load.connections,
-                in_flight_count_max=load.in_flight_max,
-                timeout_ns=load.timeout,
-                spin_ns=load.spin,
-                realtime=load.realtime,
-            ),
+            load=self.load.to_spec(),
             limits=Limits(
                 lateness_p99_ns=limits.lateness_p99,
                 rate_error=limits.rate_error,

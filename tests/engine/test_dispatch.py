@@ -11,7 +11,7 @@ from harness.engine.columns import Columns, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
 from harness.model.operation import Outcome
 from harness.model.validity import count_operations
-from harness.system import Channel, KindSpec, Payloads, ShardPlan
+from harness.system import Channel, KindSpec, MalformedReplyError, Payloads, ShardPlan
 
 CALL, RECORD = 0, 1
 KINDS = (
@@ -46,9 +46,11 @@ class ScriptedKafka:
 
 
 class PlainCodec:
-    """The reply's first byte is its code."""
+    """The reply's first byte is its code; 255 can't be read."""
 
     def reply_code(self, message: bytes | memoryview) -> int:
+        if bytes(message[:1]) == b"\xff":
+            raise MalformedReplyError("255")
         return message[0] if len(message) else 0
 
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
@@ -279,6 +281,37 @@ def test_number_in_the_text_of_a_transport_error_is_no_refusal(benches: list[Ben
 
     outcomes = [bench.outcome(operation) for operation in range(3)]
     assert outcomes == [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.FAILED]
+
+
+def test_reply_that_cannot_be_read_is_a_failure_of_its_operation(benches: list[Bench]) -> None:
+    """Nonsense from the target fails its operation in clear words, and what needs it is free."""
+    bench = Bench(2, needs={1: (0,)})
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, code=255)
+
+    assert bench.outcome(0) is Outcome.FAILED
+    assert bench.outcome(1) is Outcome.CANCELLED
+    assert bench.dispatcher.details == {(CALL, 13, "the reply can't be read: 255"): 1}
+    assert bench.dispatcher.in_flight_count == 0
+
+
+def test_reply_found_malformed_after_the_run_is_a_failure_too(benches: list[Bench]) -> None:
+    """Decoding marks what the first bytes had not shown; what was never answered is left alone."""
+    bench = Bench(3)
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0)
+    bench.reply(1)
+    bench.dispatcher.time_out_in_flight()
+    bench.dispatcher.fail_malformed(np.array([True, False, True]))
+
+    outcomes = [bench.outcome(operation) for operation in range(3)]
+    assert outcomes == [Outcome.FAILED, Outcome.ACKNOWLEDGED, Outcome.TIMED_OUT]
+    assert bench.dispatcher.outcome_counts[Outcome.FAILED] == 1
+    assert bench.dispatcher.outcome_counts[Outcome.ACKNOWLEDGED] == 1
 
 
 def test_late_reply_changes_nothing(benches: list[Bench]) -> None:

@@ -37,6 +37,7 @@ def resolver_of(bench: Bench) -> Resolver:
         columns=bench.columns,
         plan=plan,
         system=Codec(),  # type: ignore[arg-type]
+        kinds=KINDS,
         topic_prefix="",
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import ScenarioError, UsageError
 from harness.model.arrivals import PoissonArrivals, StepArrivals
-from harness.model.scenario import Scenario, StepAction
+from harness.model.scenario import LoadTransport, Scenario, StepAction
 from harness.model.scenario_file import (
     ScenarioOverrides,
     list_scenarios,
@@ -71,6 +71,29 @@ def test_overrides_win(tmp_path: Path) -> None:
     assert (changed.load.driver, changed.load.realtime) == ("grpcio", False)
     assert changed.digest != plain.digest
     assert (seeded.seed, seeded.digest) == (7, plain.digest)
+
+
+def test_streams(tmp_path: Path) -> None:
+    """Unary by default; streams by the file or the command line, and bad values are told."""
+    plain = load_scenario(write(tmp_path, MINIMAL))
+    streamed = load_scenario(
+        write(tmp_path, MINIMAL + '[load]\ntransport = "stream"\nstreams = 3\nstream_window = 9\n')
+    )
+    asked = load_scenario(
+        write(tmp_path, MINIMAL), overrides=ScenarioOverrides(transport=LoadTransport.STREAM)
+    )
+
+    assert (plain.load.transport, plain.load.stream_count) == (LoadTransport.UNARY, 8)
+    assert plain.load.stream_window_count == 256
+    assert streamed.load.transport is asked.load.transport is LoadTransport.STREAM
+    assert (streamed.load.stream_count, streamed.load.stream_window_count) == (3, 9)
+    assert asked.digest != plain.digest
+    with pytest.raises(ScenarioError) as told:
+        load_scenario(
+            write(tmp_path, MINIMAL + '[load]\ntransport = "udp"\nstreams = 0\nstream_window = 0\n')
+        )
+    keys = [fault.key for fault in told.value.faults]
+    assert keys == ["load.transport", "load.streams", "load.stream_window"]
 
 
 def test_the_digest_is_of_the_meaning(tmp_path: Path) -> None:

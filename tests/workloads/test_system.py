@@ -1,5 +1,6 @@
 """The system as the harness sees it: the two readers that run once a message, and decoding."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.system import Replies, System, load_system
+from harness.system import MalformedReplyError, Replies, System, load_system
 from tests.workloads.plan.test_plan import scenario
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.identity import REQUEST_ID, id_base
@@ -126,6 +127,35 @@ def test_replies_are_decoded_by_operation() -> None:
     assert (columns["journal_seq"][index], bool(columns["replayed"][index])) == (8, True)
     assert (columns["locked_minor"][index], columns["available_minor"][index]) == (-3, 11)
     assert int(columns["journal_seq"].sum()) == 8
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.one_of(st.binary(max_size=40), st.builds(lambda ack, cut: ack.SerializeToString()[:cut],
+                                                   REPLIES, st.integers(0, 12))))  # fmt: skip
+def test_bytes_that_are_no_reply_raise_nothing_else(raw: bytes) -> None:
+    """Whatever a target writes is read, or refused with the one error that the harness expects."""
+    for read in (SYSTEM.reply_code, SYSTEM.reply_replayed, SYSTEM.reply_position):
+        with suppress(MalformedReplyError):
+            assert isinstance(read(memoryview(raw)), int)
+
+
+def test_malformed_replies_are_marked_and_the_others_decoded() -> None:
+    """A reply cut short marks its own operation; the rest of the run is read as ever."""
+    plan = make_plan(scenario(rate_per_s=100.0), seed=1, shard=0, shard_count=1)
+    first, second = np.flatnonzero(plan.kind == Kind.RESERVE)[:2].tolist()
+    whole = contract.ReserveReply(
+        ack=contract.Ack(journal_seq=7), order_id=5, locked_minor=3
+    ).SerializeToString()
+    replies = Replies(
+        operation=np.array([first, second], dtype=np.int32),
+        blob=whole[:-3] + whole,
+        start=np.cumsum([0, len(whole) - 3, len(whole)]),
+    )
+    columns = SYSTEM.decode_replies(plan, replies)
+
+    assert np.flatnonzero(columns["malformed"]).tolist() == [first]
+    assert columns["journal_seq"][second] == 7
+    assert columns["journal_seq"][first] == 0
 
 
 def test_codes_have_the_contracts_names() -> None:

@@ -15,8 +15,17 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from harness.model.record import Invariant
-from harness.model.scenario import Scenario
-from harness.system import AuditEvidence, Endpoint, KindSpec, Payloads, Replies, ShardPlan
+from harness.model.scenario import LoadTransport, Scenario
+from harness.system import (
+    AuditEvidence,
+    Endpoint,
+    KindSpec,
+    MalformedReplyError,
+    Payloads,
+    Replies,
+    ShardPlan,
+    Subscription,
+)
 from workloads.account import control
 from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
@@ -49,9 +58,17 @@ class AccountSystem:
     observed_topic = LEDGER_TOPIC
     topics = (EXECUTIONS_TOPIC, LEDGER_TOPIC, BALANCES_TOPIC, DEAD_LETTER_TOPIC)
 
+    def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
+        """The kinds as they travel in *scenario*."""
+        del scenario
+        return self.kinds
+
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
         """Faults of the [workload] table as (key, value, remedy)."""
-        return workload_faults(scenario.workload)
+        faults = list(workload_faults(scenario.workload))
+        if scenario.load.transport is LoadTransport.STREAM:
+            faults.append(("load.transport", "stream", "this system has unary calls only"))
+        return faults
 
     def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
         """The operations of one shard."""
@@ -76,6 +93,10 @@ class AccountSystem:
             ("run_id", f"{run_tag:016x}".encode()),
         )
 
+    def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
+        """No operation goes on a stream yet (see check_workload)."""
+        raise MalformedReplyError(f"no stream was asked for, and {len(message)} bytes came")
+
     def reply_code(self, message: bytes | memoryview) -> int:
         """
         Ack.code, read from the first bytes.
@@ -89,12 +110,19 @@ class AccountSystem:
                 return 0
             if tag == _CODE_TAG:
                 low = message[3]
-                return low if low <= 0x7F else low & 0x7F | message[4] << 7
+                if low <= 0x7F:
+                    return low
+                if len(message) >= 5 and message[4] <= 0x7F:
+                    return low & 0x7F | message[4] << 7
         return _ack_of(message).code
 
     def reply_replayed(self, message: bytes | memoryview) -> bool:
         """Whether the stored outcome of an earlier request was repeated."""
         return _ack_of(message).replayed
+
+    def reply_position(self, message: bytes | memoryview) -> int:
+        """Ack.journal_seq."""
+        return _ack_of(message).journal_seq
 
     def code_name(self, code: int) -> str:
         """The contract's word for *code*."""
@@ -106,13 +134,18 @@ class AccountSystem:
         What the replies said, 0 where there was none.
 
         Columns: journal_seq, account_seq, replayed, t_ingress_ns, t_commit_ns, locked_minor,
-        available_minor.
+        available_minor, malformed.
         """
         return decode_replies(plan, replies)
 
     def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
         """From a JournalTxn to the operation that caused it."""
         return make_event_reader(run_tag)
+
+    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
+        """None yet."""
+        del scenario, seed
+        return ()
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Seed the target and dump it; see harness.system."""
@@ -181,6 +214,7 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
     amounts = ("locked_minor", "available_minor")
     columns = {name: np.zeros(len(plan), dtype=np.int64) for name in (*names, *amounts)}
     replayed = np.zeros(len(plan), dtype=np.bool_)
+    malformed = np.zeros(len(plan), dtype=np.bool_)
     messages = {
         spec_index: _REPLY_OF[spec.address.rpartition("/")[2]]
         for spec_index, spec in enumerate(KIND_SPECS)
@@ -189,7 +223,11 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
     kinds, blob, start = plan.kind.data, memoryview(replies.blob), replies.start.tolist()
     for position, operation in enumerate(replies.operation.tolist()):
         message = messages[kinds[operation]]
-        reply = message.FromString(bytes(blob[start[position] : start[position + 1]]))
+        try:
+            reply = message.FromString(bytes(blob[start[position] : start[position + 1]]))
+        except DecodeError:
+            malformed[operation] = True
+            continue
         ack = reply if message is contract.Ack else reply.ack
         for name in names:
             columns[name][operation] = getattr(ack, name)
@@ -198,7 +236,7 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
             columns["locked_minor"][operation] = reply.locked_minor
         if message is not contract.Ack:
             columns["available_minor"][operation] = reply.available_minor
-    return {**columns, "replayed": replayed}
+    return {**columns, "replayed": replayed, "malformed": malformed}
 
 
 _REPLY_OF: Mapping[str, Any] = {
@@ -214,10 +252,13 @@ _REPLY_OF: Mapping[str, Any] = {
 def _ack_of(message: bytes | memoryview) -> contract.Ack:
     """The Ack of any reply: its field 1, or (CreateAccount) the whole message."""
     whole = bytes(message)
-    if whole and whole[0] & 0x07 == 0 and whole[0] >> 3 == 1:
-        return contract.Ack.FromString(whole)
-    reply = contract.TransferReply.FromString(whole)
-    return reply.ack if reply.HasField("ack") else contract.Ack.FromString(whole)
+    try:
+        if whole and whole[0] & 0x07 == 0 and whole[0] >> 3 == 1:
+            return contract.Ack.FromString(whole)
+        reply = contract.TransferReply.FromString(whole)
+        return reply.ack if reply.HasField("ack") else contract.Ack.FromString(whole)
+    except DecodeError as error:
+        raise MalformedReplyError(f"no Ack in a reply of {len(whole)} bytes: {error}") from error
 
 
 def _cause_of(value: bytes) -> contract.Cause:

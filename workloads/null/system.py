@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from harness.model.arrivals import offsets_ns
 from harness.model.operation import Outcome
 from harness.model.record import Invariant
-from harness.model.scenario import Scenario
+from harness.model.scenario import LoadTransport, Scenario
 from harness.model.verdict import Correctness
 from harness.system import (
     AuditEvidence,
     Channel,
     Endpoint,
     KindSpec,
+    MalformedReplyError,
     Payloads,
     Replies,
     ShardPlan,
+    Subscription,
 )
 
 _PAYLOAD_BYTES_DEFAULT = 64  # about a Reserve request
@@ -38,6 +40,11 @@ class NullSystem:
     observed_topic = ""
     topics: tuple[str, ...] = ()
 
+    def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
+        """Its only kind."""
+        del scenario
+        return self.kinds
+
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
         """Only `payload_bytes` is known."""
         faults = [
@@ -45,6 +52,8 @@ class NullSystem:
             for key, value in scenario.workload.items()
             if key != "payload_bytes"
         ]
+        if scenario.load.transport is LoadTransport.STREAM:
+            faults.append(("load.transport", "stream", "this system has unary calls only"))
         size = scenario.workload.get("payload_bytes", _PAYLOAD_BYTES_DEFAULT)
         if not isinstance(size, int) or not _ORIGIN_BYTES <= size <= _PAYLOAD_BYTES_MAX:
             faults.append(
@@ -98,6 +107,10 @@ class NullSystem:
         del run_tag, shard
         return ()
 
+    def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
+        """No operation goes on a stream yet (see check_workload)."""
+        raise MalformedReplyError(f"no stream was asked for, and {len(message)} bytes came")
+
     def reply_code(self, message: bytes | memoryview) -> int:
         """Any reply is success."""
         del message
@@ -107,6 +120,11 @@ class NullSystem:
         """Nothing is stored, so nothing is repeated."""
         del message
         return False
+
+    def reply_position(self, message: bytes | memoryview) -> int:
+        """There is no journal."""
+        del message
+        return 0
 
     def code_name(self, code: int) -> str:
         """The only code is 0."""
@@ -120,6 +138,11 @@ class NullSystem:
         """No event is ours."""
         del run_tag
         return lambda _: -1
+
+    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
+        """None."""
+        del scenario, seed
+        return ()
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Nothing to prepare."""

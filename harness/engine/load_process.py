@@ -30,7 +30,13 @@ from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
 from harness.engine.pacer import Pacer
 from harness.engine.resolve import Resolver
-from harness.engine.shard_file import read_plan, write_plan, write_shard
+from harness.engine.shard_file import (
+    Exceptions,
+    Resolved,
+    read_plan,
+    write_plan,
+    write_shard,
+)
 from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
 from harness.errors import EngineError, HarnessError
@@ -195,8 +201,12 @@ class LoadProcess:
             path,
             plan=self.plan,
             columns=self.columns,
-            dispatcher=dispatcher,
-            resolver=self.resolver,
+            exceptions=Exceptions(
+                sequences=dispatcher.sequences,
+                never_sent=dispatcher.never_sent,
+                given_up_ns=dispatcher.given_up_ns,
+            ),
+            resolved=self._resolved(),
             decoded=decoded,
             samples=self.samples,
         )
@@ -212,6 +222,12 @@ class LoadProcess:
             "affinity": self.affinity,
             "rss_bytes": self._rss_bytes,
         }
+
+    def _resolved(self) -> Resolved:
+        resolver = self.resolver
+        if resolver is None:
+            return Resolved.nothing(len(self.plan))
+        return Resolved(outcome=resolver.outcome, code=resolver.code, replayed=resolver.replayed)
 
     def _produced_count(self) -> int:
         """Records that the broker has acknowledged, those sent again included."""

@@ -6,16 +6,16 @@ leaves memory in pieces behind, and the columns are not needed until the load is
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.engine.columns import Columns
-from harness.engine.dispatch import Dispatcher
-from harness.engine.resolve import UNRESOLVED, Resolver
+from harness.engine.resolve import UNRESOLVED
 from harness.system import Payloads, ShardPlan
 
 _LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream")
@@ -55,27 +55,54 @@ def read_plan_columns(path: Path) -> dict[str, NDArray[Any]]:
         return {name: arrays[name] for name in arrays if name.startswith("plan.")}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exceptions:
+    """
+    What only some operations have, by operation.
+
+    Attributes:
+        sequences: Sequence number of a Kafka operation that was sent.
+        never_sent: Operations that certainly had no effect.
+        given_up_ns: When the wait for an event was given up.
+    """
+
+    sequences: Mapping[int, int] = field(default_factory=dict)
+    never_sent: Collection[int] = ()
+    given_up_ns: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What asking again for unknown outcomes said, by operation; UNRESOLVED where not asked."""
+
+    outcome: NDArray[np.int8]
+    code: NDArray[np.int32]
+    replayed: NDArray[np.int8]
+
+    @classmethod
+    def nothing(cls, count: int) -> Self:
+        """Of *count* operations of which none was asked for again."""
+        return cls(
+            outcome=np.full(count, UNRESOLVED, np.int8),
+            code=np.full(count, UNRESOLVED, np.int32),
+            replayed=np.full(count, UNRESOLVED, np.int8),
+        )
+
+
 def write_shard(
     path: Path,
     *,
     plan: ShardPlan,
     columns: Columns,
-    dispatcher: Dispatcher,
-    resolver: Resolver | None,
+    exceptions: Exceptions,
+    resolved: Resolved,
     decoded: Mapping[str, NDArray[Any]],
     samples: "array[int]",
 ) -> None:
     """Write *path*; columns of the replies get the prefix `reply.`."""
     count = len(plan)
-    sequence = np.zeros(count, np.int64)
-    for operation, number in dispatcher.sequences.items():
-        sequence[operation] = number
     never_sent = np.zeros(count, np.bool_)
-    never_sent[list(dispatcher.never_sent)] = True
-    given_up_ns = np.zeros(count, np.int64)
-    for operation, instant_ns in dispatcher.given_up_ns.items():
-        given_up_ns[operation] = instant_ns
-    unresolved = np.full(count, UNRESOLVED, np.int32)
+    never_sent[list(exceptions.never_sent)] = True
     arrays: dict[str, NDArray[Any]] = {
         "kind": plan.kind,
         "needs_a": plan.needs_a,
@@ -87,13 +114,20 @@ def write_shard(
         "visible_ns": columns.visible_ns,
         "outcome": columns.outcome,
         "code": columns.code,
-        "sequence": sequence,
+        "sequence": _spread(exceptions.sequences, count),
         "never_sent": never_sent,
-        "given_up_ns": given_up_ns,
-        "resolved_outcome": resolver.outcome if resolver else unresolved,
-        "resolved_code": resolver.code if resolver else unresolved,
-        "resolved_replayed": resolver.replayed if resolver else unresolved,
+        "given_up_ns": _spread(exceptions.given_up_ns, count),
+        "resolved_outcome": resolved.outcome,
+        "resolved_code": resolved.code,
+        "resolved_replayed": resolved.replayed,
         "samples": np.frombuffer(samples, np.int64).reshape(-1, SAMPLE_WIDTH),
     }
     arrays |= {f"reply.{name}": values for name, values in decoded.items()}
     np.savez(path, allow_pickle=False, **arrays)
+
+
+def _spread(values: Mapping[int, int], count: int) -> NDArray[np.int64]:
+    """*values* at their operations, 0 elsewhere."""
+    spread = np.zeros(count, np.int64)
+    spread[list(values.keys())] = list(values.values())
+    return spread

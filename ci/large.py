@@ -1,0 +1,272 @@
+"""
+A large run recorded, audited and reported: time and memory of what comes after the load.
+
+    large.py make FOLDER COUNT      a rehearsed run of about COUNT operations (spot-steady)
+    large.py judge FOLDER           record, audit and report it, as a run does; a JSON line a stage
+    large.py lose-a-cent FOLDER     take one unit out of a posting in the middle of the ledger
+
+`ci/figures large` does the first two in processes of their own and watches the second one.
+"""
+
+import json
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import reports
+from harness import recording
+from harness.cli.options import checked_scenario
+from harness.engine.clock_watch import ClockFacts
+from harness.engine.event_log import HEADER, read_events
+from harness.engine.placement import place
+from harness.engine.results import read_shards
+from harness.engine.supervisor import Driven, LoadFacts
+from harness.environment import read_environment
+from harness.model.scenario_file import ScenarioOverrides
+from harness.model.units import NANOS_PER_SECOND
+from harness.store import write_record
+from harness.system import AuditEvidence, load_system
+from harness.targets.resources import ResourceSampler
+from workloads.account.audit.updates import UpdatesFold
+from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.rehearsal import Rehearsed, rehearse
+
+RATE_PER_S = 20_000.0
+WARMUP_NS = NANOS_PER_SECOND
+RUN_TAG = 0x0123456789ABCDEF
+_REHEARSED = "rehearsed.pickle"
+_LOOK_S = 0.01
+
+
+def make(folder: Path, operation_count: int) -> Rehearsed:
+    """A rehearsed run in *folder*."""
+    span_ns = int(operation_count / RATE_PER_S * NANOS_PER_SECOND)
+    scenario = checked_scenario(
+        "spot-steady",
+        ScenarioOverrides(
+            rate_per_s=RATE_PER_S,
+            warmup_ns=WARMUP_NS,
+            measure_ns=max(NANOS_PER_SECOND, span_ns - WARMUP_NS),
+        ),
+    )
+    rehearsed = rehearse(scenario, folder, run_tag=RUN_TAG)
+    (folder / _REHEARSED).write_bytes(pickle.dumps(rehearsed))
+    return rehearsed
+
+
+def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
+    """The way of a run from the end of its load to its report; the verdicts, and what was read."""
+    rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
+    system = load_system(rehearsed.scenario.system)
+    on_stage("read")
+    results = read_shards(
+        rehearsed.shard_paths, rehearsed.plan_paths, system.kinds_of(rehearsed.scenario)
+    )
+    on_stage("audit: updates")
+    assert rehearsed.opening.accounts is not None, "a rehearsal dumps its accounts"
+    updates = UpdatesFold(rehearsed.opening.accounts.account_seq)
+    for _, value in read_events(rehearsed.updates_path):
+        updates.fold(value)
+    closing = replace(rehearsed.closing, updates=updates.result())
+    on_stage("audit: laws")
+    invariants = system.audit(
+        AuditEvidence(
+            scenario=rehearsed.scenario,
+            run_tag=rehearsed.run_tag,
+            seed=rehearsed.scenario.seed,
+            operations=results.table,
+            events_path=rehearsed.events_path,
+            opening=rehearsed.opening,
+            closing=closing,
+            restarts_ns=(),
+            produced_count=rehearsed.produced_count,
+        )
+    )
+    on_stage("record")
+    facts = _facts(rehearsed, LoadFacts(
+        results=results,
+        shard_reports=tuple(_shard_report() for _ in rehearsed.shard_paths),
+        observer_report={},
+        produced_count=rehearsed.produced_count,
+        resolved_count=0,
+    ), invariants)  # fmt: skip
+    recording.write_tables(folder, facts)
+    record = recording.make_record(facts)
+    write_record(folder, record)
+    operation_count = len(results.table)
+    del facts, results
+    on_stage("report")
+    page = reports.write_run_report(folder)
+    on_stage("end")
+    return {
+        "operations": operation_count,
+        "validity": record.validity.status,
+        "correctness": record.correctness.status,
+        "invariants": {item.id: [item.status, item.sentence] for item in invariants},
+        "report_bytes": page.stat().st_size,
+    }
+
+
+def _facts(rehearsed: Rehearsed, load: LoadFacts, invariants: Any) -> recording.RunFacts:
+    """What a run knows of itself besides its operations: nothing of it was measured here."""
+    window = rehearsed.window
+    return recording.RunFacts(
+        run_id="rehearsed",
+        created_at=datetime.now(UTC),
+        command="ci/figures large",
+        scenario=rehearsed.scenario,
+        system=load_system(rehearsed.scenario.system),
+        schedule_digest=rehearsed.schedule_digest,
+        target={"name": "rehearsal", "kind": "rehearsed"},
+        broker={"kind": "none", "floor_ns": {}},
+        placement=place((0, 1), len(rehearsed.shard_paths)),
+        environment=read_environment(),
+        load=load,
+        driven=Driven(
+            window=window,
+            start_ns=window.start_ns - rehearsed.scenario.warmup_ns,
+            disturbances=(),
+            clock=ClockFacts(drift=0.0, steal_share=None),
+        ),
+        sampler=ResourceSampler(),
+        invariants=invariants,
+    )
+
+
+def _shard_report() -> dict[str, Any]:
+    return {
+        "details": [],
+        "driver": {},
+        "invisible_count": 0,
+        "scheduling": "rehearsed",
+        "affinity": [],
+        "rss_bytes": 0,
+    }
+
+
+def lose_a_cent(folder: Path) -> None:
+    """One unit less in the first posting of the transaction in the middle of the ledger."""
+    rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
+    path = rehearsed.events_path
+    at, middle = 0, path.stat().st_size // 2
+    for _, value in read_events(path):
+        transaction = contract.JournalTxn.FromString(value)
+        if at > middle and transaction.postings:
+            transaction.postings[0].delta_minor -= 1
+            changed = transaction.SerializeToString()
+            if len(changed) == len(value):
+                with path.open("r+b") as file:
+                    file.seek(at + HEADER.size)
+                    file.write(changed)
+                return
+        at += HEADER.size + len(value)
+    raise AssertionError("no transaction in the second half can lose a cent in place")
+
+
+@dataclass(slots=True)
+class Watched:
+    """A process and its children while it goes from stage to stage."""
+
+    wall_s: dict[str, float] = field(default_factory=dict)
+    rss_bytes_max: dict[str, int] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    stage: str = "start"
+    started_s: float = field(default_factory=time.monotonic)
+
+    def enter(self, stage: str) -> None:
+        """The stage before has ended."""
+        now_s = time.monotonic()
+        self.wall_s[self.stage] = now_s - self.started_s
+        self.stage, self.started_s = stage, now_s
+
+    def look(self, pid: int) -> None:
+        """Count what the process and its children hold now to the stage."""
+        try:
+            parent = psutil.Process(pid)
+            family = [parent, *parent.children(recursive=True)]
+            rss_bytes = sum(_rss_bytes(process) for process in family)
+        except psutil.NoSuchProcess:
+            return
+        self.rss_bytes_max[self.stage] = max(rss_bytes, self.rss_bytes_max.get(self.stage, 0))
+
+
+def _rss_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def watch(folder: Path) -> Watched:
+    """Judge the run of *folder* in a process of its own."""
+    with _program("judge", str(folder)) as process:
+        watched = Watched()
+        finished = threading.Event()
+
+        def look() -> None:
+            while not finished.wait(_LOOK_S):
+                watched.look(process.pid)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            assert process.stdout is not None, "started with a pipe"
+            for line in process.stdout:
+                said = json.loads(line)
+                if "stage" in said:
+                    watched.enter(said["stage"])
+                else:
+                    watched.result = said
+        finally:
+            finished.set()
+            looking.join()
+    return watched
+
+
+def make_apart(folder: Path, operation_count: int) -> None:
+    """Rehearse in a process of its own, whose memory goes with it."""
+    with _program("make", str(folder), str(operation_count)):
+        pass
+
+
+@contextmanager
+def _program(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, __file__, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+    if process.returncode:
+        raise SystemExit(process.returncode)
+
+
+def _say(**values: Any) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """One of the three, as the module says."""
+    match sys.argv[1:]:
+        case ["make", folder, count]:
+            make(Path(folder), int(count))
+        case ["judge", folder]:
+            _say(**judge(Path(folder), lambda stage: _say(stage=stage)))
+        case ["lose-a-cent", folder]:
+            lose_a_cent(Path(folder))
+        case _:
+            sys.stderr.write(f"{__doc__}\n")
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -40,7 +40,11 @@ from harness.model.validity import (
 )
 from harness.model.verdict import Correctness, ExitCode, exit_code
 from harness.system import System
+from harness.targets.broker import Broker
+from harness.targets.broker_floor import FloorResult
 from harness.targets.resources import ResourceSampler
+from harness.targets.service import Target
+from harness.targets.target_file import AttachSpec
 
 SUBJECTS = ("target", "generator", "observer", "broker")
 
@@ -124,6 +128,35 @@ def make_record(facts: RunFacts) -> RunRecord:
         notes=_notes(facts),
         disturbances=facts.driven.disturbances,
     )
+
+
+def describe_target(
+    target: Target, system: System, *, opening: Any, ended: str, build_s: float
+) -> dict[str, Any]:
+    """What the record says of the target; nothing of its metadata."""
+    spec = target.spec
+    is_attached = isinstance(spec.how, AttachSpec)
+    return {
+        "name": spec.name,
+        "kind": "attached" if is_attached else "launched",
+        "address": target.endpoint.grpc_address if is_attached else "",
+        "command": [] if isinstance(spec.how, AttachSpec) else list(spec.how.command),
+        "seeded_by": spec.seed_by,
+        "absent_topics": list(spec.absent_topics),
+        "capabilities": dict(system.capabilities(opening)),
+        "build_s": round(build_s, 3),
+        "ended": ended,
+    }
+
+
+def describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
+    """What the record says of the broker."""
+    return {
+        "kind": broker.kind,
+        "version": broker.version,
+        "settings": dict(broker.settings),
+        "floor_ns": {"p50": floor.p50_ns, "p99": floor.p99_ns, "count": floor.count},
+    }
 
 
 def write_tables(folder: Path, facts: RunFacts) -> None:

@@ -1,7 +1,7 @@
 """
 The life of a run, from a scenario and a target to a stored record.
 
-    broker up -> target up -> plans made -> seed -> observe -> warm up -> MEASURE -> drain
+    build -> broker up -> target up -> plans made -> seed -> observe -> warm up -> MEASURE -> drain
     -> resolve unknowns -> quiesce -> audit -> stop -> record
 
 The folder's name ends in `.incomplete` until the record is whole. Whatever happens, every process
@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,14 +25,24 @@ from harness.engine.placement import Placement, place
 from harness.engine.progress import Progress
 from harness.engine.supervisor import Driven, LoadFacts, Supervisor, Surroundings
 from harness.environment import read_environment
-from harness.errors import EngineError, HarnessError
-from harness.model.record import Invariant
+from harness.errors import (
+    BrokerError,
+    EngineError,
+    Fault,
+    HarnessError,
+    RecordError,
+    TargetError,
+    TargetFileError,
+    TransportError,
+)
+from harness.model.record import Invariant, record_from_json, record_to_json
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker, create_topics, start_broker
 from harness.targets.broker_floor import FloorResult, measure_floor
+from harness.targets.build import LOG_NAME, build_target
 from harness.targets.resources import ResourceSampler
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
@@ -39,6 +50,8 @@ from harness.targets.target_file import AttachSpec, TargetSpec
 _QUIESCE_TIMEOUT_S = 20.0
 _EVENTS_TIMEOUT_S = 10.0
 _TOPIC_PARTITION_COUNT = 1
+_EVENTS_LOG = "events.log"
+_ONE_TEXT_ERRORS = (TargetError, BrokerError, TransportError, EngineError, RecordError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +84,9 @@ class Run:
         self._request, self._view, self._stopped = request, view, stopped
         self._scenario: Scenario = request.scenario
         self._system: System = load_system(request.scenario.system)
+        request.target.metadata_pairs()  # refused before anything starts, or not at all
+        _check_absent_topics(request.target, self._system)
+        self._secrets = request.target.secrets()
         self._run_tag = secrets.randbits(63)
         self._created_at = datetime.now(UTC)
         stamp = f"{self._created_at:%Y%m%d-%H%M%S}"
@@ -96,7 +112,13 @@ class Run:
             raise EngineError(f"run folder {self.folder}: {error}") from error
         except (HarnessError, KeyboardInterrupt) as error:
             self._keep_failure(error)
+            self._raise_without_secrets(error)
             raise
+        except Exception as error:
+            self._raise_without_secrets(error)
+            raise
+        finally:
+            self._strike_logs()
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
@@ -107,6 +129,7 @@ class Run:
         stack.callback(supervisor.close)
         self._view.phase("plan", "every operation is made and encoded before the clock starts")
         supervisor.start_planning(self._placement)
+        build_s = self._build()
         self._view.phase("start", f"broker {request.kafka}, target {request.target.name}")
         broker = start_broker(request.kafka, folder=self.folder, affinity=self._placement.broker)
         stack.callback(broker.stop)
@@ -127,8 +150,10 @@ class Run:
                 scenario=scenario,
                 system=system,
                 schedule_digest=supervisor.schedule_digest,
-                target=_describe_target(request.target, target, system, loaded.opening, target_end),
-                broker=_describe_broker(broker, loaded.floor),
+                target=recording.describe_target(
+                    target, system, opening=loaded.opening, ended=target_end, build_s=build_s
+                ),
+                broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,
                 environment=environment,
                 load=loaded.facts,
@@ -174,6 +199,14 @@ class Run:
             sampler=sampler,
         )
 
+    def _build(self) -> float:
+        """How long it took, in seconds; 0 where there is nothing to build."""
+        how = self._request.target.how
+        if isinstance(how, AttachSpec) or not how.build_steps:
+            return 0.0
+        self._view.phase("build", f"{len(how.build_steps)} steps, see {self.folder / LOG_NAME}")
+        return build_target(how, folder=self.folder)
+
     def _start_target(self, broker: Broker) -> Target:
         prefix = ""
         if not isinstance(self._request.target.how, AttachSpec):
@@ -187,6 +220,7 @@ class Run:
             folder=self.folder,
             kafka_address=broker.address,
             topic_prefix=prefix,
+            reference_data=self._system.reference_data(self._scenario),
             affinity=self._placement.target,
         )
 
@@ -240,7 +274,11 @@ class Run:
 
     def _store(self, run_facts: recording.RunFacts) -> StoredRun:
         recording.write_tables(self.folder, run_facts)
-        write_record(self.folder, recording.make_record(run_facts))
+        record = recording.make_record(run_facts)
+        if self._secrets:
+            struck = self._secrets.strike_document(record_to_json(record))
+            record = record_from_json(struck)
+        write_record(self.folder, record)
         whole = self.folder.with_name(self.run_id)
         self.folder.rename(whole)
         self.folder = whole
@@ -252,10 +290,28 @@ class Run:
     def _remove_raw_evidence(self) -> None:
         """What only a failed audit needs: the target's own state, and every event as it came."""
         shutil.rmtree(self.folder / "workdir", ignore_errors=True)
-        (self.folder / "events.log").unlink(missing_ok=True)
+        (self.folder / _EVENTS_LOG).unlink(missing_ok=True)
         for log in self.folder.glob("*.log"):
             if log.stat().st_size == 0:
                 log.unlink()
+
+    def _raise_without_secrets(self, error: BaseException) -> None:
+        """Raise it anew if its text or that of its causes shows one; they are left behind."""
+        text = "".join(traceback.format_exception(error))
+        if self._secrets.strike(text) == text:
+            return
+        kind = type(error) if type(error) in _ONE_TEXT_ERRORS else EngineError
+        raise kind(self._secrets.strike(str(error))) from None
+
+    def _strike_logs(self) -> None:
+        """A target that writes what it was sent must not make the run folder a secret."""
+        for log in self.folder.glob("*.log") if self._secrets else ():
+            if log.name == _EVENTS_LOG:
+                continue  # what was read from a topic
+            data = log.read_bytes()
+            struck = self._secrets.strike_bytes(data)
+            if struck != data:
+                log.write_bytes(struck)
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
@@ -263,7 +319,10 @@ class Run:
             try:
                 write_json(
                     self.folder / "failure.json",
-                    {"error": type(error).__name__, "message": str(error)},
+                    {
+                        "error": type(error).__name__,
+                        "message": self._secrets.strike(str(error)),
+                    },
                 )
             except HarnessError:
                 return  # the disk is full: the message on the terminal is all there is
@@ -294,6 +353,21 @@ def _blaming_the_dead(target: Target, broker: Broker) -> Iterator[None]:
     broker.check_alive()
 
 
+def _check_absent_topics(target: TargetSpec, system: System) -> None:
+    faults = [
+        Fault(
+            file=target.file,
+            key="contract.absent_topics",
+            value=repr(topic),
+            remedy=f"write any of {', '.join(system.topics) or 'none: the system has no topics'}",
+        )
+        for topic in target.absent_topics
+        if topic not in system.topics
+    ]
+    if faults:
+        raise TargetFileError(tuple(faults))
+
+
 def _sampler(supervisor: Supervisor, target: Target, broker: Broker) -> ResourceSampler:
     sampler = ResourceSampler()
     sampler.watch("target", target.pid)
@@ -302,27 +376,3 @@ def _sampler(supervisor: Supervisor, target: Target, broker: Broker) -> Resource
     for pid in supervisor.load_pids:
         sampler.watch("generator", pid)
     return sampler
-
-
-def _describe_target(
-    spec: TargetSpec, target: Target, system: System, opening: Any, ended: str
-) -> dict[str, Any]:
-    is_attached = isinstance(spec.how, AttachSpec)
-    return {
-        "name": spec.name,
-        "kind": "attached" if is_attached else "launched",
-        "address": target.endpoint.grpc_address if is_attached else "",
-        "command": [] if isinstance(spec.how, AttachSpec) else list(spec.how.command),
-        "seeded_by": spec.seed_by,
-        "capabilities": dict(system.capabilities(opening)),
-        "ended": ended,
-    }
-
-
-def _describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
-    return {
-        "kind": broker.kind,
-        "version": broker.version,
-        "settings": dict(broker.settings),
-        "floor_ns": {"p50": floor.p50_ns, "p99": floor.p99_ns, "count": floor.count},
-    }

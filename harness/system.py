@@ -7,7 +7,7 @@ Everything in a plan is made before the clock starts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from importlib import import_module
@@ -131,13 +131,23 @@ class Replies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the target is, and by which names it speaks."""
+    """
+    Where the target is, how it is spoken to, and what it lacks.
+
+    Attributes:
+        metadata: Of every call; may hold secrets, so it is not shown.
+        tls: None for plain text.
+        features: What it can do by its file, where it has no service to say so itself.
+        absent_topics: Topics of its system, without prefix, that it never writes.
+    """
 
     grpc_address: str
     kafka_address: str
     topic_prefix: str
-    metadata: Sequence[tuple[str, str]] = ()
-    tls: TlsOptions | None = None  # None: plain text
+    metadata: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    tls: TlsOptions | None = None
+    features: tuple[str, ...] = ()
+    absent_topics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +300,10 @@ class System(Protocol):
 
     def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
         """The server streams that listen while the load goes; pure; empty for none."""
+        ...
+
+    def reference_data(self, scenario: Scenario) -> bytes:
+        """A JSON file for a target that must know before it starts what is traded; pure."""
         ...
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:

@@ -1,11 +1,13 @@
 """TCP ports: a free one, whether something answers, and whether something has gone."""
 
+import re
 import socket
 import time
 
 LOOPBACK = "127.0.0.1"
 _CONNECT_TIMEOUT_S = 0.5
 _LOOK_INTERVAL_S = 1.0
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
 
 
 def free_port() -> int:
@@ -23,6 +25,12 @@ def accepts(host: str, port: int, *, timeout_s: float = _CONNECT_TIMEOUT_S) -> b
     except OSError:
         return False
     return True
+
+
+def is_address(text: str) -> bool:
+    """Whether *text* is "host:port" or "[::1]:port"."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match[2]) < 1 << 16
 
 
 def split_address(address: str) -> tuple[str, int]:

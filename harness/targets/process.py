@@ -116,6 +116,24 @@ class ChildProcess:
                 raise ChildFailedError(self._with_log(said))
             time.sleep(_POLL_S)
 
+    def run_to_end(self, timeout_s: float) -> None:
+        """
+        See it end by itself, without a word from us on its stdin.
+
+        Raises:
+            ChildFailedError: it exited with anything but 0, or not within *timeout_s*.
+        """
+        try:
+            self._close_stdin()
+            self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            said = f"{self.command.name}: not done within {timeout_s:g} s"
+            raise ChildFailedError(self._with_log(said)) from None
+        finally:
+            self.kill()  # it, or what it left running
+        if (words := self.exit_words()) and words != "exited 0":
+            raise ChildFailedError(self._with_log(f"{self.command.name}: {words}"))
+
     def wait_for_line(self, prefix: str, *, timeout_s: float) -> str:
         """
         The rest of the first line of output that begins with *prefix*.
@@ -156,18 +174,16 @@ class ChildProcess:
         self._popen.wait(_KILL_WAIT_S)
         self._end_group()
 
-    def stop(self, *, grace_s: float) -> str:
+    def stop(self, *, grace_s: float, number: int = signal.SIGTERM) -> str:
         """
-        End of stdin and SIGTERM, then SIGKILL when *grace_s* has passed; how it ended.
+        End of stdin and signal *number*, then SIGKILL when *grace_s* has passed; how it ended.
 
         A frozen child is thawed first, or it could not end by itself. Calling it again is harmless.
         """
         if words := self.exit_words():
             return words
-        assert self._popen.stdin is not None
-        with contextlib.suppress(OSError):
-            self._popen.stdin.close()
-        self.signal_group(signal.SIGTERM)
+        self._close_stdin()
+        self.signal_group(number)
         self.thaw()
         try:
             self._popen.wait(grace_s)
@@ -181,6 +197,9 @@ class ChildProcess:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        self._close_stdin()
+
+    def _close_stdin(self) -> None:
         assert self._popen.stdin is not None
         with contextlib.suppress(OSError):
             self._popen.stdin.close()

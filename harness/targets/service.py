@@ -7,9 +7,7 @@ a restart, so that clients reconnect to the same address and the service finds i
 """
 
 import json
-import os
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,12 +17,15 @@ from typing import Any, Protocol
 from harness.errors import TargetError, UsageError
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
+from harness.targets.build import place_values, work_folder
+from harness.targets.placeholders import fill
 from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
-from harness.targets.target_file import AttachSpec, LaunchSpec, TargetSpec, fill
+from harness.targets.target_file import AttachSpec, LaunchSpec, TargetSpec
 
 _START_COUNT_MAX = 3  # a port that was free when picked may be taken when it is used
-_BUILD_LOG_LINE_COUNT = 20
+_REFERENCE_DATA = "reference-data.json"
+_SIGNALS = {"TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 
 class Target(Protocol):
@@ -90,21 +91,23 @@ def start_target(
     folder: Path,
     kafka_address: str,
     topic_prefix: str,
+    reference_data: bytes = b"",
     affinity: tuple[int, ...] = (),
 ) -> Target:
     """
-    The target of *spec*, ready. Its log is folder/target.log, its work folder folder/workdir.
+    The target of *spec*, built before and ready now. Its log is folder/target.log.
 
     Args:
         spec: The target file.
-        folder: The run folder.
+        folder: The run folder; the target's work folder is folder/workdir.
         kafka_address: The broker, host:port.
         topic_prefix: Of this run's topics; an attached target has its own.
+        reference_data: What {reference_data} names a file of.
         affinity: The CPUs of a launched target; none given means all of this process.
 
     Raises:
-        TargetError: it can't be built, started or reached; the message has its last log lines.
-        UsageError: a variable that its metadata names is not set.
+        TargetError: it can't be started or reached; the message has its last log lines.
+        TargetFileError: variables that its metadata names are not set.
     """
     endpoint = Endpoint(
         grpc_address="",
@@ -112,10 +115,17 @@ def start_target(
         topic_prefix=topic_prefix,
         metadata=spec.metadata_pairs(),
         tls=spec.tls,
+        features=spec.features,
+        absent_topics=spec.absent_topics,
     )
     if isinstance(spec.how, AttachSpec):
         return AttachedTarget(spec, spec.how, endpoint)
-    return LaunchedTarget(spec, spec.how, endpoint, folder=folder, affinity=affinity)
+    workdir = work_folder(folder)
+    if reference_data:
+        (workdir / _REFERENCE_DATA).write_bytes(reference_data)
+    return LaunchedTarget(
+        spec, spec.how, endpoint, log=folder / "target.log", workdir=workdir, affinity=affinity
+    )
 
 
 class LaunchedTarget:
@@ -127,20 +137,17 @@ class LaunchedTarget:
         how: LaunchSpec,
         endpoint: Endpoint,
         *,
-        folder: Path,
+        log: Path,
+        workdir: Path,
         affinity: tuple[int, ...],
     ) -> None:
-        """Build and start it; raises what start_target does."""
+        """Start it; raises what start_target does."""
         self.spec = spec
         self._how = how
         self._addresses = endpoint
         self._affinity = affinity
-        self._log = folder / "target.log"
-        self._workdir = (folder / "workdir").resolve()
-        self._workdir.mkdir(parents=True, exist_ok=True)
-        self._cwd = self._workdir if how.cwd is None else how.cwd
-        for step in how.build_steps:
-            self._build(step)
+        self._log = log
+        self._workdir = workdir
         self._is_restarting = False
         self._child, self._grpc_port = self._start_on_free_port()
 
@@ -185,27 +192,10 @@ class LaunchedTarget:
 
     def stop(self) -> str:
         """Stop it within its grace; how it ended."""
-        return self._child.stop(grace_s=self._how.stop_grace_ns / NANOS_PER_SECOND)
-
-    def _build(self, step: tuple[str, ...]) -> None:
-        argv = fill(step, self._values(grpc_port=0))
-        shown = " ".join(step)
-        try:
-            done = subprocess.run(
-                argv,
-                cwd=self._cwd,
-                env={**os.environ, **self._how.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        except OSError as error:
-            raise TargetError(f"build step {shown}: {error.strerror}: {error.filename}") from error
-        if done.returncode != 0:
-            tail = done.stdout.decode(errors="replace").splitlines()[-_BUILD_LOG_LINE_COUNT:]
-            said = f"build step {shown}: exited {done.returncode}"
-            raise TargetError("\n".join([said, *tail]))
+        return self._child.stop(
+            grace_s=self._how.stop_grace_ns / NANOS_PER_SECOND,
+            number=_SIGNALS[self._how.stop_signal],
+        )
 
     def _start_on_free_port(self) -> tuple[ChildProcess, int]:
         for attempt in range(_START_COUNT_MAX):
@@ -220,12 +210,13 @@ class LaunchedTarget:
 
     def _start(self, port: int) -> tuple[ChildProcess, int]:
         """Start it on *port* (0: it picks one and reports it) and wait until it is ready."""
+        how, values = self._how, self._values(grpc_port=port)
         child = ChildProcess(
             Command(
                 name=f'target "{self.spec.name}"',
-                argv=fill(self._how.command, self._values(grpc_port=port)),
-                environment=self._how.environment,
-                cwd=self._cwd,
+                argv=tuple(fill(part, values) for part in how.command),
+                environment={name: fill(text, values) for name, text in how.environment.items()},
+                cwd=how.cwd or self._workdir,
                 log=self._log,
                 cores=self._affinity,
             )
@@ -253,11 +244,11 @@ class LaunchedTarget:
 
     def _values(self, *, grpc_port: int) -> dict[str, str]:
         return {
-            "python": sys.executable,
+            **place_values(self._how, self._workdir),
             "grpc_port": str(grpc_port),
             "kafka": self._addresses.kafka_address,
             "topic_prefix": self._addresses.topic_prefix,
-            "workdir": str(self._workdir),
+            "reference_data": str(self._workdir / _REFERENCE_DATA),
         }
 
 

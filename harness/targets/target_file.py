@@ -2,31 +2,37 @@
 Target files: how a service is built, launched or reached, and how it says that it is ready.
 
 A file is parsed once into a frozen TargetSpec, or refused with every fault of it listed. Nothing is
-started here. Secrets stay outside: a metadata value "env:NAME" is read when it is used and never
-stored.
+started here. Secrets stay outside (see metadata.py), and so does the machine: placeholders (see
+placeholders.py) stand for what a run picks.
 
     name = "mine"
-    [build]                                  optional
-    steps = [["go", "build", "-o", "account-service", "."]]
+    [build]                                  optional; in cwd, before every run: what is up to date
+    steps = [["go", "build", "-o", "{workdir}/service", "."]]       is for the build tool to know
+    timeout = "10min"                        of each step
     [launch]                                 or [attach], not both
-    command = ["./account-service", "--port", "{grpc_port}", "--kafka", "{kafka}"]
-    cwd = "."                                relative to this file
-    environment = { LOG = "warn" }
+    command = ["{workdir}/service", "--port", "{grpc_port}", "--kafka", "{kafka}"]
+    cwd = "."                                relative to this file; without it {workdir}
+    environment = { TOPICS = "{topic_prefix}" }      added to the harness's own
     [ready]
     port = true                              the harness picks {grpc_port}; ready when it opens
     line = "ready "                          and/or: when a line of output begins so. Without
     timeout = "20s"                          port = true {grpc_port} is 0, the service picks one and
                                              says it in JSON on that line: ready {"grpc_port": N}
-    [stop]
+    [stop]                                   end of stdin and the signal, then SIGKILL after grace
+    signal = "TERM"                          or "INT"
     grace = "5s"
     [seed]
     by = "control"                           ControlService.Seed, or "transfers"
+    [contract]                               what it has of the contract, where not all
+    features = ["amend"]                     where it has no ControlService to say so
+    absent_topics = ["acct.balances.v1"]     that it never writes; what they prove is not checked
     [attach]
     grpc = "host:port"
     pid = 1234                               optional: its resources are measured
     topic_prefix = ""
-    [metadata]
-    authorization = "env:ACCOUNT_TOKEN"
+    [metadata]                               of every call
+    venue = "paper"
+    authorization = { env = "ACCT_TOKEN", prefix = "Bearer " }
     [tls]
     ca = "ca.pem"
     cert = "client.pem"
@@ -35,9 +41,8 @@ stored.
 """
 
 import os
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -55,26 +60,38 @@ from pydantic import (
 
 from harness.errors import Fault, TargetFileError, UsageError
 from harness.model.file_faults import plain_faults
+from harness.model.secrets import Secrets
 from harness.model.tls import TlsOptions
 from harness.model.units import parse_duration_ns
-
-PLACEHOLDERS = ("python", "grpc_port", "kafka", "topic_prefix", "workdir")
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
-_ENVIRONMENT_VALUE = "env:"
+from harness.targets.metadata import (
+    MetadataEntry,
+    parse_metadata,
+    resolve_metadata,
+    secret_values,
+)
+from harness.targets.placeholders import (
+    KNOWN_WHILE_BUILDING,
+    MEANINGS,
+    names_in,
+    unknown_placeholders,
+)
+from harness.targets.ports import is_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSpec:
-    """How a target of ours to start is started; argv still holds its placeholders."""
+    """How a target of ours to start is built and started; its placeholders are not filled yet."""
 
+    here: Path  # the folder of the target file
     build_steps: tuple[tuple[str, ...], ...]
+    build_timeout_ns: int  # of each step
     command: tuple[str, ...]
     environment: Mapping[str, str]
     cwd: Path | None  # None: the run's own work folder
     ready_line: str  # what a line of output begins with; empty: none is awaited
     ready_port: bool  # the port is picked by the harness, and must open
     ready_timeout_ns: int
+    stop_signal: str  # "TERM" or "INT"
     stop_grace_ns: int
 
 
@@ -96,7 +113,9 @@ class TargetSpec:
     file: str
     how: LaunchSpec | AttachSpec
     seed_by: str  # "control" or "transfers"
-    metadata: Mapping[str, str]  # as written: "env:NAME" is not resolved
+    features: tuple[str, ...]  # where it has no ControlService to say what it can do
+    absent_topics: tuple[str, ...]  # names without prefix
+    metadata: tuple[MetadataEntry, ...]
     tls: TlsOptions | None
 
     def metadata_pairs(self) -> tuple[tuple[str, str], ...]:
@@ -104,18 +123,13 @@ class TargetSpec:
         The gRPC metadata, with the values of the environment.
 
         Raises:
-            UsageError: a variable is not set.
+            TargetFileError: variables are not set, or can't be sent.
         """
-        return tuple((key, self._value(key, text)) for key, text in self.metadata.items())
+        return resolve_metadata(self.metadata, os.environ, file=self.file)
 
-    def _value(self, key: str, text: str) -> str:
-        if not text.startswith(_ENVIRONMENT_VALUE):
-            return text
-        name = text.removeprefix(_ENVIRONMENT_VALUE)
-        value = os.environ.get(name)
-        if value is None:
-            raise UsageError(f"{self.file}: metadata.{key}: {name} is not set; export it")
-        return value
+    def secrets(self) -> Secrets:
+        """What must not be seen of the metadata."""
+        return Secrets(secret_values(self.metadata, os.environ))
 
 
 def target_files() -> Mapping[str, Path]:
@@ -156,47 +170,52 @@ def parse_target(text: str, *, file: Path) -> TargetSpec:
     except tomllib.TOMLDecodeError as error:
         fault = Fault(file=file.name, key="(file)", value=str(error), remedy="write valid TOML")
         raise TargetFileError((fault,)) from error
-    faults = list(_way_faults(document, file.name))
+    entries, metadata_faults = parse_metadata(document.pop("metadata", {}), file=file.name)
+    faults = [*_way_faults(document, file.name), *metadata_faults]
     try:
         model = _TargetModel.model_validate(document)
     except ValidationError as error:
         found = [Fault(file=file.name, **f._asdict()) for f in plain_faults(error, _TargetModel)]
         raise TargetFileError((*faults, *found)) from error
-    faults += _path_faults(model, file)
+    faults += [*_path_faults(model, file), *_port_faults(model, file.name)]
     if faults:
         raise TargetFileError(tuple(faults))
-    return _spec(model, file)
-
-
-def fill(argv: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """*argv* with its placeholders replaced; other braces stay as they are."""
-    return tuple(
-        _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), part) for part in argv
-    )
+    return _spec(model, file, entries)
 
 
 def _duration_ns(value: Any) -> int:
     return parse_duration_ns(value)
 
 
-def _known_placeholders(argv: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [name for part in argv for name in _PLACEHOLDER.findall(part)]
-    unknown = [name for name in unknown if name not in PLACEHOLDERS]
-    if unknown:
-        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        raise ValueError(f"{{{unknown[0]}}} is no placeholder; write one of {known}")
+def _known_at_start(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return _refuse_unknown(argv, tuple(MEANINGS))
+
+
+def _known_while_building(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return _refuse_unknown(argv, KNOWN_WHILE_BUILDING)
+
+
+def _refuse_unknown(argv: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    if fault := unknown_placeholders(" ".join(argv), known):
+        raise ValueError(fault)
     return argv
 
 
+def _text(text: str) -> str:
+    return _known_at_start((text,))[0]
+
+
 def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or not 0 < int(match[2]) < 1 << 16:
+    if not is_address(text):
         raise ValueError(f'"{text}" is no address; write e.g. "127.0.0.1:50051"')
     return text
 
 
 _DurationNs = Annotated[int, BeforeValidator(_duration_ns)]
-_Argv = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known_placeholders)]
+_Text = Annotated[str, AfterValidator(_text)]
+_Words = Annotated[tuple[str, ...], Field(min_length=1)]
+_Argv = Annotated[_Words, AfterValidator(_known_at_start)]
+_Step = Annotated[_Words, AfterValidator(_known_while_building)]
 
 
 class _Table(BaseModel):
@@ -204,12 +223,13 @@ class _Table(BaseModel):
 
 
 class _Build(_Table):
-    steps: tuple[_Argv, ...] = ()
+    steps: tuple[_Step, ...] = ()
+    timeout: _DurationNs = 600_000_000_000
 
 
 class _Launch(_Table):
     command: _Argv
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, _Text] = Field(default_factory=dict)
     cwd: str | None = None
 
 
@@ -226,11 +246,17 @@ class _Ready(_Table):
 
 
 class _Stop(_Table):
+    signal: Literal["TERM", "INT"] = "TERM"
     grace: _DurationNs = 5_000_000_000
 
 
 class _Seed(_Table):
     by: Literal["control", "transfers"] = "control"
+
+
+class _Contract(_Table):
+    features: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    absent_topics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 class _Attach(_Table):
@@ -262,32 +288,37 @@ class _TargetModel(_Table):
     ready: _Ready = _Ready(port=True)
     stop: _Stop = _Stop()
     seed: _Seed = _Seed()
+    contract: _Contract = _Contract()
     attach: _Attach | None = None
-    metadata: dict[str, str] = Field(default_factory=dict)
     tls: _Tls | None = None
 
 
-def _spec(model: _TargetModel, file: Path) -> TargetSpec:
+def _spec(model: _TargetModel, file: Path, metadata: tuple[MetadataEntry, ...]) -> TargetSpec:
     folder = file.resolve().parent
     return TargetSpec(
         name=model.name,
         file=file.name,
         how=_attach(model) if model.launch is None else _launch(model, model.launch, folder),
         seed_by=model.seed.by,
-        metadata=model.metadata,
+        features=model.contract.features,
+        absent_topics=model.contract.absent_topics,
+        metadata=metadata,
         tls=None if model.tls is None else _tls(model.tls, folder),
     )
 
 
 def _launch(model: _TargetModel, launch: _Launch, folder: Path) -> LaunchSpec:
     return LaunchSpec(
+        here=folder,
         build_steps=model.build.steps,
+        build_timeout_ns=model.build.timeout,
         command=launch.command,
         environment=launch.environment,
         cwd=None if launch.cwd is None else folder / launch.cwd,
         ready_line=model.ready.line,
         ready_port=model.ready.port,
         ready_timeout_ns=model.ready.timeout,
+        stop_signal=model.stop.signal,
         stop_grace_ns=model.stop.grace,
     )
 
@@ -320,6 +351,24 @@ def _way_faults(document: Mapping[str, Any], file: str) -> Iterator[Fault]:
             key="launch, attach",
             value="both" if ways else "(missing)",
             remedy="write either [launch], to have it started, or [attach], if it runs already",
+        )
+    for table in ("build", "stop"):
+        if ways == ["attach"] and table in document:
+            remedy = "take it out: an attached target is neither built, started nor stopped"
+            yield Fault(file=file, key=table, value="beside [attach]", remedy=remedy)
+
+
+def _port_faults(model: _TargetModel, file: str) -> Iterator[Fault]:
+    """A port that the harness picks must get to the service somehow."""
+    launch = model.launch
+    if launch is None or not model.ready.port:
+        return
+    if not any("grpc_port" in names_in(t) for t in (*launch.command, *launch.environment.values())):
+        yield Fault(
+            file=file,
+            key="launch.command",
+            value="names no {grpc_port}",
+            remedy="write it where the service takes its port, or [ready] line = ... without port",
         )
 
 

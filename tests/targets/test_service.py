@@ -125,7 +125,7 @@ def test_death_at_start_has_the_last_words(tmp_path: Path) -> None:
     text = """
 name = "small"
 [launch]
-command = ["{python}", "-c", "raise SystemExit('no disk')"]
+command = ["{python}", "-c", "raise SystemExit('no disk')", "{grpc_port}"]
 [ready]
 port = true
 timeout = "60s"
@@ -150,12 +150,55 @@ line = "ready "
         start_text(tmp_path, text)
 
 
-def test_failed_build_has_its_output(tmp_path: Path) -> None:
-    """A build step that fails stops the start, with its last lines."""
-    step = """["{python}", "-c", "raise SystemExit('does not compile')"]"""
+def test_command_and_environment_are_filled(tmp_path: Path) -> None:
+    """Both may hold placeholders, and the reference data lie where theirs says."""
+    text = """
+name = "small"
+[launch]
+command = ["{python}", "-c", '''
+import os, sys
+print(os.environ["WHERE"], open(sys.argv[1]).read(), flush=True)
+print('ready {"grpc_port": 1}', flush=True)
+sys.stdin.read()
+''', "{reference_data}"]
+environment = { WHERE = "{kafka} {topic_prefix} {here} {{kafka}}" }
+[ready]
+line = "ready "
+"""
+    target = start_target(
+        parse_target(text, file=tmp_path / "small.toml"),
+        folder=tmp_path,
+        kafka_address="127.0.0.1:1",
+        topic_prefix="run.",
+        reference_data=b'{"assets": []}',
+    )
+    target.stop()
 
-    with pytest.raises(TargetError, match=r"(?s)build step.*exited 1.*does not compile"):
-        start(tmp_path, READY_LINE, before=f"[build]\nsteps = [{step}]")
+    (first, _) = (tmp_path / "target.log").read_text().splitlines()
+    assert first == f'127.0.0.1:1 run. {tmp_path} {{kafka}} {{"assets": []}}'
+
+
+def test_stop_signal_is_the_one_written(tmp_path: Path) -> None:
+    """A service that ends in order only on SIGINT is given SIGINT."""
+    text = """
+name = "small"
+[launch]
+command = ["{python}", "-c", '''
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print('ready {"grpc_port": 1}', flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    raise SystemExit(7)
+''']
+[ready]
+line = "ready "
+[stop]
+signal = "INT"
+grace = "10s"
+"""
+    assert start_text(tmp_path, text).stop() == "exited 7"
 
 
 def test_attached_target_is_spoken_to_and_left_alone(target: Target, tmp_path: Path) -> None:

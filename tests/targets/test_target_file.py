@@ -8,7 +8,6 @@ from harness.errors import TargetFileError, UsageError
 from harness.targets.target_file import (
     AttachSpec,
     LaunchSpec,
-    fill,
     load_target,
     parse_target,
     target_files,
@@ -20,19 +19,25 @@ name = "mine"
 steps = [["make", "service"]]
 [launch]
 command = ["./service", "--port", "{grpc_port}", "--json", '{"a": 1}']
-environment = { LOG = "warn" }
+environment = { LOG = "warn", TOPICS = "{topic_prefix}" }
 cwd = "."
 [ready]
 port = true
 timeout = "500ms"
 [stop]
+signal = "INT"
 grace = "1s"
 [seed]
 by = "transfers"
 [metadata]
-authorization = "env:ACCTBENCH_TEST_TOKEN"
+authorization = { env = "ACCTBENCH_TEST_TOKEN", prefix = "Bearer " }
 venue = "x"
+[contract]
+features = ["amend"]
+absent_topics = ["acct.balances.v1"]
 """
+
+LAUNCHED = 'name = "x"\n[launch]\ncommand = ["{grpc_port}"]\n'
 
 WRONG = """
 name = ""
@@ -70,21 +75,37 @@ def test_file_becomes_a_value(tmp_path: Path) -> None:
 
 
 def test_secret_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value "env:NAME" is resolved when used, and the spec keeps the name only."""
+    """A variable is read when it is used, and the spec keeps its name only."""
     spec = parse_target(MINE, file=tmp_path / "mine.toml")
-    monkeypatch.setenv("ACCTBENCH_TEST_TOKEN", "s3cr3t")
+    monkeypatch.setenv("ACCTBENCH_TEST_TOKEN", "s3cr3t-token")
 
-    assert spec.metadata_pairs() == (("authorization", "s3cr3t"), ("venue", "x"))
-    assert "s3cr3t" not in repr(spec)
+    assert spec.metadata_pairs() == (("authorization", "Bearer s3cr3t-token"), ("venue", "x"))
+    assert spec.secrets().strike("no Bearer s3cr3t-token here") == "no Bearer [secret] here"
+    assert "s3cr3t" not in repr(spec) + repr(spec.secrets())
 
 
-def test_unset_secret_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is not set is a usage error that says which."""
-    monkeypatch.delenv("ACCTBENCH_TEST_TOKEN", raising=False)
-    spec = parse_target(MINE, file=tmp_path / "mine.toml")
+@pytest.mark.parametrize(
+    ("value", "what"), [(None, "is not set"), ("", "is empty"), ("s3cr3t\n", "can't carry")]
+)
+def test_every_variable_that_can_not_be_sent_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, what: str
+) -> None:
+    """One fault a variable, with key and remedy, and never its value."""
+    text = MINE.replace('venue = "x"', 'venue = { env = "ACCTBENCH_TEST_VENUE" }')
+    for name in ("ACCTBENCH_TEST_TOKEN", "ACCTBENCH_TEST_VENUE"):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    spec = parse_target(text, file=tmp_path / "mine.toml")
 
-    with pytest.raises(UsageError, match="ACCTBENCH_TEST_TOKEN is not set"):
+    with pytest.raises(TargetFileError) as caught:
         spec.metadata_pairs()
+    assert [fault.key for fault in caught.value.faults] == [
+        "metadata.authorization",
+        "metadata.venue",
+    ]
+    assert all(what in fault.value and fault.remedy for fault in caught.value.faults)
+    assert "s3cr3t" not in str(caught.value)
 
 
 def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
@@ -111,7 +132,21 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
     ("text", "key"),
     [
         ('name = "x"', "launch, attach"),
-        ('name = "x"\n[launch]\ncommand = ["a"]\ncwd = "nowhere"', "launch.cwd"),
+        ('name = "x"\n[launch]\ncommand = ["{grpc_port}"]\ncwd = "nowhere"', "launch.cwd"),
+        ('name = "x"\n[launch]\ncommand = ["a"]', "launch.command"),
+        (f'{LAUNCHED}environment = {{ A = "{{prot}}" }}', "launch.environment.A"),
+        (f'{LAUNCHED}[build]\nsteps = [["{{kafka}}"]]', "build.steps[0]"),
+        (f'{LAUNCHED}[stop]\nsignal = "HUP"', "stop.signal"),
+        ('name = "x"\n[attach]\ngrpc = "h:1"\n[build]\nsteps = [["a"]]', "build"),
+        (f'{LAUNCHED}[metadata]\nVenue = "x"', "metadata.Venue"),
+        (f'{LAUNCHED}[metadata]\ngrpc-a = "x"', "metadata.grpc-a"),
+        (f'{LAUNCHED}[metadata]\na-bin = "x"', "metadata.a-bin"),
+        (f'{LAUNCHED}[metadata]\na = "env:NAME"', "metadata.a"),
+        (f'{LAUNCHED}[metadata]\na = "\u00e4"', "metadata.a"),
+        (f"{LAUNCHED}[metadata]\na = 1", "metadata.a"),
+        (f'{LAUNCHED}[metadata]\na = {{ env = "1X" }}', "metadata.a"),
+        (f'{LAUNCHED}[metadata]\na = {{ env = "X", prefx = "b" }}', "metadata.a"),
+        (f'{LAUNCHED}metadata = "x"', "launch.metadata"),
         ('name = "x"\n[attach]\ngrpc = "h:1"\n[tls]\nca = "nowhere.pem"', "tls.ca"),
         ('name = "x"\n[attach]\ngrpc = "h:1"\n[tls]\ncert = "c.pem"', "tls"),
         ('name = "x"\n[launch]\ncommand = ["a"]\n[ready]\ntimeout = "1s"', "ready"),
@@ -139,10 +174,3 @@ def test_unknown_target_names_the_known_ones() -> None:
     """A name that is neither a target nor a file says what there is."""
     with pytest.raises(UsageError, match=r"one of: .*reference"):
         load_target("referense")
-
-
-def test_only_placeholders_are_replaced() -> None:
-    """Braces that name no placeholder, such as JSON, stay."""
-    filled = fill(["{grpc_port}", '{"a": 1}', "x{kafka}y"], {"grpc_port": "1", "kafka": "k"})
-
-    assert filled == ("1", '{"a": 1}', "xky")

@@ -42,6 +42,7 @@ from workloads.account.plan.kinds import (
 from workloads.account.plan.messages import encode_plan, seal_execution
 from workloads.account.plan.parameters import parse_workload, workload_faults
 from workloads.account.plan.planner import make_plan
+from workloads.account.plan.seeds import reference_json
 
 _ACK_TAG = 0x0A  # field 1 of every reply but CreateAccount's, which is an Ack itself
 _CODE_TAG, _JOURNAL_SEQ_TAG = 0x08, 0x10
@@ -146,6 +147,10 @@ class AccountSystem:
         """None yet."""
         del scenario, seed
         return ()
+
+    def reference_data(self, scenario: Scenario) -> bytes:
+        """The ReferenceData of the scenario, in the JSON form of protobuf."""
+        return reference_json(parse_workload(scenario.workload))
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Seed the target and dump it; see harness.system."""

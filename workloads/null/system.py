@@ -144,6 +144,11 @@ class NullSystem:
         del scenario, seed
         return ()
 
+    def reference_data(self, scenario: Scenario) -> bytes:
+        """Nothing to know."""
+        del scenario
+        return b""
+
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Nothing to prepare."""
         del endpoint, scenario, seed, seed_by

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
+from google.protobuf.json_format import MessageToJson
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID, make_accounts
@@ -80,3 +81,9 @@ def reference_data(workload: Workload) -> contract.ReferenceData:
     return contract.ReferenceData(
         meta=contract.Meta(request_id=identity), assets=assets, instruments=instruments
     )
+
+
+def reference_json(workload: Workload) -> bytes:
+    """The same as a file, in the JSON form of protobuf (64-bit numbers are text there)."""
+    text = MessageToJson(reference_data(workload), preserving_proto_field_name=True)
+    return text.encode() + b"\n"

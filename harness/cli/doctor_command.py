@@ -1,17 +1,23 @@
 """`acctbench doctor`: whether this machine can run, and how well."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
 from harness.cli.console import print_json, print_renderable
-from harness.cli.options import runs_option
-from harness.doctor import Finding, Status, examine, makes_runs_impossible
+from harness.cli.options import kafka_option, runs_option
 from harness.model.verdict import ExitCode
 
-_STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.doctor import Finding
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _TITLE_WIDTH = 22
 
 
@@ -22,7 +28,7 @@ Examples:
   acctbench doctor --json
 """
 )
-@click.option("--kafka", default="embedded", show_default=True, help='"embedded" or HOST:PORT.')
+@kafka_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @runs_option
 def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
@@ -31,6 +37,8 @@ def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
 
     Exits 0 unless something makes runs impossible (then 4).
     """
+    from harness.doctor import examine, makes_runs_impossible
+
     findings = []
     for finding in examine(runs_folder, kafka=kafka):
         findings.append(finding)

@@ -5,14 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from harness.cli.console import print_json, print_renderable
 from harness.cli.options import runs_option, scenario_folder
 from harness.errors import HarnessError
-from harness.model.scenario_file import list_scenarios
-from harness.store import load_run, run_folders
-from harness.targets.target_file import AttachSpec, load_target, target_files
 
 Row = Mapping[str, Any]
 
@@ -43,10 +39,14 @@ def list_things(what: str, as_json: bool, runs_folder: Path) -> None:
 
 
 def _runs(runs_folder: Path) -> list[Row]:
+    from harness.store import run_folders
+
     return [_run(folder) for folder in run_folders(runs_folder)]
 
 
 def _run(folder: Path) -> Row:
+    from harness.store import load_run
+
     try:
         record = load_run(folder).record
     except HarnessError as error:
@@ -63,6 +63,8 @@ def _run(folder: Path) -> Row:
 
 
 def _scenarios() -> list[Row]:
+    from harness.model.scenario_file import list_scenarios
+
     return [
         {"scenario": item.name, "title": item.title, "profiles": ", ".join(item.profiles)}
         for item in list_scenarios(scenario_folder())
@@ -70,6 +72,8 @@ def _scenarios() -> list[Row]:
 
 
 def _targets() -> list[Row]:
+    from harness.targets.target_file import AttachSpec, load_target, target_files
+
     specs = {name: load_target(str(path)) for name, path in target_files().items()}
     return [
         {
@@ -82,6 +86,8 @@ def _targets() -> list[Row]:
 
 
 def _print_table(what: str, rows: Sequence[Row]) -> None:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, caption="" if rows else f"no {what} yet")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for index, column in enumerate(columns):

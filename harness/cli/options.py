@@ -1,25 +1,35 @@
 """
-Options that several commands share, and what they change of a scenario.
+Options and arguments that several commands share, and what they change of a scenario.
 
 Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is refused with the
 name of its flag before anything starts.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.model.scenario import LoadTransport, Scenario
-from harness.model.scenario_file import ScenarioOverrides, load_scenario
+from harness.cli.completions import (
+    complete_brokers,
+    complete_profiles,
+    complete_scenarios,
+    complete_targets,
+)
 from harness.model.units import parse_duration_ns, parse_rate_per_s
-from harness.system import load_system
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.resources.abc import Traversable
+
+    from harness.model.scenario import LoadTransport, Scenario
+    from harness.model.scenario_file import ScenarioOverrides
 
 DEFAULT_SCENARIO = "spot-steady"
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) -> Any:
@@ -34,8 +44,21 @@ def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) 
     return click.option(flag, name, callback=convert, metavar="TEXT", help=text)
 
 
+def _load_transport(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> LoadTransport | None:
+    from harness.model.scenario import LoadTransport
+
+    del ctx, param
+    return None if value is None else LoadTransport(value)
+
+
 _SCENARIO_OPTIONS = (
-    click.option("--profile", help="A size of the scenario, e.g. smoke, gate, signoff."),
+    click.option(
+        "--profile",
+        shell_complete=complete_profiles,
+        help="A size of the scenario, e.g. smoke, gate, signoff.",
+    ),
     unit_option("--rate", "rate_per_s", parse_rate_per_s, "Highest rate, e.g. 2000/s."),
     unit_option("--duration", "measure_ns", parse_duration_ns, "Measured phase, e.g. 20s."),
     unit_option("--warmup", "warmup_ns", parse_duration_ns, "Warm-up before it, e.g. 5s."),
@@ -43,8 +66,8 @@ _SCENARIO_OPTIONS = (
     click.option("--workers", "worker_count", type=click.IntRange(min=1), help="Load processes."),
     click.option(
         "--transport",
-        type=click.Choice([item.value for item in LoadTransport]),
-        callback=lambda _ctx, _param, value: None if value is None else LoadTransport(value),
+        type=click.Choice(["unary", "stream"]),
+        callback=_load_transport,
         help="A call each, or standing streams, where the system knows both.",
     ),
 )
@@ -63,6 +86,38 @@ _LOAD_OPTIONS = (
     unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )
+
+
+def scenario_argument(command: _Command) -> _Command:
+    """Add SCENARIO: a name or a file."""
+    argument = click.argument(
+        "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
+    )
+    return argument(command)
+
+
+def target_option(command: _Command) -> _Command:
+    """Add --target."""
+    option = click.option(
+        "--target",
+        default="reference",
+        show_default=True,
+        shell_complete=complete_targets,
+        help="Name or target file.",
+    )
+    return option(command)
+
+
+def kafka_option(command: _Command) -> _Command:
+    """Add --kafka."""
+    option = click.option(
+        "--kafka",
+        default="embedded",
+        show_default=True,
+        shell_complete=complete_brokers,
+        help='"embedded", or HOST:PORT of a broker.',
+    )
+    return option(command)
 
 
 def scenario_options(command: _Command) -> _Command:
@@ -91,6 +146,8 @@ def runs_option(command: _Command) -> _Command:
 
 def overrides_from(values: dict[str, Any]) -> ScenarioOverrides:
     """What the values of scenario_options and load_options change."""
+    from harness.model.scenario_file import ScenarioOverrides
+
     return ScenarioOverrides(**values)
 
 
@@ -107,6 +164,9 @@ def checked_scenario(name_or_path: str, overrides: ScenarioOverrides) -> Scenari
         UsageError: there is no such scenario, profile or system.
         ScenarioError: it has faults; all of them are listed.
     """
+    from harness.model.scenario_file import load_scenario
+    from harness.system import load_system
+
     return load_scenario(
         name_or_path,
         folder=scenario_folder(),

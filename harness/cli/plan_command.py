@@ -7,12 +7,11 @@ import click
 
 from harness.cli.console import print_json, print_result
 from harness.cli.options import (
-    DEFAULT_SCENARIO,
     checked_scenario,
     overrides_from,
+    scenario_argument,
     scenario_options,
 )
-from harness.system import load_system
 
 
 @click.command(
@@ -22,7 +21,7 @@ Examples:
   acctbench plan hot-account-zipf --rate 2000/s --duration 10s --json
 """
 )
-@click.argument("scenario", default=DEFAULT_SCENARIO)
+@scenario_argument
 @scenario_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(scenario: str, as_json: bool, **changes: Any) -> None:
@@ -32,6 +31,8 @@ def plan(scenario: str, as_json: bool, **changes: Any) -> None:
     SCENARIO is a name or a file. Nothing is started. The same scenario and seed give the same
     plan, to the byte.
     """
+    from harness.system import load_system
+
     checked = checked_scenario(scenario, overrides_from(changes))
     system = load_system(checked.system)
     shard_count = checked.load.worker_count

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-import reports
+from harness.cli.completions import complete_runs
 from harness.cli.console import print_result
 from harness.cli.options import runs_option
 from harness.errors import RecordError
-from harness.store import find_run
 
 
 @click.command(
@@ -19,7 +18,7 @@ Examples:
   acctbench report latest --output last-run.html
 """
 )
-@click.argument("run")
+@click.argument("run", shell_complete=complete_runs)
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Another file to write it to."
 )
@@ -31,6 +30,9 @@ def report(run: str, output: Path | None, runs_folder: Path) -> None:
     RUN is a folder, an id or its beginning, or "latest". Prints the path of the page. It reads
     the stored run only: no service is needed.
     """
+    import reports
+    from harness.store import find_run
+
     page = reports.write_run_report(find_run(run, runs_folder))
     if output is not None:
         try:

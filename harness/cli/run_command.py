@@ -1,36 +1,35 @@
 """`acctbench run`: one audited run, from a scenario to its report."""
 
+from __future__ import annotations
+
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
-import reports
-from harness.cli.console import people, print_json, print_result, printable
-from harness.cli.live_view import PlainView, QuietView, TerminalView
+from harness.cli.console import people, print_json, print_result
 from harness.cli.options import (
-    DEFAULT_SCENARIO,
     checked_scenario,
+    kafka_option,
     load_options,
     overrides_from,
     runs_option,
+    scenario_argument,
     scenario_options,
+    target_option,
 )
-from harness.model.quantiles import Distribution
-from harness.model.record import RunRecord, record_to_json
-from harness.runner import Run, RunRequest
-from harness.targets.target_file import load_target
 
-_GOOD = {"VALID", "PASSED", "IMPROVED", "UNCHANGED"}
-_BAD = {"INVALID", "FAILED", "REGRESSED"}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from harness.cli.live_view import PlainView, QuietView, TerminalView
+    from harness.model.record import RunRecord
 
 
 @click.command(
@@ -41,11 +40,9 @@ Examples:
   acctbench run deposit-storm --target my-service.toml --kafka 127.0.0.1:9092
 """
 )
-@click.argument("scenario", default=DEFAULT_SCENARIO)
-@click.option("--target", default="reference", show_default=True, help="Name or target file.")
-@click.option(
-    "--kafka", default="embedded", show_default=True, help='"embedded", or host:port of a broker.'
-)
+@scenario_argument
+@target_option
+@kafka_option
 @scenario_options
 @load_options
 @runs_option
@@ -65,6 +62,11 @@ def run(  # noqa: PLR0917 - click passes them by name
 
     SCENARIO is a name or a file. Prints the path of the report. The exit code is the verdict.
     """
+    import reports
+    from harness.cli.run_summary import summarise
+    from harness.runner import Run, RunRequest
+    from harness.targets.target_file import load_target
+
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(changes)),
         target=load_target(target),
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     view.close()
     record = stored.record
     if not quiet:
-        _summarise(record)
+        summarise(record)
     if as_json:
         print_json(_verdict(record, page))
     else:
@@ -94,6 +96,8 @@ def run(  # noqa: PLR0917 - click passes them by name
 
 
 def _make_view(quiet: bool) -> QuietView | PlainView | TerminalView:
+    from harness.cli.live_view import PlainView, QuietView, TerminalView
+
     if quiet:
         return QuietView()
     return TerminalView(people) if people.is_terminal else PlainView(people)
@@ -121,51 +125,8 @@ def _stops_on_signal(stopped: threading.Event, is_driving: Callable[[], bool]) -
 
 
 def _verdict(record: RunRecord, page: Path) -> dict[str, Any]:
+    from harness.model.record import record_to_json
+
     document = record_to_json(record)
     shown = ("run_id", "exit_code", "validity", "correctness", "performance", "operations", "rate")
     return {"report": str(page), **{name: document[name] for name in shown}}
-
-
-def _summarise(record: RunRecord) -> None:
-    """The three verdicts, why they are not green, and the headline figures; for people."""
-    for name, section, items in (
-        ("validity", record.validity, record.validity.checks),
-        ("correctness", record.correctness, record.correctness.invariants),
-        ("performance", record.performance, record.performance.objectives),
-    ):
-        people.print(Text.assemble((f"{name:>12}  ", "dim"), _coloured(section.status)))
-        for item in items:
-            if item.status not in _GOOD:
-                what = printable(f"  {item.id}: {item.sentence}")
-                people.print(Text.assemble(" " * 14, _coloured(item.status), what))
-    rate, lateness = record.rate, record.lateness_ns
-    people.print(
-        f"{'rate':>12}  offered {rate.offered_per_s:,.0f}/s, sent {rate.sent_per_s:,.0f}/s, "
-        f"answered {rate.achieved_per_s:,.0f}/s"
-    )
-    for kind, latency in record.latency.items():
-        response = latency.response_ns
-        people.print(
-            f"{kind:>12}  response p50 {_at(response, 0.5)}  p99 {_at(response, 0.99)}  "
-            f"p99.9 {_at(response, 0.999)}  max {_ms(response.max)}  n {response.count:,}"
-            + (f", {response.unanswered_count:,} unanswered" if response.unanswered_count else "")
-        )
-    people.print(f"{'lateness':>12}  p50 {_ms(lateness.at(0.5))}  p99 {_ms(lateness.at(0.99))}")
-    for note in record.notes:
-        people.print(printable(f"{'note':>12}  {note}"))
-
-
-def _coloured(status: str) -> tuple[str, str]:
-    if status in _GOOD:
-        return (str(status), "bold green")
-    return (str(status), "bold red" if status in _BAD else "bold yellow")
-
-
-def _at(of: Distribution, q: float) -> str:
-    if any(item.q == q and item.is_unanswered for item in of.quantiles):
-        return "unanswered"
-    return _ms(of.at(q))
-
-
-def _ms(value_ns: int | None) -> str:
-    return "n too small" if value_ns is None else f"{value_ns / 1e6:.3g} ms"

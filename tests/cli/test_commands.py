@@ -27,7 +27,7 @@ from harness.errors import (
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from tests.reports.synthetic import Shape, write_synthetic_run
 
-COMMANDS = ("run", "plan", "report", "compare", "list", "doctor")
+COMMANDS = tuple(main_module.COMMANDS)
 SMALL = Shape(rate_per_s=200.0, measure_s=5, warmup_s=1, freeze_ns=0)
 
 

@@ -2,8 +2,9 @@
 When operations arrive: a pure, seeded value, made before any clock starts.
 
 The one idea is time rescaling (Cox and Lewis, The Statistical Analysis of Series of Events, 1966):
-a process of rate r(t) is a process of rate 1 seen through the cumulated rate R(t), so every kind of
-arrivals is one unit process (evenly spaced, or memoryless) and the inverse of piecewise quadratics.
+a process of rate r(t) is a process of rate 1 seen through the cumulated rate R(t), so every shape
+is one unit process (evenly spaced, or memoryless) and the inverse of its cumulated rate. Two kinds
+have no planned rate to rescale: Hawkes arrivals, which excite each other, and recorded ones.
 Offsets count from the start of warm-up and are all fixed beforehand: a slow reply moves nothing.
 
 It knows neither what arrives nor who sends it; waiting for the offsets is the engine's.
@@ -16,6 +17,8 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.model.arrivals_hawkes import hawkes_fano_factor, hawkes_offsets_ns
+from harness.model.arrivals_stretch import DailyStretch, LinearStretch, Stretch
 from harness.model.units import NANOS_PER_SECOND
 
 
@@ -82,105 +85,200 @@ class StepArrivals:
         assert all(step.rate_per_s >= 0 for step in self.steps)
 
 
-Arrivals = ConstantArrivals | PoissonArrivals | RampArrivals | StepArrivals
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiurnalArrivals:
+    """
+    A rate that goes round once a day; the busiest and the idlest moment are half a day apart.
+
+    The measured phase begins at *start_share* of a day (0 = midnight); warm-up is at that rate.
+
+    Attributes:
+        amplitude_share: Peak over mean, less 1; peak / trough is (1 + it) / (1 - it).
+        peak_share: When the rate is highest, as a share of the day.
+        day_ns: How long a day lasts here: 24 h fit into any length.
+    """
+
+    process: Process
+    mean_per_s: float
+    amplitude_share: float
+    peak_share: float
+    start_share: float
+    day_ns: int
+
+    def __post_init__(self) -> None:
+        assert self.mean_per_s > 0
+        assert 0 <= self.amplitude_share < 1
+        assert 0 <= self.peak_share < 1
+        assert 0 <= self.start_share < 1
+        assert self.day_ns > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Segment:
-    """A stretch over which the rate is linear in time."""
+class HawkesArrivals:
+    """
+    Arrivals that excite each other: bursts (see harness.model.arrivals_hawkes).
 
-    start_ns: int
-    end_ns: int
-    start_per_s: float
-    end_per_s: float
+    Attributes:
+        rate_per_s: The mean rate, children included.
+        branching_ratio: Mean number of direct children; below 1.
+        decay_per_s: How fast an arrival is forgotten: delays of children are Exp(decay_per_s).
+    """
+
+    rate_per_s: float
+    branching_ratio: float
+    decay_per_s: float
+
+    def __post_init__(self) -> None:
+        assert self.rate_per_s > 0
+        assert 0 <= self.branching_ratio < 1
+        assert self.decay_per_s > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedArrivals:
+    """
+    Arrivals as they were recorded; the recording begins with warm-up.
+
+    Attributes:
+        file: Where they were read from; not part of what they are.
+        file_digest: BLAKE2b of that file's bytes.
+        speed_ratio: 4 plays four times as fast.
+        offsets: int64, native byte order, ns at speed 1, ascending: bytes, so that the value stays
+            immutable, comparable and cheap to hand to the load processes.
+    """
+
+    file: str
+    file_digest: str
+    speed_ratio: float
+    offsets: bytes
+
+    def __post_init__(self) -> None:
+        assert self.speed_ratio > 0
+        assert self.offsets
 
     @property
-    def expected_count(self) -> float:
-        return (
-            (self.start_per_s + self.end_per_s)
-            / 2
-            * (self.end_ns - self.start_ns)
-            / NANOS_PER_SECOND
-        )
+    def offset_ns(self) -> NDArray[np.int64]:
+        """At its speed."""
+        recorded = np.frombuffer(self.offsets, dtype=np.int64)
+        played: NDArray[np.int64] = np.floor(recorded / self.speed_ratio).astype(np.int64)
+        return played if self.speed_ratio != 1 else recorded
+
+
+Shaped = ConstantArrivals | PoissonArrivals | RampArrivals | StepArrivals | DiurnalArrivals
+"""Those with a planned rate."""
+Arrivals = Shaped | HawkesArrivals | RecordedArrivals
 
 
 def offsets_ns(
     arrivals: Arrivals, *, warmup_ns: int, measure_ns: int, seed: int
 ) -> NDArray[np.int64]:
     """Ascending offsets in [0, warmup_ns + measure_ns); the same for the same arguments."""
-    segments = _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
-    expected = sum(segment.expected_count for segment in segments)
+    end_ns = warmup_ns + measure_ns
+    if isinstance(arrivals, RecordedArrivals):
+        played = arrivals.offset_ns
+        return played[played < end_ns].copy()
+    if isinstance(arrivals, HawkesArrivals):
+        return hawkes_offsets_ns(
+            rate_per_s=arrivals.rate_per_s,
+            branching_ratio=arrivals.branching_ratio,
+            decay_per_s=arrivals.decay_per_s,
+            duration_ns=end_ns,
+            seed=seed,
+        )
+    stretches = _stretches(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
+    expected = sum(stretch.expected_count for stretch in stretches)
     units = _unit_process(process_of(arrivals), expected, seed)
     parts, passed = [], 0.0
-    for segment in segments:
-        count = segment.expected_count
-        inside = units[(units >= passed) & (units < passed + count)] - passed
-        parts.append(segment.start_ns + _time_ns_of(segment, inside))
+    for stretch in stretches:
+        count = stretch.expected_count
+        first, last = np.searchsorted(units, [passed, passed + count])
+        elapsed_s = stretch.elapsed_s_of(units[first:last] - passed)
+        within = np.clip(elapsed_s * NANOS_PER_SECOND, 0, stretch.end_ns - stretch.start_ns - 1)
+        parts.append(stretch.start_ns + within.astype(np.int64))
         passed += count
-    offsets = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
-    return offsets[offsets < warmup_ns + measure_ns]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def rate_at(arrivals: Arrivals, offset_ns: int, *, warmup_ns: int, measure_ns: int) -> float:
     """The planned rate per second at *offset_ns* from the start of warm-up; 0 outside."""
-    for segment in _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns):
-        if segment.start_ns <= offset_ns < segment.end_ns:
-            share = (offset_ns - segment.start_ns) / (segment.end_ns - segment.start_ns)
-            return segment.start_per_s + share * (segment.end_per_s - segment.start_per_s)
+    for stretch in _stretches(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns):
+        if stretch.start_ns <= offset_ns < stretch.end_ns:
+            return stretch.rate_per_s_at((offset_ns - stretch.start_ns) / NANOS_PER_SECOND)
     return 0.0
 
 
 def rate_per_s_max(arrivals: Arrivals) -> float:
-    """The highest planned rate per second."""
+    """The highest planned rate per second; of Hawkes and recorded arrivals the mean."""
     match arrivals:
-        case ConstantArrivals() | PoissonArrivals():
+        case ConstantArrivals() | PoissonArrivals() | HawkesArrivals():
             return arrivals.rate_per_s
         case RampArrivals():
             return max(arrivals.from_per_s, arrivals.to_per_s)
         case StepArrivals():
             return max(step.rate_per_s for step in arrivals.steps)
+        case DiurnalArrivals():
+            return arrivals.mean_per_s * (1 + arrivals.amplitude_share)
+        case RecordedArrivals():
+            played = arrivals.offset_ns
+            return len(played) / max(1, int(played[-1])) * NANOS_PER_SECOND
         case _:
             assert_never(arrivals)
 
 
 def expected_count(arrivals: Arrivals, *, warmup_ns: int, measure_ns: int) -> float:
     """The mean number of arrivals of both phases together."""
-    segments = _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
-    return sum(segment.expected_count for segment in segments)
+    end = np.array([warmup_ns + measure_ns])
+    return float(expected_before(arrivals, end, warmup_ns=warmup_ns, measure_ns=measure_ns)[0])
 
 
 def expected_before(
     arrivals: Arrivals, offsets: NDArray[np.int64], *, warmup_ns: int, measure_ns: int
 ) -> NDArray[np.float64]:
     """The mean number of arrivals before each of *offsets* (ns from the start of warm-up)."""
+    if isinstance(arrivals, RecordedArrivals):
+        return np.searchsorted(arrivals.offset_ns, offsets).astype(np.float64)
     counts = np.zeros(len(offsets), dtype=np.float64)
-    for segment in _segments(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns):
-        length_ns = segment.end_ns - segment.start_ns
-        passed = np.clip((offsets - segment.start_ns) / length_ns, 0.0, 1.0)
-        rate_now_per_s = segment.start_per_s + passed * (segment.end_per_s - segment.start_per_s)
-        mean_per_s = (segment.start_per_s + rate_now_per_s) / 2
-        counts += mean_per_s * passed * length_ns / NANOS_PER_SECOND
+    for stretch in _stretches(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns):
+        elapsed_ns = np.clip(offsets - stretch.start_ns, 0, stretch.end_ns - stretch.start_ns)
+        counts += stretch.count_before(elapsed_ns / NANOS_PER_SECOND)
     return counts
 
 
-def process_of(arrivals: Arrivals) -> Process:
+def process_of(arrivals: Shaped) -> Process:
     """How *arrivals* scatter around their rate."""
     match arrivals:
         case ConstantArrivals():
             return Process.CONSTANT
         case PoissonArrivals():
             return Process.POISSON
-        case RampArrivals() | StepArrivals():
+        case RampArrivals() | StepArrivals() | DiurnalArrivals():
             return arrivals.process
         case _:
             assert_never(arrivals)
 
 
+def fano_factor(arrivals: Arrivals, width_ns: int) -> float | None:
+    """
+    Variance over mean of the counts in windows of *width_ns*, the planned rate's own changes aside.
+
+    None for recorded arrivals: they are what they are.
+    """
+    if isinstance(arrivals, RecordedArrivals):
+        return None
+    if isinstance(arrivals, HawkesArrivals):
+        return hawkes_fano_factor(
+            branching_ratio=arrivals.branching_ratio,
+            decay_per_s=arrivals.decay_per_s,
+            width_s=width_ns / NANOS_PER_SECOND,
+        )
+    return 1.0 if process_of(arrivals) is Process.POISSON else 0.0
+
+
 def scaled_to(arrivals: Arrivals, rate_per_s: float) -> Arrivals:
-    """*arrivals* of the same shape whose highest rate is *rate_per_s* (> 0)."""
+    """*arrivals* of the same shape whose rate_per_s_max is *rate_per_s* (> 0)."""
     factor = rate_per_s / rate_per_s_max(arrivals)
     match arrivals:
-        case ConstantArrivals() | PoissonArrivals():
+        case ConstantArrivals() | PoissonArrivals() | HawkesArrivals():
             return replace(arrivals, rate_per_s=rate_per_s)
         case RampArrivals():
             return replace(
@@ -191,15 +289,21 @@ def scaled_to(arrivals: Arrivals, rate_per_s: float) -> Arrivals:
         case StepArrivals():
             steps = tuple(replace(s, rate_per_s=s.rate_per_s * factor) for s in arrivals.steps)
             return replace(arrivals, steps=steps)
+        case DiurnalArrivals():
+            return replace(arrivals, mean_per_s=arrivals.mean_per_s * factor)
+        case RecordedArrivals():
+            return replace(arrivals, speed_ratio=arrivals.speed_ratio * factor)
         case _:
             assert_never(arrivals)
 
 
-def _segments(arrivals: Arrivals, *, warmup_ns: int, measure_ns: int) -> tuple[_Segment, ...]:
+def _stretches(arrivals: Arrivals, *, warmup_ns: int, measure_ns: int) -> tuple[Stretch, ...]:
+    """The mean rate over both phases; of recorded arrivals the mean of the whole recording."""
     end_ns = warmup_ns + measure_ns
     match arrivals:
-        case ConstantArrivals() | PoissonArrivals():
-            knots = [(0, end_ns, arrivals.rate_per_s, arrivals.rate_per_s)]
+        case ConstantArrivals() | PoissonArrivals() | HawkesArrivals() | RecordedArrivals():
+            rate_per_s = rate_per_s_max(arrivals)
+            knots = [(0, end_ns, rate_per_s, rate_per_s)]
         case RampArrivals():
             first, last = arrivals.from_per_s, arrivals.to_per_s
             knots = [(0, warmup_ns, first, first), (warmup_ns, end_ns, first, last)]
@@ -212,12 +316,32 @@ def _segments(arrivals: Arrivals, *, warmup_ns: int, measure_ns: int) -> tuple[_
                 (start, min(end, end_ns), rate, rate)
                 for start, end, rate in zip(starts, ends, rates, strict=True)
             ]
+        case DiurnalArrivals():
+            day = _day(arrivals, start_ns=warmup_ns, end_ns=end_ns)
+            first = day.rate_per_s_at(0.0)
+            return (*_linear([(0, warmup_ns, first, first)]), day)
         case _:
             assert_never(arrivals)
+    return _linear(knots)
+
+
+def _linear(knots: list[tuple[int, int, float, float]]) -> tuple[LinearStretch, ...]:
     return tuple(
-        _Segment(start_ns=start, end_ns=end, start_per_s=first, end_per_s=last)
+        LinearStretch(start_ns=start, end_ns=end, start_per_s=first, end_per_s=last)
         for start, end, first, last in knots
         if start < end
+    )
+
+
+def _day(arrivals: DiurnalArrivals, *, start_ns: int, end_ns: int) -> DailyStretch:
+    day_s = arrivals.day_ns / NANOS_PER_SECOND
+    return DailyStretch(
+        start_ns=start_ns,
+        end_ns=end_ns,
+        mean_per_s=arrivals.mean_per_s,
+        amplitude_share=arrivals.amplitude_share,
+        day_s=day_s,
+        peak_s=(arrivals.peak_share - arrivals.start_share) * day_s,
     )
 
 
@@ -232,20 +356,3 @@ def _unit_process(process: Process, expected: float, seed: int) -> NDArray[np.fl
         more = np.cumsum(generator.standard_exponential(1_024))
         points = np.concatenate([points, points[-1] + more])
     return points
-
-
-def _time_ns_of(segment: _Segment, counts: NDArray[np.float64]) -> NDArray[np.int64]:
-    """
-    When, from the segment's start, the cumulated rate reaches *counts*.
-
-    The positive root of r0 t + slope t^2 / 2 = y, in the form that doesn't cancel for small slopes:
-    t = 2 y / (r0 + sqrt(r0^2 + 2 slope y)).
-    """
-    duration_s = (segment.end_ns - segment.start_ns) / NANOS_PER_SECOND
-    slope = (segment.end_per_s - segment.start_per_s) / duration_s
-    root = np.sqrt(np.maximum(0.0, segment.start_per_s**2 + 2 * slope * counts))
-    denominator = segment.start_per_s + root
-    seconds = np.divide(2 * counts, denominator, out=np.zeros_like(counts), where=denominator > 0)
-    within = np.minimum(np.floor(seconds * NANOS_PER_SECOND), segment.end_ns - segment.start_ns - 1)
-    offsets: NDArray[np.int64] = within.astype(np.int64)
-    return offsets

@@ -18,6 +18,14 @@ The format, with defaults; durations, rates and shares are text with a unit (har
     kind = "ramp"                           from = "100/s", to = "2k/s", process = "poisson"
     kind = "steps"                          steps = [{at = "0s", rate = "50/s"}, ...], process
                                             (at: a duration, or a share of measure: "30%")
+    kind = "diurnal"                        mean = "500/s", amplitude = "53%", peak_hour = 16.5,
+                                            start_hour = 0.0, day = "24h" (default: measure, so
+                                            that the measured phase is a day), process
+    kind = "hawkes"                         rate = "800/s" (the mean), branching = 0.66,
+                                            decay = "1.8/s" (see harness.model.arrivals_hawkes)
+    kind = "recorded"                       file = "trades.csv" (from this file's folder; also
+                                            .parquet, or text), unit = "ns" | "us" | "ms" | "s",
+                                            column = "" (the first), speed = "1x"
     [phases]                                required
     warmup = "5s"   measure = "20s"         drain = "10s"
 
@@ -49,7 +57,7 @@ The format, with defaults; durations, rates and shares are text with a unit (har
 import difflib
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from importlib.resources.abc import Traversable
@@ -59,13 +67,23 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Fault, ScenarioError, UsageError
-from harness.model.arrivals import expected_count, rate_per_s_max, scaled_to
+from harness.model.arrivals import (
+    HawkesArrivals,
+    RecordedArrivals,
+    expected_count,
+    rate_per_s_max,
+    scaled_to,
+)
+from harness.model.arrivals_hawkes import hawkes_lead_s
 from harness.model.file_faults import plain_faults
 from harness.model.scenario import LoadTransport, Scenario, StepAction
-from harness.model.scenario_tables import ScenarioTable, parts_that_parse
-from harness.model.units import format_duration, format_rate
+from harness.model.scenario_tables import ScenarioTable, parts_that_parse, without_arrivals
+from harness.model.units import NANOS_PER_SECOND, format_duration, format_rate
 
 OPERATION_COUNT_MAX = 2**31 - 1  # an operation's index is an int32
+
+_LEAD_COUNT_MAX = 50_000_000  # Hawkes arrivals drawn and thrown away before a schedule: 400 MB
+_SILENT_TAIL_SHARE = 0.1  # of the measured phase, that a recording may leave without arrivals
 
 WorkloadCheck = Callable[[Scenario], Sequence[tuple[str, str, str]]]
 
@@ -127,9 +145,8 @@ def load_scenario(
         if rest is None:
             raise ScenarioError(tuple(faults)) from error
         table = rest
-    written = table.to_scenario(
-        file=file, profile=changes.profile or "", measure_ns=changes.measure_ns
-    )
+    written, more = _scenario_of(table, file, changes)
+    faults += more
     scenario = _changed(written, changes)
     faults += _cross_check(scenario)
     if check_workload is not None:
@@ -137,8 +154,42 @@ def load_scenario(
     if faults:
         raise ScenarioError(tuple(faults))
     given = {key: value for key, value in asdict(changes).items() if value is not None}
+    if isinstance(scenario.arrivals, RecordedArrivals):
+        document["arrivals"] |= {"file_digest": scenario.arrivals.file_digest}
     record = json.loads(json.dumps({**document, "overrides": given}, default=str))
     return replace(scenario, digest=_digest(scenario), document=record)
+
+
+def _scenario_of(
+    table: ScenarioTable, file: str, changes: ScenarioOverrides
+) -> tuple[Scenario, Sequence[Fault]]:
+    """The model's value, and the faults of a recording, whose place a stand-in takes."""
+
+    def build(of: ScenarioTable) -> Scenario:
+        return of.to_scenario(
+            file=file,
+            profile=changes.profile or "",
+            measure_ns=changes.measure_ns,
+            read=lambda name: _read_recording(Path(file).parent / name, file),
+        )
+
+    try:
+        return build(table), ()
+    except ScenarioError as error:
+        return build(without_arrivals(table)), error.faults
+
+
+def _read_recording(path: Path, file: str) -> tuple[str, bytes]:
+    try:
+        return str(path), path.read_bytes()
+    except OSError as error:
+        fault = Fault(
+            file=file,
+            key="arrivals.file",
+            value=f"{path} can't be read ({error.strerror})",
+            remedy="write a path from this file's folder, or an absolute one",
+        )
+        raise ScenarioError((fault,)) from error
 
 
 def list_scenarios(folder: Traversable) -> tuple[ScenarioListing, ...]:
@@ -254,12 +305,31 @@ def _cross_check(scenario: Scenario) -> list[Fault]:
                 f"({format_rate(rate_per_s)} for {format_duration(step.duration_ns)})",
                 "raise the bound above that, or the freeze would be seen as drops",
             )
-    count = expected_count(
-        scenario.arrivals, warmup_ns=scenario.warmup_ns, measure_ns=scenario.measure_ns
-    )
-    if not 1 <= count < OPERATION_COUNT_MAX / 2:
-        add("arrivals", f"{count:.1f} operations in all", "raise or lower rate or measure")
+    for key, value, remedy in _arrivals_faults(scenario):
+        add(key, value, remedy)
     return faults
+
+
+def _arrivals_faults(scenario: Scenario) -> Iterator[tuple[str, str, str]]:
+    """Faults that only the phases, or the command line's rate, make."""
+    arrivals = scenario.arrivals
+    end_ns = scenario.warmup_ns + scenario.measure_ns
+    count = expected_count(arrivals, warmup_ns=scenario.warmup_ns, measure_ns=scenario.measure_ns)
+    if not 1 <= count < OPERATION_COUNT_MAX / 2:
+        yield "arrivals", f"{count:.1f} operations in all", "raise or lower rate or measure"
+    if isinstance(arrivals, HawkesArrivals):
+        lead_s = hawkes_lead_s(arrivals.branching_ratio, arrivals.decay_per_s)
+        if lead_s * arrivals.rate_per_s > _LEAD_COUNT_MAX:
+            what = f"{lead_s * arrivals.rate_per_s:.2g} arrivals come before the first"
+            yield "arrivals", what, "raise decay, or lower branching or rate"
+    if isinstance(arrivals, RecordedArrivals):
+        last_ns = int(arrivals.offset_ns[-1])
+        if last_ns < end_ns - _SILENT_TAIL_SHARE * scenario.measure_ns:
+            yield (
+                "arrivals.file",
+                f"its last arrival is at {last_ns / NANOS_PER_SECOND:.3f} s",
+                f"lower phases.measure or arrivals.speed: the phases are {end_ns / 1e9:g} s long",
+            )
 
 
 def _workload_faults(scenario: Scenario, check: WorkloadCheck) -> list[Fault]:
@@ -278,5 +348,7 @@ def _digest(scenario: Scenario) -> str:
     left_out = {"title", "file", "profile", "citations", "digest", "document", "seed"}
     values = {key: value for key, value in asdict(scenario).items() if key not in left_out}
     values["arrivals"]["kind"] = type(scenario.arrivals).__name__
+    if isinstance(scenario.arrivals, RecordedArrivals):
+        values["arrivals"] |= {"file": "", "offsets": ""}  # its digest stands for both
     text = json.dumps(values, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=16).hexdigest()

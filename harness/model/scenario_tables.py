@@ -7,27 +7,16 @@ numbers here, so that nothing behind this module ever sees "250ms".
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
-from harness.model.arrivals import (
-    Arrivals,
-    ConstantArrivals,
-    PoissonArrivals,
-    Process,
-    RampArrivals,
-    RateStep,
-    StepArrivals,
-)
+from harness.model.arrivals_tables import ArrivalsTable, ReadRecording
 from harness.model.operation import Outcome
 from harness.model.scenario import (
     Limits,
@@ -37,6 +26,13 @@ from harness.model.scenario import (
     Scenario,
     Step,
     StepAction,
+)
+from harness.model.table_values import (
+    Count,
+    DurationNs,
+    PositiveDurationNs,
+    ShareValue,
+    Table,
 )
 from harness.model.units import (
     NANOS_PER_SECOND,
@@ -56,112 +52,7 @@ _CORES = re.compile(r"(target|broker)\.cpu_cores_(mean|max)")
 _BYTES = re.compile(r"(target|broker)\.rss_bytes_max")
 
 
-def _positive_duration_ns(value: Any) -> int:
-    duration_ns = parse_duration_ns(value)
-    if duration_ns <= 0:
-        raise ValueError('must be longer than nothing; write e.g. "20s"')
-    return duration_ns
-
-
-def _positive_rate_per_s(value: Any) -> float:
-    rate_per_s = parse_rate_per_s(value)
-    if rate_per_s <= 0:
-        raise ValueError('must be above 0; write e.g. "500/s"')
-    return rate_per_s
-
-
-def _duration_or_share(value: Any) -> int | float:
-    """Nanoseconds (int), or a share of the measured phase (float)."""
-    if isinstance(value, str) and value.rstrip().endswith("%"):
-        return parse_share(value)
-    return parse_duration_ns(value)
-
-
-DurationNs = Annotated[int, BeforeValidator(parse_duration_ns)]
-PositiveDurationNs = Annotated[int, BeforeValidator(_positive_duration_ns)]
-RatePerS = Annotated[float, BeforeValidator(parse_rate_per_s)]
-PositiveRatePerS = Annotated[float, BeforeValidator(_positive_rate_per_s)]
-ShareValue = Annotated[float, BeforeValidator(parse_share)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Table(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, strict=True, populate_by_name=True
-    )
-
-
-class SteadyArrivalsTable(_Table):
-    """[arrivals] of kind constant or poisson."""
-
-    kind: Literal["constant", "poisson"]
-    rate: PositiveRatePerS
-
-    def to_arrivals(self, measure_ns: int) -> Arrivals:
-        """As the model's value."""
-        del measure_ns
-        if self.kind == "constant":
-            return ConstantArrivals(rate_per_s=self.rate)
-        return PoissonArrivals(rate_per_s=self.rate)
-
-
-class RampArrivalsTable(_Table):
-    """[arrivals] of kind ramp."""
-
-    kind: Literal["ramp"]
-    process: Literal["constant", "poisson"] = "poisson"
-    from_: RatePerS = Field(alias="from")
-    to: RatePerS
-
-    @model_validator(mode="after")
-    def _some_rate(self) -> Self:
-        if self.from_ + self.to <= 0:
-            raise ValueError('from and to are both 0; write e.g. to = "500/s"')
-        return self
-
-    def to_arrivals(self, measure_ns: int) -> Arrivals:
-        """As the model's value."""
-        del measure_ns
-        return RampArrivals(process=Process(self.process), from_per_s=self.from_, to_per_s=self.to)
-
-
-class RateStepTable(_Table):
-    """One step of arrivals; *at* is ns (int) or a share of the measured phase (float)."""
-
-    at: Annotated[int | float, BeforeValidator(_duration_or_share)]
-    rate: RatePerS
-
-    def at_ns(self, measure_ns: int) -> int:
-        """From the start of the measured phase."""
-        return self.at if isinstance(self.at, int) else round(self.at * measure_ns)
-
-
-class StepArrivalsTable(_Table):
-    """[arrivals] of kind steps."""
-
-    kind: Literal["steps"]
-    process: Literal["constant", "poisson"] = "poisson"
-    steps: Annotated[list[RateStepTable], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        times = [step.at for step in self.steps]
-        if len({type(at) for at in times[1:]}) > 1:
-            raise ValueError('times are of two kinds; write all as "10s" or all as "30%"')
-        if times[0] != 0 or times != sorted(set(times)):
-            raise ValueError('times are out of order; the first at is "0s" and each is later')
-        if not any(step.rate > 0 for step in self.steps):
-            raise ValueError('every rate is 0; write e.g. rate = "500/s"')
-        return self
-
-    def to_arrivals(self, measure_ns: int) -> Arrivals:
-        """As the model's value."""
-        by_time = {step.at_ns(measure_ns): step.rate for step in self.steps}
-        steps = tuple(RateStep(at_ns=at, rate_per_s=by_time[at]) for at in sorted(by_time))
-        return StepArrivals(process=Process(self.process), steps=steps)
-
-
-class PhasesTable(_Table):
+class PhasesTable(Table):
     """[phases]."""
 
     warmup: DurationNs = 5 * NANOS_PER_SECOND
@@ -169,7 +60,7 @@ class PhasesTable(_Table):
     drain: DurationNs = 10 * NANOS_PER_SECOND
 
 
-class LoadTable(_Table):
+class LoadTable(Table):
     """[load]."""
 
     driver: Literal["wire", "grpcio"] = "wire"
@@ -199,7 +90,7 @@ class LoadTable(_Table):
         )
 
 
-class LimitsTable(_Table):
+class LimitsTable(Table):
     """[limits]."""
 
     lateness_p99: PositiveDurationNs = 1_000_000
@@ -207,7 +98,7 @@ class LimitsTable(_Table):
     generator_cpu: ShareValue = 0.8
 
 
-class ObjectiveTable(_Table):
+class ObjectiveTable(Table):
     """[[objectives]]; the metric says how its limit is read."""
 
     metric: str
@@ -247,7 +138,7 @@ class ObjectiveTable(_Table):
         return ObjectiveSpec(metric=self.metric, limit=limit, at_most=self.at_most is not None)
 
 
-class StepTable(_Table):
+class StepTable(Table):
     """[[steps]]."""
 
     at: DurationNs
@@ -261,34 +152,41 @@ class StepTable(_Table):
         return self
 
 
-class AuditTable(_Table):
+class AuditTable(Table):
     """[audit]."""
 
-    required: list[Annotated[str, StringConstraints(pattern=r"^I\d+$")]] = []
+    required: list[Annotated[str, StringConstraints(pattern=r"^I\d+$")]] = Field(
+        default_factory=list
+    )
 
 
-class ScenarioTable(_Table):
+class ScenarioTable(Table):
     """The whole file, profiles already merged."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: Annotated[str, StringConstraints(min_length=1)]
     system: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]
-    requires: list[str] = []
-    citations: list[str] = []
+    requires: list[str] = Field(default_factory=list)
+    citations: list[str] = Field(default_factory=list)
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
-    arrivals: Annotated[
-        SteadyArrivalsTable | RampArrivalsTable | StepArrivalsTable, Field(discriminator="kind")
-    ]
+    arrivals: ArrivalsTable
     phases: PhasesTable
     load: LoadTable = LoadTable()
     limits: LimitsTable = LimitsTable()
-    objectives: list[ObjectiveTable] = []
-    steps: list[StepTable] = []
-    workload: dict[str, Any] = {}
+    objectives: list[ObjectiveTable] = Field(default_factory=list)
+    steps: list[StepTable] = Field(default_factory=list)
+    workload: dict[str, Any] = Field(default_factory=dict)
     audit: AuditTable = AuditTable()
 
-    def to_scenario(self, *, file: str, profile: str, measure_ns: int | None) -> Scenario:
-        """As the model's value, without digest and document; *measure_ns* replaces the file's."""
+    def to_scenario(
+        self, *, file: str, profile: str, measure_ns: int | None, read: ReadRecording
+    ) -> Scenario:
+        """
+        As the model's value, without digest and document; *measure_ns* replaces the file's.
+
+        Raises:
+            ScenarioError: recorded arrivals can't be read, or have faults.
+        """
         limits = self.limits
         measure_ns = measure_ns or self.phases.measure
         return Scenario(
@@ -300,7 +198,7 @@ class ScenarioTable(_Table):
             requires=tuple(self.requires),
             citations=tuple(self.citations),
             seed=self.seed,
-            arrivals=self.arrivals.to_arrivals(measure_ns),
+            arrivals=self.arrivals.to_arrivals(measure_ns, read),
             warmup_ns=self.phases.warmup,
             measure_ns=measure_ns,
             drain_ns=self.phases.drain,
@@ -330,6 +228,12 @@ _STAND_INS: Mapping[str, Any] = {
     "arrivals": {"kind": "constant", "rate": "1/s"},
     "phases": {"measure": "1h"},
 }
+
+
+def without_arrivals(table: ScenarioTable) -> ScenarioTable:
+    """*table* with the stand-in for arrivals that can't be read."""
+    stand_in = ScenarioTable.model_validate({**_STAND_INS, "system": table.system}).arrivals
+    return table.model_copy(update={"arrivals": stand_in})
 
 
 def parts_that_parse(document: Mapping[str, Any], error: ValidationError) -> ScenarioTable | None:

@@ -22,6 +22,7 @@ _DURATION_NS = {
     "h": 3_600 * NANOS_PER_SECOND,
 }
 _RATE_PER_S = {"/s": 1, "k/s": 1_000, "M/s": 1_000_000}
+_SPEED = {"x": 1}
 _SHARE = {"%": Decimal("0.01"), "ppm": Decimal("0.000001")}
 _SIZE_BYTES = {
     "B": 1,
@@ -53,6 +54,19 @@ def parse_rate_per_s(text: Any) -> float:
         ValueError: it is no rate.
     """
     return float(_parse(text, _RATE_PER_S, "a rate", '"500/s" or "2k/s"'))
+
+
+def parse_speed(text: Any) -> float:
+    """
+    The factor of e.g. "4x", "0.5x"; above 0.
+
+    Raises:
+        ValueError: it is none.
+    """
+    speed = float(_parse(text, _SPEED, "a speed", '"1x" or "4x"'))
+    if speed <= 0:
+        raise ValueError(f'"{text}" plays nothing; write e.g. "1x" or "4x"')
+    return speed
 
 
 def parse_share(text: Any) -> float:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from harness.model.arrivals import (
     Arrivals,
     ConstantArrivals,
+    DiurnalArrivals,
+    HawkesArrivals,
     PoissonArrivals,
     Process,
     RampArrivals,
@@ -15,6 +17,7 @@ from harness.model.arrivals import (
     StepArrivals,
     expected_before,
     expected_count,
+    fano_factor,
     offsets_ns,
     rate_at,
     scaled_to,
@@ -38,12 +41,27 @@ ARRIVALS = st.one_of(
     st.builds(PoissonArrivals, rate_per_s=RATES),
     st.builds(RampArrivals, process=PROCESSES, from_per_s=RATES, to_per_s=st.floats(0, 3_000)),
     stepped(),
+    st.builds(
+        DiurnalArrivals,
+        process=PROCESSES,
+        mean_per_s=RATES,
+        amplitude_share=st.floats(0, 0.99),
+        peak_share=st.floats(0, 0.99),
+        start_share=st.floats(0, 0.99),
+        day_ns=st.integers(SECOND_NS // 10, 20 * SECOND_NS),
+    ),
+)
+BURSTY = st.builds(
+    HawkesArrivals,
+    rate_per_s=RATES,
+    branching_ratio=st.floats(0, 0.95),
+    decay_per_s=st.floats(1, 100),
 )
 PHASES = st.tuples(st.integers(0, 2 * SECOND_NS), st.integers(1, 3 * SECOND_NS))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(arrivals=ARRIVALS, phases=PHASES, seed=st.integers(0, 2**32))
+@given(arrivals=st.one_of(ARRIVALS, BURSTY), phases=PHASES, seed=st.integers(0, 2**32))
 def test_offsets_are_sorted_and_inside(
     arrivals: Arrivals, phases: tuple[int, int], seed: int
 ) -> None:
@@ -65,9 +83,7 @@ def test_counts_follow_the_planned_rate(arrivals: Arrivals, phases: tuple[int, i
     warmup_ns, measure_ns = phases
     found = offsets_ns(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns, seed=7)
     expected = expected_count(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
-    is_constant = isinstance(arrivals, ConstantArrivals) or (
-        not isinstance(arrivals, PoissonArrivals) and arrivals.process is Process.CONSTANT
-    )
+    is_constant = fano_factor(arrivals, SECOND_NS) == 0
 
     assert abs(len(found) - expected) <= (1.001 if is_constant else 5 * expected**0.5 + 5)
 

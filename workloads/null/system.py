@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.arrivals import offsets_ns
+from harness.model.arrivals_statistics import arrival_statistics
 from harness.model.operation import Outcome
 from harness.model.record import Invariant
 from harness.model.scenario import LoadTransport, Scenario
@@ -84,10 +85,20 @@ class NullSystem:
         )
 
     def describe(self, scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
-        """The number of calls and their rate."""
-        count = sum(map(len, plans))
+        """The number of calls and their rate, and the arrivals' statistics."""
+        offset_ns = np.sort(np.concatenate([plan.intended_offset_ns for plan in plans]))
         total_s = (scenario.warmup_ns + scenario.measure_ns) / 1e9
-        return {"operations": count, "rate_per_s": count / total_s}
+        statistics = arrival_statistics(
+            scenario.arrivals,
+            offset_ns,
+            warmup_ns=scenario.warmup_ns,
+            measure_ns=scenario.measure_ns,
+        )
+        return {
+            "operations": len(offset_ns),
+            "rate_per_s": len(offset_ns) / total_s,
+            "statistics": {item.name: item.shown() for item in statistics},
+        }
 
     def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
         """Zeros; the origin time is patched into the first eight bytes."""

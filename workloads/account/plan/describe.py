@@ -2,8 +2,8 @@
 Is a plan what the scenario asks for? Its statistics, each beside its target where it has one.
 
 `acctbench plan` prints them, and invariant I22 holds a run's plan to them. Tolerances are the wider
-of the contract's (1 % of rate, 1 point of share, 3 points of account skew) and what chance alone
-explains at this number of operations: a short plan isn't wrong for being short.
+of the contract's (1 point of share, 3 points of account skew) and what chance alone explains at
+this number of operations. The arrivals' own statistics are harness.model.arrivals_statistics'.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model.arrivals import Process, expected_before, process_of
+from harness.model.arrivals_statistics import SIGMAS, Statistic, arrival_statistics
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import ShardPlan
@@ -23,32 +23,10 @@ from workloads.account.plan.market import market
 from workloads.account.plan.messages import encode_plan
 from workloads.account.plan.parameters import Workload, parse_workload
 
-_RATE_TOLERANCE = 0.01
 _SHARE_TOLERANCE = 0.01
 _SKEW_TOLERANCE = 0.03
-_SIGMAS = 4.0  # beyond what chance explains once in 16,000 times
-_BIN_NS = 100_000_000
-_BIN_EXPECTED_COUNT_MIN = 10
-_KS_COEFFICIENT = 1.95  # Kolmogorov's limit at one in a thousand, times 1 / sqrt(n)
 _HOT_SHARE = 0.01
 _ENGINE_BYTES = 36  # stamps, outcome and code of an operation in the load process
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistic:
-    """One number of a plan; met if within *tolerance* of *target*, or if it has none."""
-
-    name: str
-    value: float
-    target: float | None = None
-    tolerance: float | None = None
-
-    @property
-    def is_met(self) -> bool:
-        """Whether it is what the scenario asks for."""
-        if self.target is None or self.tolerance is None:
-            return True
-        return bool(abs(self.value - self.target) <= self.tolerance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +50,12 @@ def plan_statistics(scenario: Scenario, plans: Sequence[ShardPlan]) -> tuple[Sta
     return (
         *_mix(stream, workload),
         *_skew(stream, workload, scenario.seed),
-        *_arrivals(stream, scenario),
+        *arrival_statistics(
+            scenario.arrivals,
+            stream.offset_ns,
+            warmup_ns=scenario.warmup_ns,
+            measure_ns=scenario.measure_ns,
+        ),
         *_orders(plans, workload, stream),
     )
 
@@ -98,19 +81,8 @@ def describe_plans(scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[st
             "columns": round(column_bytes / count, 1),
             "engine": _ENGINE_BYTES,
         },
-        "statistics": {item.name: _shown(item) for item in plan_statistics(scenario, plans)},
+        "statistics": {item.name: item.shown() for item in plan_statistics(scenario, plans)},
     }
-
-
-def _shown(item: Statistic) -> dict[str, Any]:
-    shown: dict[str, Any] = {"value": round(float(item.value), 4)}
-    if item.target is not None and item.tolerance is not None:
-        shown |= {
-            "target": round(item.target, 4),
-            "tolerance": round(item.tolerance, 4),
-            "ok": item.is_met,
-        }
-    return shown
 
 
 def _stream(scenario: Scenario, plans: Sequence[ShardPlan]) -> _Stream:
@@ -142,7 +114,7 @@ def _mix(stream: _Stream, workload: Workload) -> list[Statistic]:
         else:
             share = np.count_nonzero((kinds == Kind[name.upper()]) & ~duplicates) / count
         if target or share:
-            by_chance = _SIGMAS * (target * (1 - target) / count) ** 0.5
+            by_chance = SIGMAS * (target * (1 - target) / count) ** 0.5
             found.append(
                 Statistic(
                     name=f"share_{name}",
@@ -166,69 +138,11 @@ def _skew(stream: _Stream, workload: Workload, seed: int) -> list[Statistic]:
     if not len(accounts):
         return []
     share = float(np.isin(accounts, hot).mean())
-    by_chance = _SIGMAS * (target * (1 - target) / len(accounts)) ** 0.5
+    by_chance = SIGMAS * (target * (1 - target) / len(accounts)) ** 0.5
     tolerance = max(_SKEW_TOLERANCE, by_chance)
     return [
         Statistic(name="top_1_percent_accounts", value=share, target=target, tolerance=tolerance)
     ]
-
-
-def _arrivals(stream: _Stream, scenario: Scenario) -> list[Statistic]:
-    phases = {"warmup_ns": scenario.warmup_ns, "measure_ns": scenario.measure_ns}
-    is_poisson = process_of(scenario.arrivals) is Process.POISSON
-    measured = stream.offset_ns[stream.is_measured]
-    edges = np.array([scenario.warmup_ns, scenario.warmup_ns + scenario.measure_ns])
-    expected = float(np.diff(expected_before(scenario.arrivals, edges, **phases))[0])
-    seconds = scenario.measure_ns / NANOS_PER_SECOND
-    by_chance = _SIGMAS * expected**0.5 if is_poisson else 1.0
-    found = [
-        Statistic(
-            name="rate_per_s",
-            value=len(measured) / seconds,
-            target=expected / seconds,
-            tolerance=max(_RATE_TOLERANCE * expected, by_chance) / seconds,
-        )
-    ]
-    found += _dispersion(measured, scenario, is_poisson=is_poisson)
-    gaps = np.diff(expected_before(scenario.arrivals, stream.offset_ns, **phases))
-    if is_poisson and len(gaps):
-        distance = _distance_to_exponential(gaps)
-        limit = _KS_COEFFICIENT / len(gaps) ** 0.5
-        found.append(
-            Statistic(name="gaps_ks_distance", value=distance, target=0.0, tolerance=limit)
-        )
-    return found
-
-
-def _dispersion(
-    measured: NDArray[np.int64], scenario: Scenario, *, is_poisson: bool
-) -> list[Statistic]:
-    """The Fano factor, corrected for the planned rate: mean of (count - expected)^2 / expected."""
-    first, last = scenario.warmup_ns, scenario.warmup_ns + scenario.measure_ns
-    edges = np.arange(first, last + 1, _BIN_NS, dtype=np.int64)
-    if len(edges) < 2:
-        return []
-    expected = np.diff(
-        expected_before(scenario.arrivals, edges, warmup_ns=first, measure_ns=scenario.measure_ns)
-    )
-    counts, _ = np.histogram(measured, bins=edges)
-    dense = expected >= _BIN_EXPECTED_COUNT_MIN
-    bin_count = int(np.count_nonzero(dense))
-    if not bin_count:
-        return []
-    fano = float(np.mean((counts[dense] - expected[dense]) ** 2 / expected[dense]))
-    tolerance = _SIGMAS * (2 / bin_count) ** 0.5 + 1 / _BIN_EXPECTED_COUNT_MIN
-    if not is_poisson:
-        return [Statistic(name="fano_factor", value=fano, target=0.0, tolerance=0.1)]
-    return [Statistic(name="fano_factor", value=fano, target=1.0, tolerance=tolerance)]
-
-
-def _distance_to_exponential(gaps: NDArray[np.float64]) -> float:
-    """Kolmogorov-Smirnov distance of gaps in units of the mean to the exponential distribution."""
-    ordered = np.sort(gaps)
-    theory = 1.0 - np.exp(-ordered)
-    ranks = np.arange(1, len(ordered) + 1) / len(ordered)
-    return float(max(np.max(ranks - theory), np.max(theory - ranks + 1 / len(ordered))))
 
 
 def _orders(plans: Sequence[ShardPlan], workload: Workload, stream: _Stream) -> list[Statistic]:

@@ -115,8 +115,9 @@ async def serve(options: argparse.Namespace) -> None:
         linger_ms=options.kafka_linger_ms,
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    accounts = AccountService(core)
     for name, methods in (
-        ("AccountService", AccountService(core).methods()),
+        ("AccountService", accounts.methods()),
         ("ControlService", ControlService(core).methods()),
     ):
         handler = grpc.method_handlers_generic_handler(f"accounts.v1.{name}", methods)
@@ -140,6 +141,7 @@ async def serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         _watch_stdin(loop, stop)
         await stop.wait()
+        accounts.drain()
         await server.stop(GRACE_S)
         if options.kafka:
             background.pop().cancel()  # no more input

@@ -9,6 +9,7 @@ Every failure of the program on one screen.
     |-- BrokerError           the broker, likewise                                 exit 6
     |-- TransportError        a driver could not connect                           exit 6
     |-- EngineError           the load process or the observer failed              exit 4
+    |-- ProfilerError         a profiler can't do its work; a run goes on without  exit 4
     `-- RecordError           a stored run that can't be read or written           exit 4
 
 What a service answers is data (an Outcome), never one of these.
@@ -70,6 +71,10 @@ class TransportError(HarnessError):
 
 class EngineError(HarnessError):
     """The load process or the observer failed."""
+
+
+class ProfilerError(HarnessError):
+    """A profiler can't do its work; a run goes on without it and says so."""
 
 
 class RecordError(HarnessError):

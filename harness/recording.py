@@ -29,6 +29,7 @@ from harness.model.record import (
     CorrectnessSection,
     Invariant,
     ProcessResources,
+    ProfileEntry,
     RunRecord,
 )
 from harness.model.scenario import Scenario
@@ -67,6 +68,9 @@ class RunFacts:
     driven: Driven
     sampler: ResourceSampler
     invariants: tuple[Invariant, ...]
+    instrumentation: str = "plain"
+    profiles: tuple[ProfileEntry, ...] = ()
+    profile_notes: tuple[str, ...] = ()
 
 
 def make_record(facts: RunFacts) -> RunRecord:
@@ -113,7 +117,7 @@ def make_record(facts: RunFacts) -> RunRecord:
         target=facts.target,
         broker=facts.broker,
         load=_describe_load(facts, resources),
-        instrumentation="plain",
+        instrumentation=facts.instrumentation,
         environment=environment_to_json(facts.environment),
         validity=validity,
         correctness=correctness,
@@ -127,6 +131,7 @@ def make_record(facts: RunFacts) -> RunRecord:
         resources=resources,
         notes=_notes(facts),
         disturbances=facts.driven.disturbances,
+        profiles=facts.profiles,
     )
 
 
@@ -288,4 +293,4 @@ def _notes(facts: RunFacts) -> tuple[str, ...]:
             "The target was killed on purpose. A kill does not show a missing disk sync: the "
             "kernel keeps what was written. The reference's own tests watch its sync calls."
         )
-    return tuple(notes)
+    return (*notes, *facts.profile_notes)

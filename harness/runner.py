@@ -38,6 +38,7 @@ from harness.errors import (
 from harness.model.record import Invariant, record_from_json, record_to_json
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
+from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker, create_topics, start_broker
@@ -63,6 +64,7 @@ class RunRequest:
     kafka: str  # "embedded" or host:port
     runs_folder: Path
     command: str  # repeats the run
+    profiler: MakeProfiler | None = None  # looks into the target over the measured phase
 
 
 class RunView(Protocol):
@@ -95,6 +97,7 @@ class Run:
         cores = tuple(sorted(os.sched_getaffinity(0)))
         self._placement: Placement = place(cores, self._scenario.load.worker_count)
         self.is_driving = False  # the load goes: it can be stopped in order
+        self._profiled = ProfiledRun(request.profiler, self.folder)
 
     def execute(self) -> StoredRun:
         """
@@ -142,6 +145,7 @@ class Run:
         target_end, _ = target.stop(), broker.stop()
         supervisor.close()
         self._view.phase("record", str(self.folder))
+        profiles = self._profiled.store(loaded.driven.window, loaded.facts.results.table)
         return self._store(
             recording.RunFacts(
                 run_id=self.run_id,
@@ -160,6 +164,9 @@ class Run:
                 driven=loaded.driven,
                 sampler=loaded.sampler,
                 invariants=invariants,
+                instrumentation=self._profiled.instrumentation,
+                profiles=profiles,
+                profile_notes=tuple(self._profiled.notes),
             )
         )
 
@@ -185,7 +192,9 @@ class Run:
         sampler.start()
         stack.callback(sampler.stop)
         self.is_driving = True
+        stack.callback(self._profiled.stop)
         driven = supervisor.drive(self._surroundings(target, broker, sampler))
+        self._profiled.stop()
         self.is_driving = False
         sampler.stop()
         self._view.phase("settle", "unknown outcomes asked for again, events awaited")
@@ -216,7 +225,7 @@ class Run:
                 {prefix + topic: _TOPIC_PARTITION_COUNT for topic in self._system.topics},
             )
         return start_target(
-            self._request.target,
+            self._profiled.prepared(self._request.target),
             folder=self.folder,
             kafka_address=broker.address,
             topic_prefix=prefix,
@@ -238,6 +247,7 @@ class Run:
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
+            on_window=lambda window: self._profiled.start(window, lambda: target.pid),
         )
 
     def _settle(

@@ -8,6 +8,8 @@ Runs on disk: one folder a run, whole, or its name ends in `.incomplete`.
         operations.parquet  one row an operation: stamps, outcome, the plan's columns
         samples.parquet     one row a sample: offset_ns, subject, metric, value
         target.log, broker.log
+        profile/            of a profiled run: <metric>.profile.json.gz (harness.model.profile),
+                            <metric>.folded for other programs
         report.html         written by reports
 
 Stamps in operations.parquet are nanoseconds from the start of the measured phase (warm-up is
@@ -20,6 +22,7 @@ samples.parquet: offset_ns int64 as above; subjects target, generator, observer,
     subject load with metric in_flight.
 """
 
+import gzip
 import json
 import os
 from collections.abc import Iterator
@@ -30,6 +33,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import RecordError, UsageError
+from harness.model.profile import Profile, profile_from_json
 from harness.model.record import RunRecord, record_from_json, record_to_json
 
 INCOMPLETE_SUFFIX = ".incomplete"
@@ -49,6 +53,22 @@ class StoredRun:
     def samples(self) -> pd.DataFrame:
         """The table of samples (columns in the module's docstring)."""
         return _read_table(self.folder / "samples.parquet")
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """
+        The profiles that the record names.
+
+        Raises:
+            RecordError: one is missing or damaged.
+        """
+        return tuple(_read_profile(self.folder / entry.file) for entry in self.record.profiles)
+
+
+def _read_profile(path: Path) -> Profile:
+    try:
+        return profile_from_json(json.loads(gzip.decompress(path.read_bytes())))
+    except (OSError, EOFError, ValueError) as error:
+        raise RecordError(f"{path}: can't be read as a profile: {error}") from error
 
 
 def load_run(folder: Path) -> StoredRun:

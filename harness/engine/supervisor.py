@@ -80,6 +80,7 @@ class Surroundings:
     on_progress: Callable[[Progress], None]
     target_cpu_cores: Callable[[], float | None]
     stopped: threading.Event
+    on_window: Callable[[Window], None]  # the load has begun; this will be its measured phase
 
 
 class Supervisor:
@@ -185,6 +186,7 @@ class Supervisor:
             worker.tell("start", start_ns=start_ns)
         disturber = Disturber(surroundings.target, scenario.steps, window.start_ns)
         disturber.start()
+        surroundings.on_window(window)
         try:
             self._watch(surroundings, disturber, start_ns)
         finally:

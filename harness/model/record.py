@@ -151,6 +151,17 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileEntry:
+    """A profile beside the record; *file* is relative to the run folder."""
+
+    file: str
+    metric: str  # of model.profile.Metric
+    profiler: Mapping[str, str]
+    segment_count: int
+    blake2b: str  # of the file's bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run."""
 
@@ -182,6 +193,7 @@ class RunRecord:
     resources: Mapping[str, ProcessResources]  # target, generator, observer, broker
     notes: tuple[str, ...] = field(default=())  # what a reader should know; plain sentences
     disturbances: tuple[Disturbance, ...] = field(default=())
+    profiles: tuple[ProfileEntry, ...] = field(default=())
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

@@ -115,9 +115,8 @@ async def serve(options: argparse.Namespace) -> None:
         linger_ms=options.kafka_linger_ms,
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    accounts = AccountService(core)
     for name, methods in (
-        ("AccountService", accounts.methods()),
+        ("AccountService", AccountService(core).methods()),
         ("ControlService", ControlService(core).methods()),
     ):
         handler = grpc.method_handlers_generic_handler(f"accounts.v1.{name}", methods)
@@ -141,7 +140,6 @@ async def serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         _watch_stdin(loop, stop)
         await stop.wait()
-        accounts.drain()
         await server.stop(GRACE_S)
         if options.kafka:
             background.pop().cancel()  # no more input

@@ -1,0 +1,205 @@
+"""
+Memory profiles by memray: what peaks, what is allocated, and what survives.
+
+memray runs inside the target (see agent/sitecustomize.py) and traces every allocation, so a run
+under it gives no timings. Segments alternate between one and two units of time: memory that is
+merely in flight or cached survives in equal amounts from a short and a long segment, memory that
+leaks survives in proportion to the operations. Survivors of a single segment prove nothing, since
+some are freed later; their slope over segments does. The first segment keeps every allocation, for
+bytes and counts an operation; the others keep aggregates, of which a long run has kilobytes. A kill
+loses one segment.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import memray
+
+from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
+from harness.model.validity import Window
+from harness.profilers.agent_link import AgentLink
+from harness.profilers.frames import python_frame
+from harness.profilers.profiler import CountOperations
+from harness.profilers.threads import process_tree
+
+_UNITS = (1, 2)  # lengths of aggregated segments, in turn
+_NO_STACK = Frame(function="<no Python frame>", module="", package="native")
+_FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Segment:
+    start_ns: int
+    end_ns: int
+    path: Path
+    has_every: bool  # each allocation is in it, not only survivors and peak
+
+
+@dataclass(slots=True)
+class _Tables:
+    """One metric's profile in the making."""
+
+    stacks: StackTable = field(default_factory=StackTable)
+    segments: list[ProfileSegment] = field(default_factory=list)
+
+
+class MemrayProfiler:
+    """Memory by stack; `make` it a run's profiler."""
+
+    instrumentation = "memory"
+
+    def __init__(self, folder: Path, *, native: bool = False) -> None:
+        """Raw segments go to *folder*; *native* adds frames of C code."""
+        self._folder = folder
+        self._native = native
+        folder.mkdir(parents=True, exist_ok=True)
+        self._link = AgentLink(folder)
+        self._segments: list[_Segment] = []
+        self._start_ns = 0
+        self._notes: list[str] = []
+        self._begun_at_ns = time.monotonic_ns()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The agent on the target's path."""
+        return self._link.environment
+
+    def segment_shares(self, segment_count: int) -> Sequence[float]:
+        """One unit with every allocation, then one and two units in turn; at least three."""
+        units = [1, *(_UNITS[index % 2] for index in range(max(4, segment_count) - 1))]
+        return [unit / sum(units) for unit in units]
+
+    def prepare(self, pid: int) -> None:
+        """Reach the agent; what start-up left alive becomes a segment before the phase."""
+        pid = self._link.choose(process_tree(pid))
+        self._link.command(do="stop")
+        self._keep(self._begun_at_ns, self._folder / f"start-{pid}.bin", has_every=False)
+
+    def begin_segment(self) -> None:
+        """Start a tracker."""
+        has_every = len(self._segments) == 1
+        self._start_ns = time.monotonic_ns()
+        self._link.command(do="start", path=str(self._path()), native=self._native, every=has_every)
+
+    def end_segment(self) -> None:
+        """Stop it; its file is whole after that."""
+        path, has_every = self._path(), len(self._segments) == 1
+        self._link.command(do="stop")
+        self._keep(self._start_ns, path, has_every=has_every)
+
+    def close(self) -> None:
+        """Hang up: the agent stops tracking, the target goes on."""
+        self._link.close()
+
+    def profiles(self, window: Window, count_operations: CountOperations) -> Sequence[Profile]:
+        """Peak, survivors, and allocated bytes and counts; none without a segment."""
+        metrics: dict[Metric, _Tables] = defaultdict(_Tables)
+        for segment in self._segments:
+            for metric, weights in self._read(segment).items():
+                tables = metrics[metric]
+                tables.segments.append(
+                    ProfileSegment(
+                        start_ns=segment.start_ns - window.start_ns,
+                        end_ns=segment.end_ns - window.start_ns,
+                        operation_counts=count_operations(segment.start_ns, segment.end_ns),
+                        cpu_ns=0,
+                        sample_count=0,
+                        weights=_numbered(weights, tables.stacks),
+                    )
+                )
+        return tuple(
+            Profile(
+                metric=metric,
+                profiler={
+                    "name": "memray",
+                    "version": version("memray"),
+                    "settings": "python allocators" + (", native" if self._native else ""),
+                },
+                frames=tables.stacks.frames,
+                stacks=tables.stacks.stacks,
+                segments=tuple(tables.segments),
+                notes=tuple(self._notes),
+            )
+            for metric, tables in metrics.items()
+        )
+
+    def _path(self) -> Path:
+        return (self._folder / f"segment-{len(self._segments) - 1:03}.bin").resolve()
+
+    def _keep(self, start_ns: int, path: Path, *, has_every: bool) -> None:
+        self._segments.append(
+            _Segment(start_ns=start_ns, end_ns=time.monotonic_ns(), path=path, has_every=has_every)
+        )
+
+    def _read(self, segment: _Segment) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+        """The weights that a segment's file holds; a damaged file is a note."""
+        try:
+            with memray.FileReader(segment.path) as reader:
+                found = {
+                    Metric.HIGH_WATER_BYTES: _bytes_by_stack(
+                        reader.get_high_watermark_allocation_records(merge_threads=True)
+                    ),
+                    Metric.SURVIVING_BYTES: _bytes_by_stack(
+                        reader.get_leaked_allocation_records(merge_threads=True)
+                    ),
+                }
+                if segment.has_every:
+                    found |= _everything(reader)
+        except (OSError, ValueError, RuntimeError) as error:
+            self._notes.append(f"The segment {segment.path.name} can't be read: {error}")
+            return {}
+        return found
+
+
+def _everything(reader: memray.FileReader) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+    """Bytes and counts of every allocation."""
+    freeing = {kind.value for kind in memray.AllocatorType if kind.name in _FREEING}
+    sums: dict[int, list[int]] = {}
+    stacks: dict[int, tuple[Frame, ...]] = {}
+    for record in reader.get_allocation_records():
+        if record.allocator in freeing:
+            continue
+        known = sums.get(record.stack_id)
+        if known is None:
+            stacks[record.stack_id] = _stack_of(record.stack_trace())
+            known = sums[record.stack_id] = [0, 0]
+        known[0] += record.size
+        known[1] += record.n_allocations
+    totals: list[dict[tuple[Frame, ...], int]] = [defaultdict(int), defaultdict(int)]
+    for stack_id, numbers in sums.items():
+        for total, number in zip(totals, numbers, strict=True):
+            total[stacks[stack_id]] += number
+    return {Metric.ALLOCATED_BYTES: totals[0], Metric.ALLOCATED_COUNT: totals[1]}
+
+
+def _bytes_by_stack(records: Iterable[memray.AllocationRecord]) -> dict[tuple[Frame, ...], int]:
+    sums: dict[tuple[Frame, ...], int] = defaultdict(int)
+    for record in records:
+        sums[_stack_of(record.stack_trace())] += record.size
+    return sums
+
+
+def _stack_of(trace: Sequence[tuple[str, str, int]]) -> tuple[Frame, ...]:
+    """Memray's trace, leaf first, as frames, root first."""
+    if not trace:
+        return (_NO_STACK,)
+    return tuple(_frame(function, file) for function, file, _ in reversed(trace))
+
+
+@cache
+def _frame(function: str, file: str) -> Frame:
+    """As py-spy names it: the file's path from its outermost package on."""
+    path = Path(file)
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return python_frame(function, str(path.relative_to(folder)))
+
+
+def _numbered(weights: Mapping[tuple[Frame, ...], int], table: StackTable) -> dict[int, int]:
+    return {table.number(stack): weight for stack, weight in weights.items() if weight}

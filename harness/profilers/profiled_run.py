@@ -1,0 +1,119 @@
+"""
+Profiling inside one run: from the target's environment to the files in the run folder.
+
+A run without a profiler has one of these too, which does nothing: the life of a run reads the same.
+"""
+
+import gzip
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import ProfilerError, RecordError
+from harness.model.profile import Profile, folded_lines, profile_to_json
+from harness.model.record import ProfileEntry
+from harness.model.validity import Window
+from harness.profilers.agent_link import with_agent
+from harness.profilers.profiler import Profiler, SegmentClock
+from harness.targets.target_file import LaunchSpec, TargetSpec
+
+MakeProfiler = Callable[[Path], Profiler]
+"""From the folder of raw material to a profiler; raises ProfilerError."""
+
+_FOLDER, _RAW = "profile", "raw"
+
+
+class ProfiledRun:
+    """The profiler of a run, or none."""
+
+    def __init__(self, make: MakeProfiler | None, run_folder: Path) -> None:
+        self._folder = run_folder / _FOLDER
+        self._profiler: Profiler | None = None
+        self._clock: SegmentClock | None = None
+        self._make = make
+        self.notes: list[str] = []
+
+    @property
+    def instrumentation(self) -> str:
+        """For the record: what was attached while the figures were taken."""
+        return self._profiler.instrumentation if self._profiler is not None else "plain"
+
+    def prepared(self, target: TargetSpec) -> TargetSpec:
+        """*target* with what the profiler needs in its environment; makes the profiler."""
+        if self._make is not None:
+            try:
+                self._profiler = self._make(self._folder / _RAW)
+            except ProfilerError as error:
+                self._miss(str(error))
+        if self._profiler is None or not isinstance(target.how, LaunchSpec):
+            return target
+        environment = with_agent(target.how.environment, self._profiler.environment)
+        return replace(target, how=replace(target.how, environment=environment))
+
+    def start(self, window: Window, target_pid: Callable[[], int | None]) -> None:
+        """The load has begun: take segments all over *window*."""
+        if self._profiler is not None:
+            self._clock = SegmentClock(self._profiler, target_pid)
+            self._clock.start(window)
+
+    def stop(self) -> None:
+        """End the last segment; harmless twice, and without start()."""
+        if self._clock is not None:
+            self._clock.stop()
+            for failure in self._clock.failures:
+                self._miss(failure)
+            self._clock = None
+        elif self._profiler is not None:
+            self._profiler.close()
+
+    def store(self, window: Window, table: pd.DataFrame) -> tuple[ProfileEntry, ...]:
+        """
+        Write the profiles of a run whose operations are *table* (kind, done_ns); what there is.
+
+        Raises:
+            RecordError: the disk is full, or not writable.
+        """
+        if self._profiler is None:
+            return ()
+        profiles = self._profiler.profiles(window, _counter(table))
+        if not profiles and not self.notes:
+            self._miss("it took no segment")
+        return tuple(self._write(profile) for profile in profiles)
+
+    def _write(self, profile: Profile) -> ProfileEntry:
+        name = f"{profile.metric}.profile.json.gz"
+        text = json.dumps(profile_to_json(profile), separators=(",", ":"))
+        # mtime and name left out: the same profile is the same bytes.
+        data = gzip.compress(text.encode(), mtime=0)
+        folded = "\n".join([*folded_lines(profile), ""])
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / name).write_bytes(data)
+            (self._folder / f"{profile.metric}.folded").write_text(folded, encoding="utf-8")
+        except OSError as error:
+            raise RecordError(f"{self._folder / name}: can't be written: {error}") from error
+        return ProfileEntry(
+            file=f"{_FOLDER}/{name}",
+            metric=profile.metric,
+            profiler=dict(profile.profiler),
+            segment_count=len(profile.segments),
+            blake2b=blake2b(data, digest_size=16).hexdigest(),
+        )
+
+    def _miss(self, why: str) -> None:
+        what = self._profiler.instrumentation if self._profiler is not None else "asked for"
+        self.notes.append(f"The profile ({what}) is missing or not whole: {why}.")
+
+
+def _counter(table: pd.DataFrame) -> Callable[[int, int], Mapping[str, int]]:
+    done_ns, kinds = table["done_ns"].to_numpy(), table["kind"]
+
+    def count(start_ns: int, end_ns: int) -> Mapping[str, int]:
+        counts = kinds[(done_ns >= start_ns) & (done_ns < end_ns)].value_counts()
+        return {str(kind): int(count) for kind, count in counts.items() if count}
+
+    return count

@@ -1,0 +1,128 @@
+"""
+The seam between a run and whatever profiles its target.
+
+A profiler is prepared while the load warms up, so that what it costs to begin stays out of the
+measured phase, and then takes one segment after the other. It may fail at any moment: the run goes
+on, and the record says what is missing and why. Whatever happens, the target is left running.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from harness.errors import ProfilerError
+from harness.model.profile import Profile
+from harness.model.units import NANOS_PER_SECOND
+from harness.model.validity import Window
+
+_SEGMENT_COUNT_MAX = 12
+_SEGMENT_NS_MIN = NANOS_PER_SECOND
+_PREPARE_LEAD_NS = NANOS_PER_SECOND // 4  # after the load has begun: the target is warm by then
+
+CountOperations = Callable[[int, int], Mapping[str, int]]
+"""Operations answered between two times of CLOCK_MONOTONIC, by kind."""
+
+
+class Profiler(Protocol):
+    """One way to look into a process."""
+
+    instrumentation: str  # what the record says of the run: "cpu", "memory"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a target that is launched for this profiler finds in its environment."""
+        ...
+
+    def segment_shares(self, segment_count: int) -> Sequence[float]:
+        """How long each of the segments is, as shares of the measured phase."""
+        ...
+
+    def prepare(self, pid: int) -> None:
+        """
+        Get ready for process *pid*; may disturb it.
+
+        Raises:
+            ProfilerError: it can't be profiled; the message says why, and what to do.
+        """
+        ...
+
+    def begin_segment(self) -> None:
+        """Begin to collect; raises ProfilerError."""
+        ...
+
+    def end_segment(self) -> None:
+        """End what begin_segment began, and keep it; raises ProfilerError."""
+        ...
+
+    def close(self) -> None:
+        """Leave the target alone and running; harmless twice."""
+        ...
+
+    def profiles(self, window: Window, count_operations: CountOperations) -> Sequence[Profile]:
+        """What was collected; the segments' times count from the start of *window*."""
+        ...
+
+
+class SegmentClock:
+    """Takes a run's segments from a thread of its own, at their instants."""
+
+    def __init__(self, profiler: Profiler, target_pid: Callable[[], int | None]) -> None:
+        self._profiler = profiler
+        self._target_pid = target_pid
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.failures: list[str] = []
+
+    def start(self, window: Window) -> None:
+        """Prepare now, and take segments all over *window*."""
+        self._thread = threading.Thread(target=self._run, args=(window,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the segment that is being taken; harmless twice."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, window: Window) -> None:
+        try:
+            self._take(window)
+        except ProfilerError as error:
+            self.failures.append(str(error))
+        finally:
+            self._profiler.close()
+
+    def _take(self, window: Window) -> None:
+        profiler = self._profiler
+        if self._wait_until(time.monotonic_ns() + _PREPARE_LEAD_NS):
+            return
+        pid = self._target_pid()
+        if pid is None:
+            raise ProfilerError(
+                "the target's process is not known; write its pid in the target file: [attach] pid"
+            )
+        profiler.prepare(pid)
+        if self._wait_until(window.start_ns):
+            return
+        for end_ns in _boundaries_ns(window, profiler):
+            profiler.begin_segment()
+            is_over = self._wait_until(end_ns)
+            profiler.end_segment()
+            if is_over:
+                return
+
+    def _wait_until(self, instant_ns: int) -> bool:
+        """Whether the run was stopped before *instant_ns*."""
+        return self._stopped.wait(max(0, instant_ns - time.monotonic_ns()) / NANOS_PER_SECOND)
+
+
+def _boundaries_ns(window: Window, profiler: Profiler) -> list[int]:
+    """The ends of the segments, CLOCK_MONOTONIC."""
+    length_ns = window.end_ns - window.start_ns
+    segment_count = max(1, min(_SEGMENT_COUNT_MAX, length_ns // _SEGMENT_NS_MIN))
+    ends, sum_so_far = [], 0.0
+    for share in profiler.segment_shares(segment_count):
+        sum_so_far += share
+        ends.append(window.start_ns + int(length_ns * min(1.0, sum_so_far)))
+    return ends

@@ -1,0 +1,326 @@
+"""
+CPU profiles by py-spy: where the target spends its CPU time, without a change to it.
+
+py-spy samples stacks; the kernel knows how long each thread ran. So the samples of a thread are
+scaled to that thread's CPU time over the segment, and time without a Python frame (threads of
+native libraries) is a stack of its own, labelled: nothing is hidden, and the sum is what the kernel
+accounts to the target. One py-spy a segment, ended by SIGINT: its `--duration` takes whole seconds
+only, and a kill loses at most one segment. A first, discarded one while the load warms up pays for
+reading the target's symbols.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.errors import ProfilerError
+from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
+from harness.model.validity import Window
+from harness.profilers.frames import frame_of, parse_folded
+from harness.profilers.profiler import CountOperations
+from harness.profilers.threads import (
+    ThreadTime,
+    is_python,
+    is_stopped,
+    process_tree,
+    thread_times,
+)
+
+_FIRST_ATTACH_S = 0.7
+_STARTED_WITHIN_S = 5.0
+_ENDED_WITHIN_S = 10.0  # after SIGINT: writing a segment takes milliseconds
+_STOPPED_FOR_S = 0.3  # a target that is stopped longer than this after py-spy's end is woken
+_THREAD = re.compile(r"thread \((0x)?(?P<id>[0-9a-fA-F]+)\)(: (?P<name>.*))?$")
+_PROCESS = "process "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PySpyOptions:
+    """
+    How py-spy looks.
+
+    Attributes:
+        rate_per_s: Samples a second.
+        blocking: Stop the target for each sample, which gives whole stacks; without, torn stacks
+            are thrown away.
+        native: Frames of C, C++ and Cython too; needs blocking.
+        gil_only: Only threads that hold the interpreter's lock.
+        subprocesses: The target's children too.
+    """
+
+    rate_per_s: int = 100
+    blocking: bool = True
+    native: bool = False
+    gil_only: bool = False
+    subprocesses: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.rate_per_s > 0
+        assert self.blocking or not self.native, "py-spy takes native frames of a stopped target"
+
+    @property
+    def flags(self) -> list[str]:
+        """For `py-spy record`."""
+        chosen = {
+            "--nonblocking": not self.blocking,
+            "--native": self.native,
+            "--gil": self.gil_only,
+            "--subprocesses": self.subprocesses,
+        }
+        return [flag for flag, is_on in chosen.items() if is_on]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Segment:
+    start_ns: int
+    end_ns: int
+    path: Path
+    cpu_ns: Mapping[int, ThreadTime]  # by thread, over the segment
+
+
+class PySpyProfiler:
+    """CPU time by stack; `make` it a run's profiler."""
+
+    instrumentation = "cpu"
+    environment: Mapping[str, str] = {}
+
+    def __init__(self, folder: Path, options: PySpyOptions, *, cores: Sequence[int] = ()) -> None:
+        """Raw segments go to *folder*; py-spy itself runs on *cores*."""
+        self._folder = folder
+        self._options = options
+        self._cores = tuple(cores)
+        self._pid = 0
+        self._segments: list[_Segment] = []
+        self._popen: subprocess.Popen[str] | None = None
+        self._path = Path()
+        self._start_ns = 0
+        self._before: Mapping[int, ThreadTime] = {}
+        self._notes: list[str] = []
+
+    def segment_shares(self, segment_count: int) -> Sequence[float]:
+        """All alike."""
+        return [1 / segment_count] * segment_count
+
+    def prepare(self, pid: int) -> None:
+        """Find the Python process and pay for the first attach."""
+        self._pid = _python_of(pid)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._launch(self._folder / "first.folded")
+        time.sleep(_FIRST_ATTACH_S)
+        self._end()
+        self._path.unlink(missing_ok=True)
+
+    def begin_segment(self) -> None:
+        """Start py-spy."""
+        self._before = self._thread_times()
+        self._start_ns = time.monotonic_ns()
+        self._launch(self._folder / f"segment-{len(self._segments):03}.folded")
+
+    def end_segment(self) -> None:
+        """End py-spy and see that the target runs on."""
+        after, end_ns = self._thread_times(), time.monotonic_ns()
+        self._end()
+        used = {
+            thread: ThreadTime(
+                name=now.name,
+                cpu_ns=now.cpu_ns - (self._before[thread].cpu_ns if thread in self._before else 0),
+            )
+            for thread, now in after.items()
+        }
+        self._segments.append(
+            _Segment(start_ns=self._start_ns, end_ns=end_ns, path=self._path, cpu_ns=used)
+        )
+
+    def close(self) -> None:
+        """Leave the target running, whatever became of py-spy."""
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.kill()
+            self._popen.communicate()
+        self._popen = None
+        if self._pid:
+            self._wake()
+
+    def profiles(self, window: Window, count_operations: CountOperations) -> Sequence[Profile]:
+        """One profile of CPU time; none without a segment."""
+        if not self._segments:
+            return ()
+        table = StackTable()
+        segments = tuple(
+            _read(segment, table, window, count_operations(segment.start_ns, segment.end_ns))
+            for segment in self._segments
+        )
+        return (
+            Profile(
+                metric=Metric.CPU_NS,
+                profiler={
+                    "name": "py-spy",
+                    "version": _version(),
+                    "settings": " ".join([f"{self._options.rate_per_s}/s", *self._options.flags]),
+                },
+                frames=table.frames,
+                stacks=table.stacks,
+                segments=segments,
+                notes=tuple(self._notes),
+            ),
+        )
+
+    def _thread_times(self) -> Mapping[int, ThreadTime]:
+        is_tree = self._options.subprocesses
+        return thread_times(process_tree(self._pid) if is_tree else (self._pid,))
+
+    def _launch(self, path: Path) -> None:
+        self._path = path
+        argv = [
+            _program(),
+            *("record", "--pid", str(self._pid), "--format", "raw", "--function", "--threads"),
+            *("--rate", str(self._options.rate_per_s), "--output", str(path)),
+            *self._options.flags,
+        ]
+        self._popen = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        if self._cores:
+            with suppress(OSError):
+                os.sched_setaffinity(self._popen.pid, self._cores)
+
+    def _end(self) -> None:
+        """
+        SIGINT to py-spy, which then writes what it has.
+
+        Raises:
+            ProfilerError: it did not, or had ended before.
+        """
+        popen, self._popen = self._popen, None
+        assert popen is not None, "begin first"
+        has_died = popen.poll() is not None
+        if not has_died:
+            popen.send_signal(signal.SIGINT)
+        try:
+            said, _ = popen.communicate(timeout=_ENDED_WITHIN_S)
+        except subprocess.TimeoutExpired as error:
+            popen.kill()
+            popen.communicate()
+            self._wake()
+            raise ProfilerError(
+                f"py-spy did not end within {_ENDED_WITHIN_S:g} s and was killed; the target was "
+                "woken; later segments are missing"
+            ) from error
+        self._wake()
+        if has_died or not self._path.exists():
+            raise ProfilerError(_explain(said, popen.returncode))
+
+    def _wake(self) -> None:
+        """SIGCONT to a target that stays stopped: py-spy died between stopping and waking it."""
+        deadline_s = time.monotonic() + _STOPPED_FOR_S
+        while is_stopped(self._pid):
+            if time.monotonic() > deadline_s:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(self._pid, signal.SIGCONT)
+                self._notes.append("The target was found stopped after a segment, and woken.")
+                return
+            time.sleep(0.01)
+
+
+def _read(
+    segment: _Segment, table: StackTable, window: Window, operation_counts: Mapping[str, int]
+) -> ProfileSegment:
+    """The samples of each thread, scaled to what the kernel says that it ran."""
+    samples: dict[int, dict[int, int]] = defaultdict(dict)
+    with segment.path.open(encoding="utf-8", errors="replace") as lines:
+        for texts, count in parse_folded(lines):
+            thread, frames = _split_thread(texts)
+            stack = table.number(frames)
+            samples[thread][stack] = samples[thread].get(stack, 0) + count
+    weights: dict[int, int] = defaultdict(int)
+    for thread, time_used in segment.cpu_ns.items():
+        seen = samples.get(thread)
+        if time_used.cpu_ns <= 0:
+            continue
+        if not seen:
+            weights[table.number((_unseen(time_used.name),))] += time_used.cpu_ns
+            continue
+        seen_count = sum(seen.values())
+        for stack, count in seen.items():
+            weights[stack] += round(time_used.cpu_ns * count / seen_count)
+    return ProfileSegment(
+        start_ns=segment.start_ns - window.start_ns,
+        end_ns=segment.end_ns - window.start_ns,
+        operation_counts=operation_counts,
+        cpu_ns=sum(used.cpu_ns for used in segment.cpu_ns.values()),
+        sample_count=sum(sum(seen.values()) for seen in samples.values()),
+        weights=dict(weights),
+    )
+
+
+def _split_thread(texts: list[str]) -> tuple[int, tuple[Frame, ...]]:
+    """The thread that a stack's root names, and the frames above it."""
+    at = 1 if texts[0].startswith(_PROCESS) else 0
+    found = _THREAD.match(texts[at]) if at < len(texts) else None
+    if found is None:
+        return 0, tuple(frame_of(text) for text in texts[at:])
+    base = 16 if found[1] else 10
+    return int(found["id"], base), tuple(frame_of(text) for text in texts[at + 1 :])
+
+
+def _unseen(name: str) -> Frame:
+    return Frame(function=f"<no Python frame: thread {name}>", module="", package="native")
+
+
+def _python_of(pid: int) -> int:
+    """*pid*, or the first of its descendants that is a Python process."""
+    for candidate in process_tree(pid):
+        if is_python(candidate):
+            return candidate
+    if not os.access(f"/proc/{pid}/maps", os.R_OK):
+        raise ProfilerError(
+            f"process {pid} can't be looked into: this user may not trace it; run as its user or "
+            "as root, or give the container SYS_PTRACE"
+        )
+    raise ProfilerError(
+        f"process {pid} is not Python: py-spy can't profile it; fold its stacks with perf or pprof "
+        "and hand them in with --stacks FILE"
+    )
+
+
+def _program() -> str:
+    """The py-spy of this environment."""
+    beside = Path(sys.executable).with_name("py-spy")
+    found = str(beside) if beside.exists() else shutil.which("py-spy")
+    if found is None:
+        raise ProfilerError("py-spy is not installed; pip install py-spy")
+    return found
+
+
+def _version() -> str:
+    try:
+        return version("py-spy")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _explain(said: str, code: int | None) -> str:
+    """py-spy's own words, and what to do where that is known."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = next((line for line in reversed(lines) if "rror" in line or "ermission" in line), "")
+    last = last or (lines[-1] if lines else f"exit code {code}")
+    remedy = ""
+    if "ermission" in said:
+        remedy = "; run as root or as the target's user, or set kernel.yama.ptrace_scope to 0"
+    elif "version" in said and "python" in said.lower():
+        remedy = "; the target's Python may be newer than this py-spy knows"
+    return f"py-spy: {last}{remedy}"

@@ -1,0 +1,67 @@
+"""
+What the kernel says of a process's threads: CPU time, names and whether they are stopped.
+
+/proc/<pid>/task/<tid>/schedstat has the nanoseconds a thread has run (Linux,
+Documentation/scheduler/sched-stats.rst). What can't be read is absent.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_STOPPED_STATES = ("T", "t")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadTime:
+    """The running total of one thread."""
+
+    name: str
+    cpu_ns: int
+
+
+def thread_times(pids: tuple[int, ...]) -> Mapping[int, ThreadTime]:
+    """CPU time of every thread of *pids*, by its number in the kernel."""
+    times: dict[int, ThreadTime] = {}
+    for task in _tasks(pids):
+        with suppress(OSError, ValueError, IndexError):
+            times[int(task.name)] = ThreadTime(
+                name=(task / "comm").read_text().strip(),
+                cpu_ns=int((task / "schedstat").read_text().split()[0]),
+            )
+    return times
+
+
+def process_tree(pid: int) -> tuple[int, ...]:
+    """*pid* and all its descendants."""
+    found = [pid]
+    for parent in found:
+        for task in _tasks((parent,)):
+            with suppress(OSError):
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return tuple(found)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a thread of *pid* is stopped, by a signal or a tracer."""
+    for task in _tasks((pid,)):
+        with suppress(OSError):
+            if (task / "stat").read_text().rpartition(") ")[2][:1] in _STOPPED_STATES:
+                return True
+    return False
+
+
+def is_python(pid: int) -> bool:
+    """Whether *pid* has a Python interpreter in its memory; False too where that can't be read."""
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/exe").resolve().name.startswith("python"):
+            return True
+        return "libpython" in Path(f"/proc/{pid}/maps").read_text()
+    return False
+
+
+def _tasks(pids: tuple[int, ...]) -> Iterator[Path]:
+    for pid in pids:
+        with suppress(OSError):
+            yield from Path(f"/proc/{pid}/task").iterdir()

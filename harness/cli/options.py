@@ -47,10 +47,12 @@ def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) 
 def _load_transport(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> LoadTransport | None:
+    del ctx, param
+    if value is None:
+        return None  # also while a shell completes, which can't wait for the import
     from harness.model.scenario import LoadTransport
 
-    del ctx, param
-    return None if value is None else LoadTransport(value)
+    return LoadTransport(value)
 
 
 _SCENARIO_OPTIONS = (

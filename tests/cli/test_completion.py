@@ -116,13 +116,26 @@ def test_runs_that_are_not_whole_are_known_by_the_same_suffix() -> None:
     assert completions._INCOMPLETE == INCOMPLETE_SUFFIX
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "main.exit_code_of(['--help'])",
+        "main.exit_code_of(['run', '--help'])",
+        "completed(['run', 'spot-steady', '--profile'])",
+        "completed(['run', '--target', 'null'])",
+        "completed(['report'])",
+    ],
+)
+def test_help_and_tab_load_nothing_heavy(asked: str) -> None:
     """Help and completion answer at once: no library of data or network is imported for them."""
     program = (
-        "import sys, json; from harness.cli.main import exit_code_of;"
-        f"exit_code_of({arguments!r});"
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+        "import json, sys\n"
+        "from click.shell_completion import ShellComplete\n"
+        "from harness.cli import main\n"
+        "def completed(words):\n"
+        "    ShellComplete(main.acctbench, {}, 'acctbench', '').get_completions(words, '')\n"
+        f"{asked}\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

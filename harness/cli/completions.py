@@ -20,13 +20,21 @@ _TOML = ".toml"
 _INCOMPLETE = ".incomplete"  # of harness.store, which loads too much for a keystroke
 
 
+def packaged_scenarios() -> dict[str, Traversable]:
+    """The files of the scenarios that come with the program, by name."""
+    folder = resources.files("workloads") / "scenarios"
+    return {name.removesuffix(_TOML): folder / name for name in _names(folder)}
+
+
 def complete_scenarios(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The packaged scenarios with their titles, and files."""
     del ctx, param
-    named = [(path.name, str(_parsed(path).get("title", ""))) for path in _packaged_scenarios()]
-    return _matching([(name.removesuffix(_TOML), title) for name, title in named], incomplete)
+    titles = {
+        name: str(_parsed(path).get("title", "")) for name, path in packaged_scenarios().items()
+    }
+    return _matching(titles.items(), incomplete)
 
 
 def complete_profiles(
@@ -36,8 +44,7 @@ def complete_profiles(
     del param
     # An option that still lacks its value ends click's parsing: what stood before it is in args.
     scenario = str(ctx.args[0] if ctx.args else ctx.params.get("scenario"))
-    packaged = {path.name.removesuffix(_TOML): path for path in _packaged_scenarios()}
-    profiles = _parsed(packaged.get(scenario, Path(scenario))).get("profiles")
+    profiles = _parsed(packaged_scenarios().get(scenario, Path(scenario))).get("profiles")
     names = profiles if isinstance(profiles, dict) else {}
     return _matching([(name, "") for name in names], incomplete, files=False)
 
@@ -77,11 +84,6 @@ def complete_runs(
     )
     latest = [("latest", names[0])] if names else []
     return _matching([*latest, *((name, "") for name in names)], incomplete)
-
-
-def _packaged_scenarios() -> list[Traversable]:
-    folder = resources.files("workloads") / "scenarios"
-    return [folder / name for name in _names(folder)]
 
 
 def _names(folder: Traversable, ending: str = _TOML) -> list[str]:

@@ -6,6 +6,8 @@ completion answer in a tenth of a second, and a broken table library does not ke
 saying so.
 """
 
+import difflib
+import shlex
 import signal
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from typing import NoReturn
 
 import click
 
+from harness.cli.completions import packaged_scenarios
 from harness.cli.console import people, printable
 from harness.errors import (
     BrokerError,
@@ -61,6 +64,30 @@ class _LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The program's own options; one of a run, written before the command, is told so."""
+        given = shlex.join(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            run = self.get_command(ctx, "run")
+            if run is None or not any(error.option_name in item.opts for item in run.params):
+                raise
+            ctx.fail(f"{error.message} Write the command first: acctbench run {given}")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument; what is none is answered with what was meant."""
+        word = args[0]
+        if word in COMMANDS or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if word.endswith(".toml") or word in packaged_scenarios():
+            ctx.fail(f"{word!r} is a scenario. Write the command first: acctbench run {word}")
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(f"No such command {word!r}.{meant}", ctx)
 
 
 def _exit_code_help() -> str:

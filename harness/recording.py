@@ -39,7 +39,7 @@ from harness.model.validity import (
     judge_validity,
     lateness_ns,
 )
-from harness.model.verdict import Correctness, ExitCode, exit_code
+from harness.model.verdict import Correctness, exit_code
 from harness.system import System
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
@@ -95,9 +95,12 @@ def make_record(facts: RunFacts) -> RunRecord:
     )
     table = results.table[measured]
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
-    code = exit_code(validity.status, correctness.status, performance.status)
-    if code is ExitCode.OK and _misses_required(facts):
-        code = ExitCode.INCONCLUSIVE
+    code = exit_code(
+        validity.status,
+        correctness.status,
+        performance.status,
+        is_required_unknown=_misses_required(facts),
+    )
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=facts.run_id,

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.model.quantiles import Distribution
-from harness.model.verdict import Correctness, ExitCode, Performance, Validity, exit_code
+from harness.model.verdict import Correctness, Performance, Validity
 
 SCHEMA_VERSION = 1
 
@@ -219,8 +219,3 @@ def record_from_json(document: Any) -> RunRecord:
             f"{SCHEMA_VERSION}; update acctbench"
         )
     return _ADAPTER.validate_python(document)
-
-
-def verdict_exit_code(record: RunRecord) -> ExitCode:
-    """The exit code of a finished run."""
-    return exit_code(record.validity.status, record.correctness.status, record.performance.status)

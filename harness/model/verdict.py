@@ -76,8 +76,18 @@ def worst_exit_code(codes: Iterable[ExitCode]) -> ExitCode:
     return next((code for code in _PRECEDENCE if code in present), ExitCode.INVALID)
 
 
-def exit_code(validity: Validity, correctness: Correctness, performance: Performance) -> ExitCode:
-    """The exit code of a finished run from its three verdicts."""
+def exit_code(
+    validity: Validity,
+    correctness: Correctness,
+    performance: Performance,
+    *,
+    is_required_unknown: bool,
+) -> ExitCode:
+    """
+    The exit code of a finished run: the one place where it is decided.
+
+    *is_required_unknown*: an invariant that the scenario requires could not be checked.
+    """
     codes = [ExitCode.OK]
     if correctness is Correctness.FAILED:
         codes.append(ExitCode.AUDIT_FAILED)
@@ -85,6 +95,6 @@ def exit_code(validity: Validity, correctness: Correctness, performance: Perform
         codes.append(ExitCode.INVALID)
     if performance in {Performance.REGRESSED, Performance.FAILED}:
         codes.append(ExitCode.OBJECTIVE_MISSED)
-    if performance is Performance.INCONCLUSIVE:
+    if performance is Performance.INCONCLUSIVE or is_required_unknown:
         codes.append(ExitCode.INCONCLUSIVE)
     return worst_exit_code(codes)

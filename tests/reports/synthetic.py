@@ -6,7 +6,7 @@ frozen service: written with harness.store, so that the reports read it as they 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ from harness.model.record import (
     Rate,
     RunRecord,
     ValiditySection,
-    verdict_exit_code,
 )
-from harness.model.verdict import Correctness, Performance, Validity
+from harness.model.verdict import Correctness, Performance, Validity, exit_code
 from harness.store import StoredRun, load_run, write_record
 
 NANOS_PER_SECOND = 1_000_000_000
@@ -251,9 +250,13 @@ def _record(
 
 def with_exit_code(record: RunRecord) -> RunRecord:
     """*record* with the exit code that its verdicts give."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(record, exit_code=int(verdict_exit_code(record)))
+    code = exit_code(
+        record.validity.status,
+        record.correctness.status,
+        record.performance.status,
+        is_required_unknown=False,
+    )
+    return replace(record, exit_code=int(code))
 
 
 def _validity(table: pd.DataFrame) -> ValiditySection:

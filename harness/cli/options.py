@@ -141,6 +141,7 @@ def runs_option(command: _Command) -> _Command:
         default=Path("runs"),
         show_default=True,
         envvar="ACCTBENCH_RUNS",
+        show_envvar=True,
         help="Folder of all runs.",
     )
     return option(command)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import click
 import pytest
 
 from harness.cli import main as main_module
-from harness.cli.main import acctbench, exit_code_of
+from harness.cli.main import exit_code_of
 from harness.errors import (
     BrokerError,
     EngineError,
@@ -54,21 +53,6 @@ def boom(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         monkeypatch.setitem(main_module.COMMANDS, "boom", "boom_module:command")
 
     return install
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_ends_in_working_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Help of every command ends in two examples or more, and the command accepts each of them."""
-    assert exit_code_of([name, "--help"]) == 0
-    _, _, text = capsys.readouterr().out.partition("Examples:")
-    examples = [shlex.split(line) for line in text.strip().splitlines()]
-    command = acctbench.get_command(click.Context(acctbench), name)
-    assert command is not None
-
-    assert len(examples) >= 2
-    for program, verb, *arguments in examples:
-        assert (program, verb) == ("acctbench", name)
-        command.make_context(name, arguments)
 
 
 def test_help_lists_commands_and_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ import reports
 from harness import recording
 from harness.cli.options import checked_scenario
 from harness.engine.clock_watch import ClockFacts
-from harness.engine.event_log import HEADER, read_events
+from harness.engine.event_log import read_chunks
 from harness.engine.placement import place
 from harness.engine.results import read_shards
 from harness.engine.supervisor import Driven, LoadFacts
@@ -75,8 +75,9 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     on_stage("audit: updates")
     assert rehearsed.opening.accounts is not None, "a rehearsal dumps its accounts"
     updates = UpdatesFold(rehearsed.opening.accounts.account_seq)
-    for _, value in read_events(rehearsed.updates_path):
-        updates.fold(value)
+    for chunk in read_chunks(rehearsed.updates_path):
+        for index in range(len(chunk.values)):
+            updates.fold(chunk.values.value(index))
     closing = replace(rehearsed.closing, updates=updates.result())
     on_stage("audit: laws")
     invariants = system.audit(
@@ -158,18 +159,25 @@ def lose_a_cent(folder: Path) -> None:
     """One unit less in the first posting of the transaction in the middle of the ledger."""
     rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
     path = rehearsed.events_path
-    at, middle = 0, path.stat().st_size // 2
-    for _, value in read_events(path):
-        transaction = contract.JournalTxn.FromString(value)
-        if at > middle and transaction.postings:
+    middle = path.stat().st_size // 2
+    for chunk in read_chunks(path):
+        if chunk.offset_bytes + len(chunk.values.data) < middle:
+            continue
+        for index in range(len(chunk.values)):
+            at, value = (
+                chunk.offset_bytes + int(chunk.values.start[index]),
+                chunk.values.value(index),
+            )
+            transaction = contract.JournalTxn.FromString(value)
+            if at < middle or not transaction.postings:
+                continue
             transaction.postings[0].delta_minor -= 1
             changed = transaction.SerializeToString()
             if len(changed) == len(value):
                 with path.open("r+b") as file:
-                    file.seek(at + HEADER.size)
+                    file.seek(at)
                     file.write(changed)
                 return
-        at += HEADER.size + len(value)
     raise AssertionError("no transaction in the second half can lose a cent in place")
 
 

@@ -164,7 +164,7 @@ class AuditEvidence:
             where it was not repeated), never_sent (bool: certainly had no effect), sequence (of a
             Kafka operation, 0 = none), the plan's columns and those of System.decode_replies.
         events_path: The observed topic's records from the opening on, in order, as written by the
-            observer (read with harness.engine.event_log.read_events); None if there is none.
+            observer (read with harness.engine.event_log.read_chunks); None if there is none.
         opening, closing: What System.open and System.close returned.
         restarts: CLOCK_MONOTONIC times at which the target was killed on purpose.
         produced_count: Kafka records that the broker acknowledged.

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,7 +23,7 @@ from aiokafka.errors import KafkaError
 from harness.drivers.kafka_settings import CONSUMER_SETTINGS
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec
-from harness.engine.event_log import HEADER
+from harness.engine.event_log import EventLogWriter
 from harness.engine.specification import ObserverSpecification
 from harness.errors import TransportError
 from harness.system import load_system
@@ -85,7 +85,7 @@ class Observer:
         self.started_cpu_ns = time.process_time_ns()
         assert self._consumer is not None, "connect first"
         # Blocking writes are meant: they go to the page cache, 1 MiB at a time.
-        with Path(self._specification.log_path).open("wb", buffering=1 << 20) as log:  # noqa: ASYNC230
+        with EventLogWriter(Path(self._specification.log_path)) as log:
             while not self._is_finished():
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
                 seen_ns = time.monotonic_ns()
@@ -100,12 +100,11 @@ class Observer:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    def _fold(self, records: list[Any], seen_ns: int, log: BinaryIO) -> None:
-        read, visible, pack, write = self._read, self._visible, HEADER.pack, log.write
-        for record in records:
-            value = record.value
-            write(pack(seen_ns, len(value)))
-            write(value)
+    def _fold(self, records: list[Any], seen_ns: int, log: EventLogWriter) -> None:
+        read, visible = self._read, self._visible
+        values = [record.value for record in records]
+        log.append(seen_ns, values)
+        for value in values:
             operation = read(value)
             if operation >= 0 and operation >> _SHARD_BITS < len(visible):
                 stamps, index = visible[operation >> _SHARD_BITS], operation & _INDEX_MASK

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.engine.columns import Columns, create_columns
-from harness.engine.event_log import HEADER
+from harness.engine.event_log import EventLogWriter
 from harness.engine.shard_file import Exceptions, Resolved, write_plan, write_shard
 from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
@@ -46,9 +46,8 @@ from workloads.account.reference.ledger import Ledger
 from workloads.account.reference.state import State
 
 START_NS = 1_000_000_000_000  # of the warm-up, on a made-up clock
-_GROUP_COUNT = 4_096  # operations between two commits
+_GROUP_COUNT = 128  # operations between two commits, which are seen at once
 _TICK_NS = 10_000_000
-_BUFFER_BYTES = 1 << 20
 # Lateness, service time and the broker's share of `visible`, as quiet runs have them.
 _LATENESS_NS_MIN, _LATENESS_NS_MEAN = 20_000, 30_000
 _SERVICE_NS_MEDIAN, _SERVICE_SIGMA, _SERVICE_NS_MAX = 450_000, 0.4, 9_000_000
@@ -97,10 +96,7 @@ def rehearse(scenario: Scenario, folder: Path, *, run_tag: int) -> Rehearsed:
         for shard in range(shard_count)
     ]
     events_path, updates_path = folder / "events.log", folder / "updates.log"
-    with (
-        events_path.open("wb", buffering=_BUFFER_BYTES) as events,
-        updates_path.open("wb", buffering=_BUFFER_BYTES) as updates,
-    ):
+    with EventLogWriter(events_path) as events, EventLogWriter(updates_path) as updates:
         service = _Service(scenario, events, updates)
         opening = state_of(service.state)
         gc.collect()
@@ -177,7 +173,7 @@ def _totals(state: State, asset_id: int) -> TotalsDump:
 class _Service:
     """The reference's state machine with its two topics as files."""
 
-    def __init__(self, scenario: Scenario, events: BinaryIO, updates: BinaryIO) -> None:
+    def __init__(self, scenario: Scenario, events: EventLogWriter, updates: EventLogWriter) -> None:
         workload = parse_workload(scenario.workload)
         self.state = State()
         inputs.load_reference_data(self.state, reference_data(workload))
@@ -192,10 +188,12 @@ class _Service:
         """Tell what happened since the last commit."""
         ledger = Ledger(EXECUTIONS_TOPIC)  # a new one each time: it keeps what it is given
         state = self.state
-        for transaction in state.transactions:
-            _log(self._events, ledger.append(transaction, seen_ns), seen_ns)
-            for _, update in ledger.updates(transaction, seen_ns):
-                _log(self._updates, update, seen_ns)
+        transactions = state.transactions
+        self._events.append(seen_ns, [ledger.append(item, seen_ns) for item in transactions])
+        self._updates.append(
+            seen_ns,
+            [update for item in transactions for _, update in ledger.updates(item, seen_ns)],
+        )
         state.transactions.clear()
         if not self._repeats_requests:
             state.outcomes.clear()  # kept for repetitions alone, and larger than all else
@@ -204,11 +202,6 @@ class _Service:
         """One request: (code, journal_seq, account_seq, asset_id, locked, available, replayed)."""
         message, call_of = _CALLS[kind]
         return machine.apply(self.state, *call_of(message.FromString(payload)))
-
-
-def _log(file: BinaryIO, value: bytes, seen_ns: int) -> None:
-    file.write(HEADER.pack(seen_ns, len(value)))
-    file.write(value)
 
 
 class _Shard:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.engine.event_log import HEADER
+from harness.engine.event_log import EventLogWriter
 from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
 from harness.system import AuditEvidence, ShardPlan
@@ -98,7 +98,8 @@ class Run:
     def evidence(self, folder: Path) -> AuditEvidence:
         """As the harness hands it to the audit."""
         path = folder / "events.log"
-        path.write_bytes(b"".join(HEADER.pack(1, len(v)) + v for v in self.events))
+        with EventLogWriter(path) as log:
+            log.append(1, self.events)
         fold = UpdatesFold(self.opening.accounts.account_seq if self.opening.accounts else None)
         for update in self.updates:
             fold.fold(update)

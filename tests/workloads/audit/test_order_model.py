@@ -1,88 +1,226 @@
 """The audit's own formulas: locks, fills and fees to the unit."""
 
+from dataclasses import dataclass, field
+
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workloads.account.audit.order_model import (
-    AVAILABLE,
-    FEES,
-    LOCKED_ORDERS,
-    Effect,
-    OpenOrder,
+    Followed,
+    Step,
+    Steps,
     Terms,
-    add,
-    amend,
-    fill,
-    release_effect,
-    reserve_effect,
+    after,
+    follow,
+    no_steps,
+    still_open,
 )
 
-TERMS = Terms(base_asset_id=2, quote_asset_id=1, base_per_lot_minor=7, quote_per_tick_lot_minor=1)
-ALICE = 1_000
+TERMS = Terms(base_per_lot_minor=7, quote_per_tick_lot_minor=1, reserved_fee_ppm=1_000)
 
 
-def order(*, is_buy: bool, limit_ticks: int, leaves_lots: int, fee_ppm: int) -> OpenOrder:
-    """A new order of ALICE."""
-    return OpenOrder(
-        order_id=1,
-        account_id=ALICE,
-        terms=TERMS,
-        is_buy=is_buy,
-        limit_ticks=limit_ticks,
-        leaves_lots=leaves_lots,
-        fee_ppm=fee_ppm,
+@dataclass(frozen=True)
+class Did:
+    """One step, as a test writes it."""
+
+    what: Step
+    ticks: int = 0
+    lots: int = 0
+    fee_ppm: int = 0
+    order: int = 0
+    is_buy: bool = True
+
+
+def table(did: list[Did]) -> Steps:
+    """The steps as columns."""
+
+    def column(name: str) -> np.ndarray:
+        return np.array([int(getattr(step, name)) for step in did], np.int64)
+
+    return Steps(
+        order=column("order"),
+        what=column("what"),
+        is_buy=column("is_buy").astype(np.bool_),
+        ticks=column("ticks"),
+        lots=column("lots"),
+        fee_ppm=column("fee_ppm"),
+        basis_ppm_minor=np.zeros(len(did), np.int64),
     )
+
+
+def followed(*did: Did, reserved_fee_ppm: int = 1_000) -> Followed:
+    """One order's life, or several."""
+    terms = Terms(
+        base_per_lot_minor=7, quote_per_tick_lot_minor=1, reserved_fee_ppm=reserved_fee_ppm
+    )
+    return follow(table(list(did)), terms)
 
 
 def test_a_lock_rounds_the_fee_up() -> None:
     """One ppm of 1,000,000 locks 1,000,001."""
-    assert order(is_buy=True, limit_ticks=1, leaves_lots=1_000_000, fee_ppm=1).lock_minor() == (
-        1_000_001
-    )
+    found = followed(Did(Step.RESERVE, 1, 1_000_000), reserved_fee_ppm=1)
+
+    assert found.lock_minor.tolist() == [1_000_001]
+    assert found.lock_change_minor.tolist() == [1_000_001]
 
 
 def test_two_half_fills_cost_what_one_costs() -> None:
     """The fee is rounded over the order's life: 1 for both halves together, never 1 each."""
-    bought = order(is_buy=True, limit_ticks=1, leaves_lots=1_000_000, fee_ppm=1)
-    fees = [fill(bought, price_ticks=1, lots=500_000, fee_ppm=1)[1] for _ in range(2)]
+    half = Did(Step.FILL, 1, 500_000, fee_ppm=1)
+    found = followed(Did(Step.RESERVE, 1, 1_000_000), half, half, reserved_fee_ppm=1)
 
-    assert fees == [1, 0]
-    assert bought.lock_minor() == 0
+    assert found.fee_minor.tolist() == [0, 1, 0]
+    assert found.lock_minor.tolist()[-1] == 0
+    assert found.is_left_open.tolist() == [False, False, False]
 
 
 def test_a_fill_below_the_limit_gives_back_the_difference() -> None:
-    """Bought at 90 with a limit of 100: ten a lot, and the fee on them, are free again."""
-    bought = order(is_buy=True, limit_ticks=100, leaves_lots=10_000, fee_ppm=1_000)
-    effect, fee_minor = fill(bought, price_ticks=90, lots=10_000, fee_ppm=1_000)
+    """Bought at 90 with a limit of 100: the lock is freed, notional and fee are at 90."""
+    found = followed(Did(Step.RESERVE, 100, 10_000), Did(Step.FILL, 90, 10_000, fee_ppm=1_000))
 
-    assert fee_minor == 900
-    assert effect == {
-        (ALICE, 1, LOCKED_ORDERS): -1_001_000,
-        (ALICE, 1, AVAILABLE): 1_001_000 - 900_000 - 900,
-        (ALICE, 2, AVAILABLE): 70_000,
-        (FEES, 1, AVAILABLE): 900,
-    }
+    assert found.lock_change_minor.tolist() == [1_001_000, -1_001_000]
+    assert (found.notional_minor[1], found.fee_minor[1]) == (900_000, 900)
 
 
-def test_a_sell_pays_from_its_proceeds() -> None:
-    """A sell locks base alone, and its fee is taken from the quote it gets."""
-    sold = order(is_buy=False, limit_ticks=100, leaves_lots=10, fee_ppm=1_000)
-    effect, fee_minor = fill(sold, price_ticks=101, lots=4, fee_ppm=1_000)
+def test_a_sell_locks_base_alone() -> None:
+    """Its fee is taken from the quote that it gets."""
+    found = followed(
+        Did(Step.RESERVE, 100, 10, is_buy=False),
+        Did(Step.FILL, 101, 4, fee_ppm=1_000, is_buy=False),
+    )
 
-    assert fee_minor == 1
-    assert effect == {
-        (ALICE, 2, LOCKED_ORDERS): -28,
-        (ALICE, 1, AVAILABLE): 403,
-        (FEES, 1, AVAILABLE): 1,
-    }
-    assert sold.lock_minor() == 42
+    assert found.lock_change_minor.tolist() == [70, -28]
+    assert (found.notional_minor[1], found.fee_minor[1]) == (404, 1)
+    assert found.lock_minor.tolist()[-1] == 42
 
 
 def test_a_rebate_rounds_the_same_way() -> None:
     """A negative fee is given back, rounded up: against the account."""
-    bought = order(is_buy=True, limit_ticks=1, leaves_lots=1_999_999, fee_ppm=1)
+    found = followed(
+        Did(Step.RESERVE, 1, 1_999_999), Did(Step.FILL, 1, 1_999_999, -1), reserved_fee_ppm=1
+    )
 
-    assert fill(bought, price_ticks=1, lots=1_999_999, fee_ppm=-1)[1] == -1
+    assert found.fee_minor.tolist() == [0, -1]
+
+
+def test_an_amendment_moves_the_difference() -> None:
+    """Half the quantity at the same limit frees half the lock; 0 keeps a value."""
+    found = followed(
+        Did(Step.RESERVE, 100, 10, is_buy=False),
+        Did(Step.AMEND, 0, 5, is_buy=False),
+        Did(Step.AMEND, 120, 0, is_buy=False),
+    )
+
+    assert found.lock_change_minor.tolist() == [70, -35, 0]
+    assert (found.limit_ticks[2], found.leaves_lots[2]) == (120, 5)
+
+
+def test_what_comes_after_the_end_does_nothing() -> None:
+    """A fill of a released order, and any step of an order that was never made, move nothing."""
+    found = followed(
+        Did(Step.RESERVE, 100, 10),
+        Did(Step.RELEASE),
+        Did(Step.FILL, 100, 10, 1_000),
+        Did(Step.FILL, 100, 10, 1_000, order=5),
+    )
+
+    assert found.is_open.tolist() == [True, True, False, False]
+    assert not found.is_left_open.any()
+
+
+def test_numbers_past_63_bits_are_exact() -> None:
+    """A lock that no 64-bit register holds is still right to the unit."""
+    lots, ticks = 2_000_000_000, 2_000_000_000
+    found = followed(Did(Step.RESERVE, ticks, lots), Did(Step.RELEASE))
+    notional = ticks * lots
+
+    assert found.lock_change_minor.tolist() == [notional + notional // 1_000, -found.lock_minor[0]]
+
+
+@dataclass
+class Order:
+    """The same formulas, an order and a step at a time."""
+
+    is_buy: bool
+    limit: int
+    lots: int
+    basis: int = 0
+    charged: int = 0
+    fees: list[int] = field(default_factory=list)
+
+    def lock(self) -> int:
+        if not self.is_buy:
+            return self.lots * TERMS.base_per_lot_minor
+        notional = self.limit * self.lots
+        return notional - (-(self.basis + notional * 1_000) // 1_000_000) - self.charged
+
+
+def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
+    """For each step: was the order open, how did its lock change, what fee was charged."""
+    orders: dict[int, Order] = {}
+    found = []
+    for step in did:
+        order, fee = orders.get(step.order), 0
+        if step.what is Step.RESERVE:
+            order = orders[step.order] = Order(step.is_buy, step.ticks, step.lots)
+            found.append((True, order.lock(), 0))
+            continue
+        if order is None:
+            found.append((False, 0, 0))
+            continue
+        before = order.lock()
+        if step.what is Step.RELEASE:
+            del orders[step.order]
+            found.append((True, -before, 0))
+            continue
+        if step.what is Step.AMEND:
+            order.limit, order.lots = step.ticks or order.limit, step.lots or order.lots
+        else:
+            order.basis += step.ticks * step.lots * step.fee_ppm
+            fee = -(-order.basis // 1_000_000) - order.charged
+            order.charged += fee
+            order.lots -= step.lots
+            if order.lots <= 0:
+                del orders[step.order]
+        found.append((True, order.lock() - before, fee))
+    return found
+
+
+STEPS = st.lists(
+    st.builds(
+        Did,
+        what=st.sampled_from([Step.RESERVE, Step.AMEND, Step.FILL, Step.FILL, Step.RELEASE]),
+        ticks=st.integers(0, 10**6),
+        lots=st.integers(0, 300),
+        fee_ppm=st.integers(-500, 1_000),
+        order=st.integers(0, 3),
+    ),
+    max_size=24,
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(did=STEPS, cut=st.integers(0, 24), buys=st.integers(0, 15))
+def test_all_orders_at_once_are_each_order_by_itself(did: list[Did], cut: int, buys: int) -> None:
+    """Whatever the order of steps, and wherever the table is cut in two."""
+    sided = [
+        Did(
+            step.what, step.ticks, step.lots, step.fee_ppm, step.order, bool(buys >> step.order & 1)
+        )
+        for step in did
+    ]
+    open_orders, found = no_steps(), []
+    for part in (sided[:cut], sided[cut:]):
+        steps = after(open_orders, table(part))
+        result = follow(steps, TERMS)
+        carried = len(open_orders)
+        open_orders = still_open(steps, result)
+        columns = (result.is_open, result.lock_change_minor, result.fee_minor)
+        rows = zip(*(column.tolist()[carried:] for column in columns), strict=True)
+        found += [row if row[0] else (False, 0, 0) for row in rows]
+
+    assert found == one_by_one(sided)
 
 
 PRICES = st.integers(1, 10**6)
@@ -94,34 +232,16 @@ FILLS = st.lists(st.tuples(st.integers(1, 200), PRICES, st.integers(-500, 1_000)
 def test_whatever_happens_an_order_leaves_nothing_behind(
     is_buy: bool, limit_ticks: int, lots: int, fills: list[tuple[int, int, int]]
 ) -> None:
-    """After fills at legal prices and a release no lock is left, and only trades moved quote."""
-    actor = order(is_buy=is_buy, limit_ticks=limit_ticks, leaves_lots=lots, fee_ppm=1_000)
-    total: Effect = {}
-    effects = [reserve_effect(actor)]
-    traded_minor = 0
+    """After fills at legal prices and a release no lock is left, and none is ever negative."""
+    did, left = [Did(Step.RESERVE, limit_ticks, lots, is_buy=is_buy)], lots
     for wanted, price, fee_ppm in fills:
-        taken = min(wanted, actor.leaves_lots)
-        if not taken:
-            break
+        taken = min(wanted, left)
         ticks = min(price, limit_ticks) if is_buy else max(price, limit_ticks)
-        effect, fee_minor = fill(actor, price_ticks=ticks, lots=taken, fee_ppm=fee_ppm)
-        notional_minor = taken * ticks
-        traded_minor += -notional_minor - fee_minor if is_buy else notional_minor - fee_minor
-        effects.append(effect)
-        assert actor.lock_minor() >= 0
-    effects.append(release_effect(actor))
-    for effect in effects:
-        for key, delta_minor in effect.items():
-            add(total, key, delta_minor)
+        if taken:
+            did.append(Did(Step.FILL, ticks, taken, fee_ppm, is_buy=is_buy))
+            left -= taken
+    did.append(Did(Step.RELEASE, is_buy=is_buy))
+    found = followed(*did)
 
-    assert (ALICE, actor.lock_asset_id, LOCKED_ORDERS) not in total
-    assert total.get((ALICE, 1, AVAILABLE), 0) == traded_minor
-
-
-def test_an_amendment_moves_the_difference() -> None:
-    """Half the quantity at the same limit frees half the lock; 0 keeps a value."""
-    actor = order(is_buy=False, limit_ticks=100, leaves_lots=10, fee_ppm=1_000)
-
-    assert amend(actor, limit_ticks=0, leaves_lots=5)[ALICE, 2, LOCKED_ORDERS] == -35
-    assert amend(actor, limit_ticks=120, leaves_lots=0) == {}
-    assert (actor.limit_ticks, actor.leaves_lots) == (120, 5)
+    assert sum(found.lock_change_minor[found.is_open].tolist()) == 0
+    assert (found.lock_minor >= 0).all()

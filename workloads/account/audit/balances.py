@@ -7,19 +7,24 @@ entry, or something changed a balance without saying so.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.account.audit.columns import Mask
 from workloads.account.audit.evidence import AccountsDump, TargetState, TotalsDump
+from workloads.account.audit.grouped import Groups, Numbering, exact
+from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.movements import BUCKETS, Movements, Places
 from workloads.account.audit.tally import Tally
-from workloads.account.audit.transaction import Transaction
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-
-_BUCKETS = ("available", "locked_orders", "locked_isolated", "locked_withdrawal")
 
 
 class BalanceFold:
     """Fed with every new transaction, in order."""
 
-    def __init__(self, opening: TargetState) -> None:
+    def __init__(self, opening: TargetState, places: Places) -> None:
         self.conserved = Tally(
             "I1",
             "Money is conserved",
@@ -34,48 +39,110 @@ class BalanceFold:
             law="Available and locked stayed at or above 0 at every event",
         )
         self._opening = opening.accounts
-        self._balances: dict[tuple[int, int], list[int]] = {}
+        self._places = places
+        self._pairs = Numbering(np.zeros(0, np.int64))  # of account and asset
+        self._balances: NDArray[Any] = np.zeros((0, len(BUCKETS)), np.int64)  # by pair
         if self._opening is None:
             for tally in (self.conserved, self.non_negative):
                 tally.lacks("the opening balances are not known")
         else:
-            for key, dump in self._opening.balances.items():
-                self._balances[key] = list(dump[:4])
+            self._open(self._opening)
 
-    def take(self, transaction: Transaction) -> bool:
-        """One transaction; whether it balances."""
-        sums: dict[int, int] = {}
-        balances = self._balances
-        for (account_id, asset_id, bucket), delta_minor in transaction.effect.items():
-            if not 0 <= bucket < len(_BUCKETS):
-                self.conserved.violate(
-                    f"journal_seq {transaction.journal_seq} moves {delta_minor} of account "
-                    f"{account_id} asset {asset_id} to a bucket {bucket} that there is not",
-                    size=abs(delta_minor),
-                )
-                continue
-            sums[asset_id] = sums.get(asset_id, 0) + delta_minor
-            balance = balances.get((account_id, asset_id))
-            if balance is None:
-                balance = balances[account_id, asset_id] = [0, 0, 0, 0]
-            balance[bucket] += delta_minor
-            if account_id >= FIRST_ACCOUNT_ID and self._opening is not None:
-                self.non_negative.checked_count += 1
-                if balance[bucket] < 0:
-                    self.non_negative.violate(
-                        f"account {account_id} asset {asset_id} {_BUCKETS[bucket]} is "
-                        f"{balance[bucket]} after journal_seq {transaction.journal_seq}",
-                        size=-balance[bucket],
-                    )
-        self.conserved.checked_count += 1
-        is_balanced = not any(sums.values())
-        if not is_balanced:
-            wrong = {asset_id: total for asset_id, total in sums.items() if total}
-            self.conserved.violate(
-                f"journal_seq {transaction.journal_seq} sums to {wrong} by asset, not to 0",
-                size=max(abs(total) for total in wrong.values()),
-            )
+    def take(self, part: Transactions, moves: Movements) -> Mask:
+        """The movements of some transactions; which transactions balance."""
+        is_legal = moves.bucket < len(BUCKETS)
+        if not is_legal.all():
+            self._refuse(part, moves, ~is_legal)
+            moves = moves.rows(is_legal)
+        self._check_never_negative(part, moves)
+        return self._check_sums(part, moves)
+
+    def _check_sums(self, part: Transactions, moves: Movements) -> Mask:
+        """Every transaction sums to 0 in every asset."""
+        asset_count = len(self._places.assets)
+        by_asset = Groups(moves.owner * asset_count + moves.asset)
+        sums = by_asset.sums(exact(moves.delta_minor))
+        wrong = sums != 0
+        owner, asset = np.divmod(by_asset.key[wrong], max(1, asset_count))
+        sums = sums[wrong]
+        is_balanced = np.ones(len(part), np.bool_)
+        is_balanced[owner] = False
+        worst = np.zeros(len(part), sums.dtype)
+        np.maximum.at(worst, owner, np.abs(sums))
+
+        def describe(row: int) -> str:
+            assets = self._places.assets.ids[asset[owner == row]].tolist()
+            by_asset = dict(zip(assets, sums[owner == row].tolist(), strict=True))
+            return f"journal_seq {part.journal_seq[row]} sums to {by_asset} by asset, not to 0"
+
+        self.conserved.checked_count += len(part)
+        self.conserved.violate_all(~is_balanced, describe, size=worst, at=part.number)
         return is_balanced
+
+    def _check_never_negative(self, part: Transactions, moves: Movements) -> None:
+        """Every balance that a transaction changes, after it."""
+        pair = self._places.pair(moves.account, moves.asset)
+        by_place = Groups(pair * len(BUCKETS) + moves.bucket)
+        place_pair, bucket = np.divmod(by_place.key, len(BUCKETS))
+        pair_number = self._numbered(place_pair)
+        held = self._balances[pair_number, bucket]
+        delta_minor = exact(moves.delta_minor, float(np.abs(held).max(initial=0)))
+        if delta_minor.dtype == object:
+            self._balances = self._balances.astype(object)
+        after = by_place.running(delta_minor) + by_place.back(held[by_place.number])
+        self._balances[pair_number, bucket] = after[by_place.last]
+        if self._opening is None:
+            return
+        is_user = self._places.accounts.ids[moves.account] >= FIRST_ACCOUNT_ID
+        self.non_negative.checked_count += int(np.count_nonzero(is_user))
+        self.non_negative.violate_all(
+            is_user & (after < 0),
+            lambda row: (
+                f"account {self._places.accounts.ids[moves.account[row]]} "
+                f"asset {self._places.assets.ids[moves.asset[row]]} {BUCKETS[moves.bucket[row]]} "
+                f"is {after[row]} after journal_seq {part.journal_seq[moves.owner[row]]}"
+            ),
+            size=-after,
+            at=part.number[moves.owner],
+        )
+
+    def _refuse(self, part: Transactions, moves: Movements, is_illegal: Mask) -> None:
+        places = self._places
+        self.conserved.violate_all(
+            is_illegal,
+            lambda row: (
+                f"journal_seq {part.journal_seq[moves.owner[row]]} moves {moves.delta_minor[row]} "
+                f"of account {places.accounts.ids[moves.account[row]]} "
+                f"asset {places.assets.ids[moves.asset[row]]} "
+                f"to a bucket {places.buckets.ids[moves.bucket[row]]} that there is not"
+            ),
+            size=np.abs(moves.delta_minor),
+            at=part.number[moves.owner],
+        )
+
+    def _open(self, opening: AccountsDump) -> None:
+        """Begin with what the accounts held."""
+        keys = np.array(list(opening.balances), np.uint64).reshape(-1, 2)
+        amounts = np.array([dump[: len(BUCKETS)] for dump in opening.balances.values()], object)
+        account = self._places.accounts.of(keys[:, 0])
+        asset = self._places.assets.of(keys[:, 1].astype(np.int64))
+        numbers = self._numbered(self._places.pair(account, asset))
+        held = amounts.reshape(-1, len(BUCKETS))
+        if np.abs(held).max(initial=0) < 1 << 62:
+            held = held.astype(np.int64)
+        else:
+            self._balances = self._balances.astype(object)
+        self._balances[numbers] = held
+
+    def _numbered(self, pair: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of *pair* in the table of balances, which grows as it must."""
+        numbers = self._pairs.of(pair)
+        missing = len(self._pairs) - len(self._balances)
+        if missing > 0:
+            room = max(missing, len(self._balances))  # twice as many: grown seldom
+            more = np.zeros((room, len(BUCKETS)), self._balances.dtype)
+            self._balances = np.concatenate([self._balances, more])
+        return numbers
 
     def finish(self, closing: TargetState) -> None:
         """Hold the fold to the closing dump and totals."""
@@ -112,8 +179,9 @@ class BalanceFold:
 
     def _check_dump(self, accounts: AccountsDump) -> None:
         zero = (0, 0, 0, 0)
-        for key in {**self._balances, **accounts.balances}:
-            folded = tuple(self._balances.get(key, zero))
+        balances = self._by_key()
+        for key in {**balances, **accounts.balances}:
+            folded = balances.get(key, zero)
             dump = accounts.balances.get(key)
             listed = tuple(dump[:4]) if dump is not None else zero
             self.conserved.checked_count += 1
@@ -124,11 +192,18 @@ class BalanceFold:
                     size=max(abs(a - b) for a, b in zip(folded, listed, strict=True)),
                 )
 
+    def _by_key(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        """The folded balances by account and asset."""
+        pair, count = self._pairs.ids, len(self._pairs)
+        accounts, assets = self._places.account_ids(pair), self._places.asset_ids(pair)
+        keys = zip(accounts.tolist(), assets.tolist(), strict=True)
+        return dict(zip(keys, map(tuple, self._balances[:count].tolist()), strict=True))
+
 
 def _named(buckets: tuple[int, ...]) -> str:
     return (
         ", ".join(
-            f"{name} {amount}" for name, amount in zip(_BUCKETS, buckets, strict=True) if amount
+            f"{name} {amount}" for name, amount in zip(BUCKETS, buckets, strict=True) if amount
         )
         or "nothing"
     )

@@ -4,19 +4,17 @@ I7 and I23: each acknowledged request and each match has one effect, the others 
 An effect is a transaction on the ledger, joined by the identity that every request carries.
 """
 
-from array import array
-
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
+from workloads.account.audit.columns import Column, Mask
+from workloads.account.audit.ledger import Transactions
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.tally import Tally
-from workloads.account.audit.transaction import Transaction
 from workloads.account.plan.kinds import Kind
 
 _NO_EFFECT_NEEDED = (Kind.AMEND, Kind.CREATE_ACCOUNT)  # asked for what already is: nothing changes
-_FILL = int(Kind.FILL)  # an enum member costs a look-up of its own, here once a transaction
 
 
 class EffectFold:
@@ -40,31 +38,42 @@ class EffectFold:
         self._log = log
         self._restarts_ns = restarts_ns
         self.is_attached = is_attached
-        self._kind = log.cells.kind
-        self._count = array("i", bytes(4 * log.count))
+        self._count = np.zeros(log.count, np.int32)  # of the effects, by row
 
-    def take(self, transaction: Transaction) -> bool:
-        """One transaction; whether it is its operation's first (only that one is legal)."""
-        row = transaction.row
-        if row < 0:
-            if not self.is_attached:
-                self.exactly_once.check(
-                    False, f"journal_seq {transaction.journal_seq} was asked for by nobody"
-                )
-            return False
-        self._count[row] += 1
-        if self._count[row] == 1 and self._kind[row] == _FILL:
-            self._check_groups(transaction)
-        return self._count[row] == 1
+    def take(self, part: Transactions, row: Column) -> Mask:
+        """
+        Some transactions; which are their operations' first (only those are legal).
 
-    def revoke(self, row: int) -> None:
+        Args:
+            part: New transactions.
+            row: Of the operation that caused each, -1 for none of this run's.
+        """
+        is_ours = row >= 0
+        if not self.is_attached:
+            self.exactly_once.checked_count += int(np.count_nonzero(~is_ours))
+            self.exactly_once.violate_all(
+                ~is_ours,
+                lambda index: f"journal_seq {part.journal_seq[index]} was asked for by nobody",
+                at=part.number,
+            )
+        rows, place = np.unique(row[is_ours], return_index=True)
+        first = np.flatnonzero(is_ours)[place]
+        is_first = np.zeros(len(part), np.bool_)
+        is_first[first[self._count[rows] == 0]] = True
+        np.add.at(self._count, row[is_ours], 1)
+        firsts = np.flatnonzero(is_first)
+        self._check_groups(part, row, firsts[self._log.kind[row[firsts]] == Kind.FILL])
+        return is_first
+
+    def revoke(self, operation: int) -> None:
         """A transaction whose number was given to another one is not there any more."""
+        row = self._log.row_of(operation)
         if row >= 0:
             self._count[row] -= 1
 
-    def wrong(self, transaction: Transaction, what: str, *, size: int) -> None:
+    def wrong(self, row: int, what: str, *, size: int, at: int) -> None:
         """An effect that is not what was asked for."""
-        self.exactly_once.violate(f"{self._log.describe(transaction.row)}: {what}", size=size)
+        self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
     def finish(self, *, put_aside_count: int | None) -> None:
         """
@@ -73,8 +82,7 @@ class EffectFold:
         Args:
             put_aside_count: Records among the dead letters since the opening; None: not known.
         """
-        counts = np.frombuffer(self._count, dtype=np.int32)
-        log, tally = self._log, self.exactly_once
+        log, tally, counts = self._log, self.exactly_once, self._count
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
         if unknown:
@@ -104,14 +112,26 @@ class EffectFold:
                 f"{count:,} matches were not seen before the release that follows them"
             )
 
-    def _check_groups(self, transaction: Transaction) -> None:
+    def _check_groups(self, part: Transactions, row: Column, matches: Column) -> None:
         """Both sides of a match must have postings of their own."""
-        row = transaction.row
-        present = {line.account_id for line in transaction.postings}
-        for account_id in (int(self._log.account_id[row]), int(self._log.peer_account_id[row])):
-            self.exactly_once.check(
-                account_id in present,
-                f"{self._log.describe(row)}: account {account_id} has no postings of it",
+        if not len(matches):
+            return
+        log, postings = self._log, part.postings
+        match_of = np.full(len(part), -1)
+        match_of[matches] = np.arange(len(matches))
+        match = match_of[postings.owner]
+        for account_id in (log.account_id(row[matches]), log.peer_account_id(row[matches])):
+            named = (match >= 0) & (postings.account_id == account_id[match].astype(np.uint64))
+            is_present = np.zeros(len(matches), np.bool_)
+            is_present[match[named]] = True
+            self.exactly_once.checked_count += len(matches)
+            self.exactly_once.violate_all(
+                ~is_present,
+                lambda index, ids=account_id: (  # type: ignore[misc]
+                    f"{log.describe(int(row[matches[index]]))}: "
+                    f"account {ids[index]} has no postings of it"
+                ),
+                at=part.number[matches],
             )
 
     def _check_duplicates(self) -> None:
@@ -120,12 +140,9 @@ class EffectFold:
             (log.duplicate_of >= 0) & (log.outcome == Outcome.ACKNOWLEDGED) & ~log.replayed
         )
         # Its original may have been the one that came second: one of the two is the first.
-        for row in repeats.tolist():
-            original = int(log.duplicate_of[row])
-            if not log.replayed[original]:
-                self.exactly_once.violate(
-                    f"{log.describe(row)} repeats a request and was answered as a new one"
-                )
+        broken = np.zeros(log.count, np.bool_)
+        broken[repeats[~log.replayed[log.duplicate_of[repeats]]]] = True
+        self._report(broken, "repeats a request and was answered as a new one")
 
     def _check_durability(self, counts: NDArray[np.int32], lost: NDArray[np.bool_]) -> None:
         if not self._restarts_ns:
@@ -134,10 +151,12 @@ class EffectFold:
         before = (log.done_ns > 0) & (log.done_ns <= max(self._restarts_ns))
         promised = before & (log.outcome == Outcome.ACKNOWLEDGED) & (log.duplicate_of < 0)
         self.durable.checked_count += int(np.count_nonzero(promised))
-        for row in np.flatnonzero(promised & (lost | (counts > 1))).tolist():
+
+        def describe(row: int) -> str:
             how = "is gone" if counts[row] < 1 else f"is there {counts[row]} times"
-            self.durable.violate(f"{log.describe(row)} was acknowledged before a kill and {how}")
+            return f"{log.describe(row)} was acknowledged before a kill and {how}"
+
+        self.durable.violate_all(promised & (lost | (counts > 1)), describe)
 
     def _report(self, broken: NDArray[np.bool_], what: str) -> None:
-        for row in np.flatnonzero(broken).tolist():
-            self.exactly_once.violate(f"{self._log.describe(row)} {what}")
+        self.exactly_once.violate_all(broken, lambda row: f"{self._log.describe(row)} {what}")

@@ -1,28 +1,30 @@
 """
 The audit: all evidence of a run through all folds, once, to a verdict on each invariant.
 
-The ledger is read as a stream and each transaction is parsed once. A check that breaks down makes
-its invariants UNKNOWN with the reason; it never becomes a pass, and never hides the others.
+The ledger is read as a stream of tables, some ten thousand transactions at a time, and each law is
+a function of their columns. A check that breaks down makes its invariants UNKNOWN with the reason;
+it never becomes a pass, and never hides the others.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from harness.engine.event_log import read_events
+import numpy as np
+
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.generation import check_generation
+from workloads.account.audit.ledger import Transactions, read_ledger
+from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.order_ends import check_ends
 from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.recall import Recall
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.tally import Tally, unknown
-from workloads.account.audit.transaction import parse_transaction
-from workloads.account.contract.accounts_pb2 import JournalTxn
-from workloads.account.plan.identity import operation_of_cause, source_name
+from workloads.account.plan.identity import source_name
 from workloads.account.plan.parameters import parse_workload
 
 _TITLES = {
@@ -66,14 +68,21 @@ class _Ledger:
         self._evidence = evidence
         self._opening, self._closing = _opening(evidence), _closing(evidence)
         self._log = _log(evidence)
-        self._balances = BalanceFold(self._opening)
+        places = self._places = Places()
+        self._balances = BalanceFold(self._opening, places)
         self._effects = EffectFold(
             self._log, restarts_ns=evidence.restarts_ns, is_attached=evidence.is_attached
         )
-        self._sequences = SequenceFold(self._opening, on_replaced=self._effects.revoke)
+        self._sequences = SequenceFold(
+            self._opening,
+            places,
+            Recall(self._tables),
+            on_replaced=self._effects.revoke,
+        )
         self._orders = OrderFold(
             self._log,
             parse_workload(evidence.scenario.workload),
+            places,
             opening=self._opening.accounts,
             effects=self._effects,
         )
@@ -101,16 +110,22 @@ class _Ledger:
             for tally in tallies:
                 tally.note(reason)
         try:
-            self._read(self._evidence.events_path)
+            self._read()
             self._finish()
         except Exception as error:  # noqa: BLE001
             for tally in tallies:
                 tally.lacks(f"the ledger can't be judged to its end ({_words(error)})")
         return tallies
 
-    def _read(self, events_path: Path) -> None:
-        for _, value in read_events(events_path):
-            self._take(value)
+    def _tables(self, offset_bytes: int = 0) -> Iterator[Transactions]:
+        path = self._evidence.events_path
+        assert path is not None, "asked for only if there is one"
+        return read_ledger(path, run_tag=self._evidence.run_tag, offset_bytes=offset_bytes)
+
+    def _read(self) -> None:
+        for table in self._tables():
+            for part in self._sequences.new_parts(table):
+                self._take(part)
 
     def _finish(self) -> None:
         """Everything that only the end can tell."""
@@ -130,23 +145,17 @@ class _Ledger:
         before, after = self._opening.dead_letter_count, self._closing.dead_letter_count
         return None if before is None or after is None else after - before
 
-    def _take(self, value: bytes) -> None:
-        message = JournalTxn.FromString(value)
-        # When it was committed is told anew after a restart; it is the same transaction.
-        message.ClearField("t_commit_ns")
-        operation = operation_of_cause(message.cause, self._evidence.run_tag)
-        row = self._log.row_of(operation) if operation >= 0 else -1
-        if not self._sequences.take(message, row):
-            return
-        transaction = parse_transaction(message, row)
-        touched = {line.account_id for line in transaction.postings}
-        if row >= 0 and not touched:
-            touched = {int(self._log.account_id[row])}  # made, or changed without money
-        self._sequences.touch(touched)
-        is_balanced = self._balances.take(transaction)
-        self._orders.observe(transaction)
-        if self._effects.take(transaction):
-            self._orders.take(transaction, is_balanced=is_balanced)
+    def _take(self, part: Transactions) -> None:
+        """New transactions, through every law."""
+        row = self._log.rows_of(part.operation)
+        moves = movements(self._places, part.postings)
+        asked_by = np.zeros(len(part), np.int64)
+        asked_by[row >= 0] = self._log.account_id(row[row >= 0])
+        self._sequences.touch(part, asked_by)
+        is_balanced = self._balances.take(part, moves)
+        self._orders.observe(part, row)
+        is_first = self._effects.take(part, row)
+        self._orders.take(part, row, moves, is_first=is_first, is_balanced=is_balanced)
 
 
 def _words(error: Exception) -> str:

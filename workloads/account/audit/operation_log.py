@@ -1,22 +1,26 @@
 """
 The operation log as the audit asks it: by operation, what must have happened, and what was asked.
 
-Columns stay arrays; nothing is an object an operation.
+Columns stay the arrays that they are, as narrow as the plan made them: at millions of operations a
+wider copy of each would be most of the audit's memory. Who computes with them widens what it takes.
 """
 
-from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
+from workloads.account.audit.columns import Column, Words
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.identity import id_base, operation_of_id
+from workloads.account.plan.identity import OPERATION_BITS, id_base, tag_of_ids
 from workloads.account.plan.kinds import Kind
 
 _NONE = -1
+_INDEX_BITS = 32
+_INDEX_MASK = (1 << _INDEX_BITS) - 1
 
 
 class Duty(IntEnum):
@@ -27,28 +31,6 @@ class Duty(IntEnum):
     ANY = 2  # its outcome is not known: none or one
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Columns that folds read one by one: memoryviews, as they give plain ints, and faster."""
-
-    kind: memoryview
-    shard: memoryview
-    index: memoryview
-    account_id: memoryview
-    peer_account_id: memoryview
-    instrument: memoryview
-    side: memoryview
-    price_ticks: memoryview
-    qty_lots: memoryview
-    asset: memoryview
-    amount_minor: memoryview
-    order: memoryview
-    peer_order: memoryview
-
-
-_CELLS = tuple(field.name for field in fields(Cells))
-
-
 class OperationLog:
     """
     The table of harness.system.AuditEvidence.
@@ -56,70 +38,89 @@ class OperationLog:
     Attributes:
         kind: Kind by row.
         duty: Duty by row; a duplicate has NONE of its own, its request is the original's.
-        account_id, peer_account_id, ...: What was asked, by row; order, peer_order and duplicate_of
-            are rows.
-        cells: The same, for one operation at a time.
+        account, peer_account: Indices of accounts, see `account_id`.
+        instrument, side, price_ticks, ...: What was asked, by row; order, peer_order and
+            duplicate_of are rows.
     """
 
     def __init__(self, table: Any, *, run_tag: int) -> None:
         self.count = len(table)
         self._run_tag = run_tag
-        shards = table["shard"].to_numpy(np.int64)
-        index = table["index"].to_numpy(np.int64)
-        keys = shards << 32 | index
-        assert bool(np.all(np.diff(keys) > 0)), "rows are in order of shard and index"
-        self.shard_count = int(shards.max()) + 1 if self.count else 0
-        self._first_row = np.searchsorted(shards, np.arange(self.shard_count + 1)).tolist()
-        self.shard, self.index = shards, index
+        self.shard, self.index = _array(table, "shard"), _array(table, "index")
+        self.shard_count = int(self.shard[-1]) + 1 if self.count else 0
+        self._first_row = np.searchsorted(self.shard, np.arange(self.shard_count + 1))
+        self._check_order()
         self.kind = _kinds(table)
         self.outcome = table["outcome"].to_numpy(np.uint8)
         self.final_outcome = _final_outcome(table)
-        self.sent_ns = table["sent_ns"].to_numpy(np.int64)
-        self.done_ns = table["done_ns"].to_numpy(np.int64)
-        self.sequence = table["sequence"].to_numpy(np.int64)
-        self.replayed = _column(table, "replayed", np.bool_)
-        self.account_id = table["account"].to_numpy(np.int64) + FIRST_ACCOUNT_ID
-        self.peer_account_id = table["peer_account"].to_numpy(np.int64) + FIRST_ACCOUNT_ID
-        for name in ("instrument", "side", "price_ticks", "qty_lots", "asset", "amount_minor"):
-            setattr(self, name, table[name].to_numpy(np.int64))
-        offset = np.asarray(self._first_row, dtype=np.int64)[shards] if self.count else shards
-        self.order = _rows(table["order"].to_numpy(np.int64), offset)
-        self.peer_order = _rows(table["peer_order"].to_numpy(np.int64), offset)
-        self.duplicate_of = _rows(table["duplicate_of"].to_numpy(np.int64), offset)
-        self.creates_account = table["creates_account"].to_numpy(np.bool_)
-        self.visible_ns = table["visible_ns"].to_numpy(np.int64)
+        self.sent_ns, self.done_ns = _array(table, "sent_ns"), _array(table, "done_ns")
+        self.visible_ns = _array(table, "visible_ns")
+        self.sequence = _array(table, "sequence")
+        self.replayed = _optional(table, "replayed", np.bool_)
+        self.account, self.peer_account = _array(table, "account"), _array(table, "peer_account")
+        self.instrument, self.side = _array(table, "instrument"), _array(table, "side")
+        self.price_ticks, self.qty_lots = _array(table, "price_ticks"), _array(table, "qty_lots")
+        self.asset, self.amount_minor = _array(table, "asset"), _array(table, "amount_minor")
+        self.order = self._rows(_array(table, "order"))
+        self.peer_order = self._rows(_array(table, "peer_order"))
+        self.duplicate_of = self._rows(_array(table, "duplicate_of"))
+        self.creates_account = _array(table, "creates_account")
         self.is_overtaken = self._overtaken()
         self.duty = self._duties()
-        self.cells = Cells(*(np.ascontiguousarray(getattr(self, name)).data for name in _CELLS))
 
-    instrument: NDArray[np.int64]
-    side: NDArray[np.int64]
-    price_ticks: NDArray[np.int64]
-    qty_lots: NDArray[np.int64]
-    asset: NDArray[np.int64]
-    amount_minor: NDArray[np.int64]
+    def account_id(self, rows: Any) -> Any:
+        """Who asked, in *rows* (one or an array)."""
+        return self.account[rows].astype(np.int64) + FIRST_ACCOUNT_ID
+
+    def peer_account_id(self, rows: Any) -> Any:
+        """The other side, in *rows* (one or an array)."""
+        return self.peer_account[rows].astype(np.int64) + FIRST_ACCOUNT_ID
+
+    def rows_of(self, operation: Column) -> Column:
+        """The row of each (shard << 32 | index), -1 if there is none."""
+        shard, index = operation >> _INDEX_BITS, operation & _INDEX_MASK
+        is_shard = (shard >= 0) & (shard < self.shard_count)
+        shard = np.where(is_shard, shard, 0)
+        row = np.append(self._first_row, 0)[shard] + index
+        is_row = is_shard & (row < np.append(self._first_row[1:], 0)[shard])
+        return np.where(is_row, row, _NONE)
 
     def row_of(self, operation: int) -> int:
-        """The row of (shard << 32 | index), -1 if there is none."""
-        shard, index = operation >> 32, operation & 0xFFFF_FFFF
-        if not 0 <= shard < self.shard_count:
-            return _NONE
-        row: int = self._first_row[shard] + index
-        return row if row < self._first_row[shard + 1] else _NONE
+        """The same of one."""
+        return int(self.rows_of(np.array([operation]))[0])
 
-    def order_id(self, row: int) -> int:
-        """The id of the order that the reserve of *row* makes."""
-        return id_base(self._run_tag, self.cells.shard[row]) | self.cells.index[row]
+    def order_ids(self, rows: Column) -> Words:
+        """The ids of the orders that the reserves in *rows* make."""
+        base = id_base(self._run_tag, 0)
+        numbers = self.shard[rows].astype(np.uint64) << np.uint64(_INDEX_BITS)
+        ids: Words = np.uint64(base) | numbers | self.index[rows].astype(np.uint64)
+        return ids
 
-    def row_of_order(self, order_id: int) -> int:
-        """The other way; -1 for an order of another run."""
-        operation = operation_of_id(order_id, self._run_tag)
-        return self.row_of(operation) if operation >= 0 else _NONE
+    def rows_of_orders(self, order_ids: Words) -> Column:
+        """The other way; -1 for orders of another run."""
+        bits = np.uint64(OPERATION_BITS)
+        is_ours = order_ids >> bits == np.uint64(tag_of_ids(self._run_tag))
+        operation = (order_ids & np.uint64((1 << OPERATION_BITS) - 1)).astype(np.int64)
+        return np.where(is_ours, self.rows_of(operation), _NONE)
 
     def describe(self, row: int) -> str:
         """An operation in a sentence about it."""
         kind = Kind(self.kind[row]).name.lower().replace("_", " ")
-        return f"{kind} {self.shard[row]}/{self.index[row]} of account {self.account_id[row]}"
+        return f"{kind} {self.shard[row]}/{self.index[row]} of account {self.account_id(row)}"
+
+    def _check_order(self) -> None:
+        """Row and operation follow from each other by arithmetic."""
+        assert bool(np.all(self.shard[1:] >= self.shard[:-1])), "rows are in order of their shard"
+        for first, last in zip(self._first_row[:-1], self._first_row[1:], strict=True):
+            numbers = np.arange(last - first, dtype=self.index.dtype)
+            assert np.array_equal(self.index[first:last], numbers), "and of their index"
+
+    def _rows(self, index: NDArray[Any]) -> NDArray[Any]:
+        """Rows from indices within each operation's own shard."""
+        if self.shard_count <= 1:
+            return index
+        first: NDArray[Any] = self._first_row.astype(index.dtype)[self.shard]
+        return np.where(index >= 0, index + first, index)
 
     def _overtaken(self) -> NDArray[np.bool_]:
         """
@@ -143,8 +144,8 @@ class OperationLog:
         final = self.final_outcome
         duty = np.full(self.count, Duty.ANY, dtype=np.uint8)
         duty[final == Outcome.ACKNOWLEDGED] = Duty.ONE
-        without = (Outcome.REJECTED, Outcome.DROPPED, Outcome.CANCELLED, Outcome.PLANNED)
-        duty[np.isin(final, without)] = Duty.NONE
+        for without in (Outcome.REJECTED, Outcome.DROPPED, Outcome.CANCELLED, Outcome.PLANNED):
+            duty[final == without] = Duty.NONE
         duty[self.is_overtaken & (duty == Duty.ONE)] = Duty.ANY
         repeats = np.flatnonzero(self.duplicate_of >= 0)
         originals = self.duplicate_of[repeats]
@@ -156,28 +157,26 @@ class OperationLog:
 
 
 def _kinds(table: Any) -> NDArray[np.uint8]:
-    names = {kind.name.lower(): int(kind) for kind in Kind}
-    codes = [names[str(name)] for name in table["kind"].tolist()]
-    return np.array(codes, dtype=np.uint8)
+    column = pd.Categorical(table["kind"])
+    codes = np.array([Kind[str(name).upper()] for name in column.categories], np.uint8)
+    kinds: NDArray[np.uint8] = codes[column.codes]
+    return kinds
 
 
 def _final_outcome(table: Any) -> NDArray[np.uint8]:
-    outcome = table["outcome"].to_numpy(np.int64)
-    resolved = table["resolved_outcome"].to_numpy(np.int64)
-    final = np.where(resolved >= 0, resolved, outcome)
-    never_sent = table["never_sent"].to_numpy(np.bool_) & (resolved < 0)
-    final[never_sent] = Outcome.CANCELLED
-    codes: NDArray[np.uint8] = final.astype(np.uint8)
-    return codes
+    resolved = _array(table, "resolved_outcome")
+    final = np.where(resolved >= 0, resolved, _array(table, "outcome")).astype(np.uint8)
+    final[_array(table, "never_sent") & (resolved < 0)] = Outcome.CANCELLED
+    return final
 
 
-def _column(table: Any, name: str, kind: Any) -> NDArray[Any]:
+def _array(table: Any, name: str) -> NDArray[Any]:
+    values: NDArray[Any] = table[name].to_numpy()
+    return values
+
+
+def _optional(table: Any, name: str, kind: Any) -> NDArray[Any]:
     if name not in table.columns:
         return np.zeros(len(table), dtype=kind)
     values: NDArray[Any] = table[name].to_numpy(kind)
     return values
-
-
-def _rows(index: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = np.where(index >= 0, index + offset, _NONE)
-    return rows

@@ -6,17 +6,30 @@ certain (an order whose release was never answered) is left out.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workloads.account.audit.evidence import AccountsDump, TargetState
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.order_model import FEES
-from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.order_model import lock_minor
+from workloads.account.audit.orders import FEES, OrderFold
 from workloads.account.audit.tally import Tally
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
 from workloads.account.plan.kinds import Kind
+from workloads.account.plan.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
+
+
+class _Order(NamedTuple):
+    """An order that is open by the model."""
+
+    order_id: int
+    account_id: int
+    asset_id: int
+    leaves_lots: int
+    lock_minor: int
 
 
 def check_ends(
@@ -35,13 +48,35 @@ def check_ends(
         tallies.locks.lacks("the accounts' locks are not known")
         tallies.orphans.lacks("the open orders are not known")
         return
-    _check_listed(fold, closing.accounts)
+    orders = _open_orders(fold, log)
+    _check_listed(orders, closing.accounts, tallies.locks)
     _check_own_lists(tallies.orphans, closing.accounts)
     if is_attached:
         tallies.locks.note("account totals are not held to it, as others may trade too")
     else:
-        _check_locked(fold, opening.accounts, closing.accounts)
+        _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
         _check_strangers(tallies.orphans, log, opening.accounts, closing.accounts)
+
+
+def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
+    orders = fold.open_orders
+    row = orders.order
+    base = log.instrument[row].astype(np.int64) + BASE_ASSET_OFFSET
+    lock = lock_minor(
+        fold.terms,
+        is_buy=orders.is_buy,
+        limit_ticks=orders.ticks,
+        leaves_lots=orders.lots,
+        basis=orders.basis_ppm_minor,
+    )
+    columns = (
+        log.order_ids(row),
+        log.account_id(row),
+        np.where(orders.is_buy, QUOTE_ASSET_ID, base),
+        orders.lots,
+        lock,
+    )
+    return [_Order(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _check_fees(fold: OrderFold, opening: TargetState, closing: TargetState) -> None:
@@ -68,18 +103,35 @@ def _check_ended(fold: OrderFold, log: OperationLog, closing: AccountsDump | Non
     is_ended, is_undecided = _ended_orders(log)
     is_over = is_ended | (log.duty == Duty.NONE)
     judged = (log.kind == Kind.RESERVE) & (log.duty != Duty.ANY) & ~is_undecided
-    rows = np.flatnonzero(judged)
-    tally.checked_count += len(rows)
-    for row, over in zip(rows.tolist(), is_over[rows].tolist(), strict=True):
-        order_id = log.order_id(row)
-        held_minor = fold.held_minor.get(order_id, 0)
-        is_listed = closing is not None and order_id in closing.open_orders
-        if over and (is_listed or held_minor > 0):
-            tally.violate(
-                f"{log.describe(row)} has ended and still locks {held_minor}", size=held_minor
-            )
-        elif not over and closing is not None and not is_listed:
-            tally.violate(f"{log.describe(row)} is open and the target doesn't list it")
+    tally.checked_count += int(np.count_nonzero(judged))
+    held = {key: minor for key, minor in fold.held_minor().items() if minor > 0}
+    holds = _by_row(log, held)
+    is_listed = _by_row(log, closing.open_orders if closing is not None else {})
+    still_locks = judged & is_over & (is_listed | holds)
+    is_gone = judged & ~is_over & ~is_listed if closing is not None else np.zeros_like(judged)
+    rows = np.flatnonzero(still_locks | is_gone)
+    held_minor = [
+        fold.held_minor().get(order_id, 0) if over else 0
+        for order_id, over in zip(
+            log.order_ids(rows).tolist(), still_locks[rows].tolist(), strict=True
+        )
+    ]
+
+    def describe(index: int) -> str:
+        row = rows[index]
+        if still_locks[row]:
+            return f"{log.describe(row)} has ended and still locks {held_minor[index]}"
+        return f"{log.describe(row)} is open and the target doesn't list it"
+
+    tally.violate_all(np.ones(len(rows), np.bool_), describe, size=np.array(held_minor, object))
+
+
+def _by_row(log: OperationLog, order_ids: Iterable[int]) -> NDArray[np.bool_]:
+    """Whether the order that a row reserves is one of *order_ids*."""
+    found = np.zeros(log.count, dtype=np.bool_)
+    rows = log.rows_of_orders(np.array(list(order_ids), np.uint64))
+    found[rows[rows >= 0]] = True
+    return found
 
 
 def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -96,18 +148,17 @@ def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool
     return is_ended, is_undecided & ~is_ended
 
 
-def _check_listed(fold: OrderFold, closing: AccountsDump) -> None:
+def _check_listed(orders: Sequence[_Order], closing: AccountsDump, tally: Tally) -> None:
     """Each open order as the target lists it, against the model."""
-    for order in fold.open_orders.values():
+    for order in orders:
         listed = closing.open_orders.get(order.order_id)
         if listed is None:
             continue
-        lock_minor = order.lock_minor()
-        fold.tallies.locks.check(
-            (listed.locked_minor, listed.leaves_lots) == (lock_minor, order.leaves_lots),
+        tally.check(
+            (listed.locked_minor, listed.leaves_lots) == (order.lock_minor, order.leaves_lots),
             f"order {order.order_id:#018x} lists {listed.locked_minor} locked for "
-            f"{listed.leaves_lots} lots, must be {lock_minor} for {order.leaves_lots}",
-            size=abs(listed.locked_minor - lock_minor),
+            f"{listed.leaves_lots} lots, must be {order.lock_minor} for {order.leaves_lots}",
+            size=abs(listed.locked_minor - order.lock_minor),
         )
 
 
@@ -127,17 +178,19 @@ def _check_own_lists(tally: Tally, closing: AccountsDump) -> None:
             )
 
 
-def _check_locked(fold: OrderFold, opening: AccountsDump, closing: AccountsDump) -> None:
+def _check_locked(
+    orders: Sequence[_Order], opening: AccountsDump, closing: AccountsDump, tally: Tally
+) -> None:
     """Each balance's lock, against the model's open orders."""
     needed: dict[tuple[int, int], int] = defaultdict(int)
-    for order in fold.open_orders.values():
-        needed[order.account_id, order.lock_asset_id] += order.lock_minor()
+    for order in orders:
+        needed[order.account_id, order.asset_id] += order.lock_minor
     for key, balance in closing.balances.items():
         if key[0] < FIRST_ACCOUNT_ID:
             continue
         before = opening.balances.get(key)
         must_be = needed[key] + (before.locked_orders_minor if before is not None else 0)
-        fold.tallies.locks.check(
+        tally.check(
             balance.locked_orders_minor == must_be,
             f"account {key[0]} asset {key[1]} has {balance.locked_orders_minor} locked, "
             f"its open orders need {must_be}",
@@ -148,8 +201,10 @@ def _check_locked(fold: OrderFold, opening: AccountsDump, closing: AccountsDump)
 def _check_strangers(
     tally: Tally, log: OperationLog, opening: AccountsDump, closing: AccountsDump
 ) -> None:
-    for order_id in closing.open_orders.keys() - opening.open_orders.keys():
-        if log.row_of_order(order_id) < 0:
+    listed = sorted(closing.open_orders.keys() - opening.open_orders.keys())
+    rows = log.rows_of_orders(np.array(listed, np.uint64))
+    for order_id, row in zip(listed, rows.tolist(), strict=True):
+        if row < 0:
             tally.check(False, f"order {order_id:#018x} is open, and nobody reserved it")
 
 

@@ -2,144 +2,232 @@
 What an order must lock and what its fills must move: the contract's formulas, and nothing else.
 
 Written from the header of accounts.proto, apart from any service, so that a service that rounds
-otherwise is found out. Integers only.
+otherwise is found out. Integers only. Orders are columns: what happens to all of them is one table
+of steps, and an order's life is its own rows of it, from the step that makes it to the one that
+ends it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any
 
-from workloads.account.contract import accounts_pb2 as contract
+import numpy as np
+
+from workloads.account.audit.columns import Column, Mask
+from workloads.account.audit.grouped import EXACT_MAX, Groups, magnitude, within
 
 PPM = 1_000_000
 
-AVAILABLE: int = contract.AVAILABLE
-LOCKED_ORDERS: int = contract.LOCKED_ORDERS
-FEES: int = contract.FEES
-EXTERNAL: int = contract.EXTERNAL
 
-Effect = dict[tuple[int, int, int], int]
-"""Change in minor units by (account_id, asset_id, bucket); no zeros."""
+class Step(IntEnum):
+    """What may happen to an order."""
+
+    OPEN = 0  # it is open already: as it was left by the steps before these
+    RESERVE = 1
+    AMEND = 2
+    FILL = 3
+    RELEASE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an instrument is worth: asset ids, and minor units of a lot and of a tick of a lot."""
+    """What a lot and a tick of a lot are worth, and the fee that an order reserves."""
 
-    base_asset_id: int
-    quote_asset_id: int
     base_per_lot_minor: int
     quote_per_tick_lot_minor: int
+    reserved_fee_ppm: int
 
 
-@dataclass(slots=True, kw_only=True)
-class OpenOrder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
     """
-    An order between its reserve and its end.
+    A row a step, in the order in which they happen.
 
     Attributes:
-        fee_ppm: What it reserves.
-        fee_basis_ppm_minor: Sum of notional_minor * fee_ppm over its fills so far.
-        charged_minor: Fees paid so far.
+        order: A number of the order.
+        what: A Step.
+        is_buy: Of the order.
+        ticks, lots: RESERVE and OPEN: limit, and lots to be filled. AMEND: the same anew, 0 keeps
+            what was. FILL: price, and lots traded. RELEASE: unused.
+        fee_ppm: FILL: charged to this leg.
+        basis_ppm_minor: OPEN: sum of notional_minor * fee_ppm over its fills so far; else 0.
     """
 
-    order_id: int
-    account_id: int
-    terms: Terms
-    is_buy: bool
-    limit_ticks: int
-    leaves_lots: int
-    fee_ppm: int
-    fee_basis_ppm_minor: int = 0
-    charged_minor: int = 0
+    order: Column
+    what: Column
+    is_buy: Mask
+    ticks: Column
+    lots: Column
+    fee_ppm: Column
+    basis_ppm_minor: Column
 
-    @property
-    def lock_asset_id(self) -> int:
-        """A buy locks quote, a sell base."""
-        return self.terms.quote_asset_id if self.is_buy else self.terms.base_asset_id
+    def __len__(self) -> int:
+        return len(self.order)
 
-    def notional_minor(self, price_ticks: int, lots: int) -> int:
-        """Quote units of *lots* at *price_ticks*."""
-        return price_ticks * lots * self.terms.quote_per_tick_lot_minor
-
-    def lock_minor(self) -> int:
-        """What it must hold now, in lock_asset_id."""
-        if not self.is_buy:
-            return self.leaves_lots * self.terms.base_per_lot_minor
-        notional_minor = self.notional_minor(self.limit_ticks, self.leaves_lots)
-        owed = self.fee_basis_ppm_minor + notional_minor * self.fee_ppm
-        return notional_minor + ceil_ppm(owed) - self.charged_minor
+    def rows(self, chosen: Any) -> "Steps":
+        """The *chosen* rows, by a mask or an order."""
+        return Steps(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
 
 
-def ceil_ppm(value: int) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """
+    What each step must do, a row a step.
+
+    Attributes:
+        is_open: The order was there to be changed; otherwise the step does nothing, and the rest
+            of its row means nothing.
+        lock_change_minor: Of what the order holds: quote of a buy, base of a sell.
+        notional_minor, fee_minor: FILL: in quote; 0 for others.
+        is_left_open: It is the order's last step here, and the order is still there after it.
+        limit_ticks, leaves_lots, basis_ppm_minor: The order's, after it.
+        lock_minor: What it must hold after it.
+    """
+
+    is_open: Mask
+    lock_change_minor: Column
+    notional_minor: Column
+    fee_minor: Column
+    is_left_open: Mask
+    limit_ticks: Column
+    leaves_lots: Column
+    basis_ppm_minor: Column
+    lock_minor: Column
+
+    def rows(self, chosen: Any) -> "Followed":
+        """The *chosen* rows, by a mask or an order."""
+        return Followed(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
+
+
+def ceil_ppm(value: Any) -> Any:
     """*value* / 1e6, rounded towards plus infinity."""
     return -(-value // PPM)
 
 
-def reserve_effect(order: OpenOrder) -> Effect:
-    """A new order's lock."""
-    return move_lock(order, order.lock_minor())
-
-
-def release_effect(order: OpenOrder) -> Effect:
-    """The end of an order: all that it held."""
-    return move_lock(order, -order.lock_minor())
-
-
-def amend(order: OpenOrder, *, limit_ticks: int, leaves_lots: int) -> Effect:
-    """Change the order (0 keeps a value); the difference of its locks."""
-    before_minor = order.lock_minor()
-    order.limit_ticks = limit_ticks or order.limit_ticks
-    order.leaves_lots = leaves_lots or order.leaves_lots
-    return move_lock(order, order.lock_minor() - before_minor)
-
-
-def fill(order: OpenOrder, *, price_ticks: int, lots: int, fee_ppm: int) -> tuple[Effect, int]:
+def lock_minor(terms: Terms, *, is_buy: Any, limit_ticks: Any, leaves_lots: Any, basis: Any) -> Any:
     """
-    Fill one leg: the order is changed; what moves, FEES included, and the fee in quote units.
+    What an order must hold.
 
-    A buy spends from its lock and gets back what the new lock doesn't need; a sell pays its fee
-    from the proceeds. An order with nothing left holds nothing.
+    A sell the base of what is left. A buy the notional of what is left at its limit, and the fee
+    on it: rounded up once over the order's life, less what its fills were charged.
     """
-    terms, account_id = order.terms, order.account_id
-    before_minor = order.lock_minor()
-    notional_minor = order.notional_minor(price_ticks, lots)
-    order.fee_basis_ppm_minor += notional_minor * fee_ppm
-    fee_minor = ceil_ppm(order.fee_basis_ppm_minor) - order.charged_minor
-    order.charged_minor += fee_minor
-    order.leaves_lots -= lots
-    freed_minor = before_minor - order.lock_minor()
-    base_minor = lots * terms.base_per_lot_minor
-    effect: Effect = {}
-    add(effect, (account_id, order.lock_asset_id, LOCKED_ORDERS), -freed_minor)
-    if order.is_buy:
-        change_minor = freed_minor - notional_minor - fee_minor
-        add(effect, (account_id, terms.quote_asset_id, AVAILABLE), change_minor)
-        add(effect, (account_id, terms.base_asset_id, AVAILABLE), base_minor)
-    else:
-        add(effect, (account_id, terms.quote_asset_id, AVAILABLE), notional_minor - fee_minor)
-    add(effect, (FEES, terms.quote_asset_id, AVAILABLE), fee_minor)
-    return effect, fee_minor
+    notional_minor = limit_ticks * leaves_lots * terms.quote_per_tick_lot_minor
+    owed_minor = ceil_ppm(basis + notional_minor * terms.reserved_fee_ppm)
+    charged_minor = ceil_ppm(basis)
+    return np.where(
+        is_buy, notional_minor + owed_minor - charged_minor, leaves_lots * terms.base_per_lot_minor
+    )
 
 
-def move_lock(order: OpenOrder, delta_minor: int) -> Effect:
-    """From available to locked."""
-    effect: Effect = {}
-    add(effect, (order.account_id, order.lock_asset_id, AVAILABLE), -delta_minor)
-    add(effect, (order.account_id, order.lock_asset_id, LOCKED_ORDERS), delta_minor)
-    return effect
+def follow(steps: Steps, terms: Terms) -> Followed:
+    """Every order through its life."""
+    groups = Groups(steps.order)
+    ordered = _exact(steps.rows(groups.order), terms)
+    what, lots = ordered.what, ordered.lots
+    is_fill = what == Step.FILL
+    # A life begins where the order is made; steps of an order that was never made begin one too,
+    # in which nothing is open.
+    makes = (what == Step.RESERVE) | (what == Step.OPEN)
+    begins = makes.copy()
+    begins[groups.first] = True
+    first, life = np.flatnonzero(begins), np.cumsum(begins) - 1
+    changes = makes | (what == Step.AMEND)
+    limit_ticks = ordered.ticks[_latest(changes & (ordered.ticks != 0) | makes)]
+    sized = _latest(changes & (lots != 0) | makes)
+    filled_lots = np.cumsum(np.where(is_fill, lots, 0))
+    leaves_lots = lots[sized] - (filled_lots - filled_lots[sized])
+    notional_minor = np.where(is_fill, ordered.ticks * lots * terms.quote_per_tick_lot_minor, 0)
+    fees_ppm_minor: Column = notional_minor * ordered.fee_ppm
+    basis = within(ordered.basis_ppm_minor + fees_ppm_minor, first, life)
+    ends = (what == Step.RELEASE) | (is_fill & (leaves_lots <= 0))
+    is_open = makes[first][life] & (within(ends.astype(np.int64), first, life) == ends)
+    lock = lock_minor(
+        terms,
+        is_buy=ordered.is_buy,
+        limit_ticks=limit_ticks,
+        leaves_lots=leaves_lots,
+        basis=basis,
+    )
+    lock[what == Step.RELEASE] = 0
+    lock_change = lock - _before(lock, begins)
+    lock_change[what == Step.OPEN] = 0
+    charged = ceil_ppm(basis)
+    is_last = np.zeros(len(steps), np.bool_)
+    is_last[groups.back(np.arange(len(steps)))[groups.last]] = True
+    followed = Followed(
+        is_open=is_open,
+        lock_change_minor=lock_change,
+        notional_minor=notional_minor,
+        fee_minor=np.where(is_fill, charged - _before(charged, begins), 0),
+        is_left_open=is_open & ~ends & is_last,
+        limit_ticks=limit_ticks,
+        leaves_lots=leaves_lots,
+        basis_ppm_minor=basis,
+        lock_minor=lock,
+    )
+    return followed.rows(groups.back(np.arange(len(steps))))
 
 
-def transfer_effect(account_id: int, contra_id: int, asset_id: int, amount_minor: int) -> Effect:
-    """*amount_minor* to the account, from its contra."""
-    effect: Effect = {}
-    add(effect, (account_id, asset_id, AVAILABLE), amount_minor)
-    add(effect, (contra_id, asset_id, AVAILABLE), -amount_minor)
-    return effect
+def no_steps() -> Steps:
+    """Nothing happened to any order."""
+    empty = np.zeros(0, np.int64)
+    return Steps(
+        order=empty,
+        what=empty,
+        is_buy=np.zeros(0, np.bool_),
+        ticks=empty,
+        lots=empty,
+        fee_ppm=empty,
+        basis_ppm_minor=empty,
+    )
 
 
-def add(effect: Effect, key: tuple[int, int, int], delta_minor: int) -> None:
-    """Add to *effect* in place; a sum of 0 is no entry."""
-    total = effect.get(key, 0) + delta_minor
-    if total:
-        effect[key] = total
-    else:
-        effect.pop(key, None)
+def after(earlier: Steps, later: Steps) -> Steps:
+    """Both, one after the other."""
+    return Steps(
+        **{
+            item.name: np.concatenate([getattr(earlier, item.name), getattr(later, item.name)])
+            for item in fields(Steps)
+        }
+    )
+
+
+def still_open(steps: Steps, followed: Followed) -> Steps:
+    """The orders that are open after all *steps*, each as the step OPEN that goes on with it."""
+    chosen = followed.is_left_open
+    return replace(
+        steps.rows(chosen),
+        what=np.full(int(np.count_nonzero(chosen)), int(Step.OPEN)),
+        ticks=followed.limit_ticks[chosen],
+        lots=followed.leaves_lots[chosen],
+        basis_ppm_minor=followed.basis_ppm_minor[chosen],
+    )
+
+
+def _latest(is_set: Mask) -> Column:
+    """The last row up to each that is set; the very first one if none is."""
+    latest: Column = np.maximum.accumulate(np.where(is_set, np.arange(len(is_set)), 0))
+    return latest
+
+
+def _before(values: Column, begins: Mask) -> Column:
+    """The value of the row before, 0 where a life begins."""
+    before = np.roll(values, 1)
+    before[begins] = 0
+    return before
+
+
+def _exact(steps: Steps, terms: Terms) -> Steps:
+    """The steps, their numbers without bound if what is computed of them could pass 63 bits."""
+    is_fill = steps.what == Step.FILL
+    lots = float(np.abs(steps.lots).max(initial=0)) + magnitude(steps.lots[is_fill])
+    notional_minor = (
+        float(np.abs(steps.ticks).max(initial=0)) * lots * terms.quote_per_tick_lot_minor
+    )
+    fee_ppm = max(terms.reserved_fee_ppm, int(np.abs(steps.fee_ppm).max(initial=0)), 1)
+    bound = notional_minor * fee_ppm + float(np.abs(steps.basis_ppm_minor).max(initial=0))
+    if max(bound, lots * terms.base_per_lot_minor) < EXACT_MAX:
+        return steps
+    wide = {name: getattr(steps, name).astype(object) for name in ("ticks", "lots", "fee_ppm")}
+    wide["basis_ppm_minor"] = steps.basis_ppm_minor.astype(object)
+    return Steps(order=steps.order, what=steps.what, is_buy=steps.is_buy, **wide)

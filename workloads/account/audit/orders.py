@@ -4,29 +4,42 @@ I4, I5 and I19: every lock is what its order needs, no lock without an order, ev
 This is the part that goes with the ledger; order_ends.py holds the result to the closing state.
 The model of orders is driven by the ledger's own order of events (only that decides what an order
 was when it was filled) and by the operation log's terms. What each transaction should have done is
-computed first, and the difference is laid at the door of the law it breaks.
+computed first, and the difference is laid at the door of the law it breaks (blame.py).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
-from workloads.account.audit import order_model
+import numpy as np
+
+from workloads.account.audit.blame import Blame, Suspect
+from workloads.account.audit.columns import Column, Mask
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.evidence import AccountsDump
+from workloads.account.audit.grouped import Groups, exact, exact_together
+from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.movements import (
+    Lines,
+    Movements,
+    Places,
+    differing,
+    joined,
+    movements,
+)
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.order_model import (
-    EXTERNAL,
-    FEES,
-    LOCKED_ORDERS,
-    Effect,
-    OpenOrder,
+    Followed,
+    Step,
+    Steps,
     Terms,
+    after,
+    follow,
+    no_steps,
+    still_open,
 )
 from workloads.account.audit.tally import Tally
-from workloads.account.audit.transaction import Transaction
-from workloads.account.contract.accounts_pb2 import BUY
+from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.kinds import Kind
 from workloads.account.plan.market import (
     BASE_ASSET_OFFSET,
@@ -36,8 +49,19 @@ from workloads.account.plan.market import (
 )
 from workloads.account.plan.parameters import Workload
 
-_FILL = int(Kind.FILL)
-_MOVES_LOCKS = frozenset((Kind.RESERVE, Kind.AMEND, Kind.RELEASE, Kind.FILL))
+AVAILABLE: int = contract.AVAILABLE
+LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+FEES: int = contract.FEES
+EXTERNAL: int = contract.EXTERNAL
+
+_STEP_OF = {
+    Kind.RESERVE: Step.RESERVE,
+    Kind.AMEND: Step.AMEND,
+    Kind.FILL: Step.FILL,
+    Kind.RELEASE: Step.RELEASE,
+}
+_NO_STEP = -1
+_STEP_BY_KIND = np.array([int(_STEP_OF.get(kind, _NO_STEP)) for kind in Kind])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,206 +98,197 @@ def make_tallies() -> Tallies:
 
 
 class OrderFold:
-    """Fed with every new transaction of this run, once an operation."""
+    """
+    Fed with every new transaction, in order.
+
+    Attributes:
+        open_orders: As they are by the operation log's terms and the ledger so far.
+        fees_expected_minor: Of all matches so far, by asset.
+        fees_foreign_minor: That transactions of nobody's moved to FEES, by asset.
+    """
 
     def __init__(
         self,
         log: OperationLog,
         workload: Workload,
+        places: Places,
         *,
         opening: AccountsDump | None,
         effects: EffectFold,
     ) -> None:
         self.tallies = make_tallies()
-        self._log = log
-        self._cells = log.cells
-        self._workload = workload
-        self._effects = effects
-        self.open_orders: dict[int, OpenOrder] = {}  # by row of the reserve
-        self.held_minor: dict[int, int] = {}  # by order_id, as the ledger says
-        self.fees_expected_minor: dict[int, int] = defaultdict(int)  # by asset
-        self.fees_foreign_minor: dict[int, int] = defaultdict(int)  # of nobody's transactions
-        if opening is not None:
-            self.held_minor |= {
-                order_id: order.locked_minor for order_id, order in opening.open_orders.items()
-            }
-
-        self._expected: Mapping[int, Callable[[int], Effect]] = {
-            Kind.RESERVE: self._reserve,
-            Kind.AMEND: self._amend,
-            Kind.RELEASE: self._release,
-            Kind.TRANSFER: self._transfer,
-            Kind.INTERNAL_TRANSFER: self._internal_transfer,
-            Kind.CREATE_ACCOUNT: self._create_account,
-        }
-
-    def observe(self, transaction: Transaction) -> None:
-        """Any transaction: what it does to the locks of single orders, and to FEES."""
-        for line in transaction.postings:
-            if line.bucket == LOCKED_ORDERS and line.order_id:
-                held_minor = self.held_minor.get(line.order_id, 0) + line.delta_minor
-                self.held_minor[line.order_id] = held_minor
-                self.tallies.orphans.checked_count += 1
-                if held_minor < 0:
-                    self.tallies.orphans.violate(
-                        f"order {line.order_id:#018x} freed {-held_minor} more than it held "
-                        f"at journal_seq {transaction.journal_seq}",
-                        size=-held_minor,
-                    )
-            if line.account_id == FEES and transaction.row < 0:
-                self.fees_foreign_minor[line.asset_id] += line.delta_minor
-
-    def take(self, transaction: Transaction, *, is_balanced: bool) -> None:
-        """The first transaction of an operation: is its effect what was asked for."""
-        row = transaction.row
-        kind = self._cells.kind[row]
-        leg_fees_minor: dict[int, int] = {}
-        if kind == _FILL:
-            expected, leg_fees_minor = self._fill(row)
-            self.tallies.fees.checked_count += 1
-        else:
-            expected = self._expected[kind](row)
-        if kind in _MOVES_LOCKS:
-            self.tallies.locks.checked_count += 1
-        if expected != transaction.effect:
-            self._blame(transaction, expected, leg_fees_minor, is_balanced=is_balanced)
-
-    def _reserve(self, row: int) -> Effect:
-        cells = self._cells
-        order = self.open_orders[row] = OpenOrder(
-            order_id=self._log.order_id(row),
-            account_id=cells.account_id[row],
-            terms=_terms(cells.instrument[row]),
-            is_buy=cells.side[row] == BUY,
-            limit_ticks=cells.price_ticks[row],
-            leaves_lots=cells.qty_lots[row],
-            fee_ppm=self._workload.taker_fee_ppm,
+        self.terms = Terms(
+            base_per_lot_minor=BASE_PER_LOT_MINOR,
+            quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
+            reserved_fee_ppm=workload.taker_fee_ppm,
         )
-        return order_model.reserve_effect(order)
+        self._log, self._workload, self._places = log, workload, places
+        self._blame = Blame(log, locks=self.tallies.locks, fees=self.tallies.fees, effects=effects)
+        self.open_orders = no_steps()
+        self.fees_expected_minor: dict[int, int] = defaultdict(int)
+        self.fees_foreign_minor: dict[int, int] = defaultdict(int)
+        listed = opening.open_orders if opening is not None else {}
+        # What single orders hold as the ledger says; who holds nothing is left out.
+        self._holder = np.array(sorted(listed), np.uint64)
+        self._held_minor = np.array([listed[item].locked_minor for item in sorted(listed)], object)
 
-    def _amend(self, row: int) -> Effect:
-        cells = self._cells
-        order = self.open_orders.get(cells.order[row])
-        if order is None:
-            return {}
-        return order_model.amend(
-            order, limit_ticks=cells.price_ticks[row], leaves_lots=cells.qty_lots[row]
-        )
+    def held_minor(self) -> dict[int, int]:
+        """What single orders hold as the ledger says, by order_id; not those that hold nothing."""
+        return dict(zip(self._holder.tolist(), self._held_minor.tolist(), strict=True))
 
-    def _release(self, row: int) -> Effect:
-        order = self.open_orders.pop(self._cells.order[row], None)
-        return order_model.release_effect(order) if order is not None else {}
+    def observe(self, part: Transactions, row: Column) -> None:
+        """Any transactions: what they do to the locks of single orders, and to FEES."""
+        self._check_held(part)
+        postings = part.postings
+        foreign = np.flatnonzero((postings.account_id == FEES) & (row[postings.owner] < 0))
+        for line in foreign.tolist():
+            delta_minor = int(postings.delta_minor[line])
+            self.fees_foreign_minor[int(postings.asset_id[line])] += delta_minor
 
-    def _transfer(self, row: int) -> Effect:
-        cells = self._cells
-        return order_model.transfer_effect(
-            cells.account_id[row], EXTERNAL, cells.asset[row], cells.amount_minor[row]
-        )
-
-    def _internal_transfer(self, row: int) -> Effect:
-        cells = self._cells
-        sender_id, receiver_id = cells.account_id[row], cells.peer_account_id[row]
-        return order_model.transfer_effect(
-            receiver_id, sender_id, cells.asset[row], cells.amount_minor[row]
-        )
-
-    def _create_account(self, row: int) -> Effect:
-        del row
-        return {}
-
-    def _fill(self, row: int) -> tuple[Effect, dict[int, int]]:
-        """Of a match: its effect, and the fee of each leg by order_id."""
-        cells, total = self._cells, Effect()
-        leg_fees_minor: dict[int, int] = {}
-        legs = (
-            (cells.order[row], self._workload.taker_fee_ppm),
-            (cells.peer_order[row], self._workload.maker_fee_ppm),
-        )
-        for order_row, fee_ppm in legs:
-            order = self.open_orders.get(order_row)
-            if order is None:
-                continue
-            lots = cells.qty_lots[row]
-            effect, fee_minor = order_model.fill(
-                order, price_ticks=cells.price_ticks[row], lots=lots, fee_ppm=fee_ppm
-            )
-            leg_fees_minor[order.order_id] = fee_minor
-            self.fees_expected_minor[order.terms.quote_asset_id] += fee_minor
-            for key, delta_minor in effect.items():
-                order_model.add(total, key, delta_minor)
-            if order.leaves_lots <= 0:
-                del self.open_orders[order_row]
-        return total, leg_fees_minor
-
-    def _blame(
+    def take(
         self,
-        transaction: Transaction,
-        expected: Effect,
-        leg_fees_minor: Mapping[int, int],
+        part: Transactions,
+        row: Column,
+        moves: Movements,
         *,
-        is_balanced: bool,
+        is_first: Mask,
+        is_balanced: Mask,
     ) -> None:
-        """Lay each difference at one law: fees, locks, or (what neither explains) the effect."""
-        what = f"{self._log.describe(transaction.row)} at journal_seq {transaction.journal_seq}"
-        left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
-        users: dict[tuple[int, int], int] = defaultdict(int)
-        has_wrong_fees = False
-        for key in {**expected, **transaction.effect}:
-            account_id, asset_id, bucket = key
-            wanted, got = expected.get(key, 0), transaction.effect.get(key, 0)
-            if wanted == got:
-                continue
-            left[asset_id] += got - wanted
-            if account_id == FEES:
-                has_wrong_fees = True
-                self.tallies.fees.violate(
-                    f"{what}: fee {got} in asset {asset_id}, must be {wanted}",
-                    size=abs(got - wanted),
+        """The first transaction of each operation: is its effect what was asked for."""
+        first = np.flatnonzero(is_first)
+        kinds = self._log.kind[row[first]]
+        self.tallies.fees.checked_count += int(np.count_nonzero(kinds == Kind.FILL))
+        moves_locks = _STEP_BY_KIND[kinds] != _NO_STEP
+        self.tallies.locks.checked_count += int(np.count_nonzero(moves_locks))
+        steps, owner = self._steps(first, row[first])
+        followed = follow(steps, self.terms)
+        self.open_orders = still_open(steps, followed)
+        done = followed.is_open & (owner >= 0)
+        fees_minor = followed.fee_minor[done & (steps.what == Step.FILL)]
+        if len(fees_minor):
+            self.fees_expected_minor[QUOTE_ASSET_ID] += int(exact(fees_minor).sum())
+        expected = movements(
+            self._places,
+            joined(
+                [
+                    *self._order_lines(steps.rows(done), followed.rows(done), owner[done]),
+                    *self._transfer_lines(first, row[first]),
+                ]
+            ),
+        )
+        actual = moves.rows(is_first[moves.owner])
+        for index in differing(self._places, expected, actual).tolist():
+            legs = done & (owner == index) & (steps.what == Step.FILL)
+            self._blame.lay(
+                Suspect(
+                    part=part,
+                    index=index,
+                    row_index=int(row[index]),
+                    expected=expected.of(self._places, index),
+                    actual=actual.of(self._places, index),
+                    leg_fees_minor=dict(
+                        zip(
+                            self._log.order_ids(steps.order[legs]).tolist(),
+                            followed.fee_minor[legs].tolist(),
+                            strict=True,
+                        )
+                    ),
+                    is_balanced=bool(is_balanced[index]),
                 )
-                continue
-            users[account_id, asset_id] += got - wanted
-            if bucket == LOCKED_ORDERS:
-                self.tallies.locks.violate(
-                    f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",
-                    size=abs(got - wanted),
-                )
-        has_wrong_fees = has_wrong_fees or self._has_wrong_legs(transaction, leg_fees_minor, what)
-        fees_explain = has_wrong_fees and all(total == 0 for total in left.values())
-        wrong = {key: delta for key, delta in users.items() if delta}
-        if wrong and is_balanced and not fees_explain:
-            (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
-            self._effects.wrong(
-                transaction,
-                f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
-                size=abs(delta),
             )
 
-    def _has_wrong_legs(
-        self, transaction: Transaction, leg_fees_minor: Mapping[int, int], what: str
-    ) -> bool:
-        """Whether the sum of the fees is right and its sides are not, as far as FEES names them."""
-        paid_minor: dict[int, int] = defaultdict(int)
-        for line in transaction.postings:
-            if line.account_id == FEES and line.order_id:
-                paid_minor[line.order_id] += line.delta_minor
-        if not paid_minor:
-            return False
-        for order_id, must_be in leg_fees_minor.items():
-            if paid_minor[order_id] != must_be:
-                self.tallies.fees.violate(
-                    f"{what}: order {order_id:#018x} paid a fee of {paid_minor[order_id]}, "
-                    f"must be {must_be}",
-                    size=abs(paid_minor[order_id] - must_be),
-                )
-                return True
-        return False
+    def _steps(self, owner: Column, row: Column) -> tuple[Steps, Column]:
+        """
+        What transactions do to orders, those that are open already first; and whose each step is.
 
+        Args:
+            owner: Index of the transactions in their table.
+            row: Of the operations that caused them.
+        """
+        log = self._log
+        what = _STEP_BY_KIND[log.kind[row]]
+        is_fill = what == Step.FILL
+        order = np.where(what == Step.RESERVE, row, log.order[row])
+        # A match is a step of both its orders: the taker's first.
+        order = np.concatenate([order, log.peer_order[row[is_fill]]])
+        leg = np.concatenate([np.arange(len(row)), np.flatnonzero(is_fill)])
+        is_maker = np.arange(len(leg)) >= len(row)
+        chosen = np.flatnonzero((what[leg] != _NO_STEP) & (order >= 0))
+        chosen = chosen[np.argsort(leg[chosen], kind="stable")]
+        order, leg, is_maker = order[chosen].astype(np.int64), leg[chosen], is_maker[chosen]
+        fees_ppm = np.where(is_maker, self._workload.maker_fee_ppm, self._workload.taker_fee_ppm)
+        steps = Steps(
+            order=order,
+            what=what[leg],
+            is_buy=log.side[order] == contract.BUY,
+            ticks=log.price_ticks[row[leg]].astype(np.int64),
+            lots=log.qty_lots[row[leg]].astype(np.int64),
+            fee_ppm=np.where(what[leg] == Step.FILL, fees_ppm, 0),
+            basis_ppm_minor=np.zeros(len(leg), np.int64),
+        )
+        nobody = np.full(len(self.open_orders), _NO_STEP)
+        return after(self.open_orders, steps), np.concatenate([nobody, owner[leg]])
 
-@cache
-def _terms(instrument_id: int) -> Terms:
-    return Terms(
-        base_asset_id=instrument_id + BASE_ASSET_OFFSET,
-        quote_asset_id=QUOTE_ASSET_ID,
-        base_per_lot_minor=BASE_PER_LOT_MINOR,
-        quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
-    )
+    def _order_lines(self, steps: Steps, followed: Followed, owner: Column) -> list[Lines]:
+        """What steps must move: locks, and of a match what each side pays and gets."""
+        log, order, is_buy = self._log, steps.order, steps.is_buy
+        account_id = log.account_id(order)
+        base = log.instrument[order].astype(np.int64) + BASE_ASSET_OFFSET
+        lock_asset = np.where(is_buy, QUOTE_ASSET_ID, base)
+        locked = followed.lock_change_minor
+        # A buy pays out of its lock; what that no longer needs and the match did not cost is free.
+        spent = np.where(is_buy, followed.notional_minor + followed.fee_minor, 0)
+        is_fill = steps.what == Step.FILL
+        moves_own = ~is_fill | is_buy
+        fill = np.flatnonzero(is_fill)
+        got_asset = np.where(is_buy, base, QUOTE_ASSET_ID)[fill]
+        got = np.where(
+            is_buy[fill],
+            steps.lots[fill] * self.terms.base_per_lot_minor,
+            followed.notional_minor[fill] - followed.fee_minor[fill],
+        )
+        return [
+            Lines.of(owner, account_id, lock_asset, LOCKED_ORDERS, locked),
+            Lines.of(owner, account_id, lock_asset, AVAILABLE, -locked - spent).rows(moves_own),
+            Lines.of(owner[fill], account_id[fill], got_asset, AVAILABLE, got),
+            Lines.of(owner[fill], FEES, QUOTE_ASSET_ID, AVAILABLE, followed.fee_minor[fill]),
+        ]
+
+    def _transfer_lines(self, owner: Column, row: Column) -> list[Lines]:
+        """What transfers must move: to the account, from EXTERNAL or from who sends."""
+        log, lines = self._log, []
+        for kind in (Kind.TRANSFER, Kind.INTERNAL_TRANSFER):
+            chosen = np.flatnonzero(log.kind[row] == kind)
+            rows = row[chosen]
+            sides: tuple[Any, Any] = (log.account_id(rows), EXTERNAL)
+            if kind == Kind.INTERNAL_TRANSFER:
+                sides = (log.peer_account_id(rows), log.account_id(rows))
+            asset_id, amount = log.asset[rows], log.amount_minor[rows].astype(np.int64)
+            for account_id, delta_minor in zip(sides, (amount, -amount), strict=True):
+                lines.append(Lines.of(owner[chosen], account_id, asset_id, AVAILABLE, delta_minor))
+        return lines
+
+    def _check_held(self, part: Transactions) -> None:
+        """Every posting to the lock of an order: none frees more than the order holds."""
+        postings, tally = part.postings, self.tallies.orphans
+        lines = np.flatnonzero((postings.bucket == LOCKED_ORDERS) & (postings.order_id > 0))
+        holder, number = np.unique(
+            np.concatenate([self._holder, postings.order_id[lines]]), return_inverse=True
+        )
+        before = len(self._holder)
+        held_minor = exact_together(self._held_minor, postings.delta_minor[lines])
+        groups = Groups(number)
+        after_minor = groups.running(held_minor)
+        tally.checked_count += len(lines)
+        tally.violate_all(
+            after_minor[before:] < 0,
+            lambda index: (
+                f"order {postings.order_id[lines[index]]:#018x} freed "
+                f"{-after_minor[before + index]} more than it held at journal_seq "
+                f"{part.journal_seq[postings.owner[lines[index]]]}"
+            ),
+            size=-after_minor[before:],
+            at=part.number[postings.owner[lines]],
+        )
+        left_minor = after_minor[groups.last]
+        self._holder, self._held_minor = holder[left_minor != 0], left_minor[left_minor != 0]

@@ -5,24 +5,36 @@ A transaction that is emitted again after a restart is legal if it is the same b
 its commit; one number for two transactions is not.
 """
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from workloads.account.audit.columns import Column
 from workloads.account.audit.evidence import TargetState
+from workloads.account.audit.grouped import Groups
+from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.movements import Places
 from workloads.account.audit.operation_log import Duty, OperationLog
+from workloads.account.audit.recall import Recall, Told
 from workloads.account.audit.tally import Tally
-from workloads.account.contract.accounts_pb2 import JournalTxn
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
 from workloads.account.plan.kinds import Kind
 
+_INSTRUMENT_BITS = 32
+
 
 class SequenceFold:
-    """Fed with every record of the ledger topic, repeated ones included."""
+    """Fed with the whole ledger topic, repeated records included."""
 
-    def __init__(self, opening: TargetState, *, on_replaced: Callable[[int], None]) -> None:
-        """*on_replaced* is called with the row of a transaction whose number was given again."""
+    def __init__(
+        self,
+        opening: TargetState,
+        places: Places,
+        recall: Recall,
+        *,
+        on_replaced: Callable[[int], None],
+    ) -> None:
+        """*on_replaced* is told the cause of a transaction whose number was given again."""
         self.tally = Tally(
             "I8",
             "Sequences have no gaps",
@@ -31,46 +43,65 @@ class SequenceFold:
         )
         self._first_seq = self._next_seq = (opening.journal_seq or 0) + 1
         self._is_anchored = opening.journal_seq is not None
-        self._hashes = array("q")
-        self._rows = array("q")
+        self._opening, self._places, self._recall = opening, places, recall
         self._on_replaced = on_replaced
-        self._touch_count: dict[int, int] = {}
-        self._opening = opening
-        self._older_count = 0
+        self._touch_count: Column = np.zeros(0, np.int64)  # by number of the account
 
-    def take(self, message: JournalTxn, row: int) -> bool:
-        """Whether this is a new transaction."""
-        seq, mark = message.journal_seq, hash(message.SerializeToString())
+    def new_parts(self, table: Transactions) -> Iterator[Transactions]:
+        """
+        The runs of transactions in *table* that are new, to be folded before the next is asked for.
+
+        Those that were told before are judged here.
+        """
+        seq = table.journal_seq
         if not self._is_anchored:
-            self._first_seq = self._next_seq = seq
+            self._first_seq = self._next_seq = int(seq[0])
             self._is_anchored = True
-        if seq < self._next_seq:
-            return self._take_again(seq, mark, row)
-        self.tally.checked_count += 1
-        if seq > self._next_seq:
-            missing = seq - self._next_seq
-            self.tally.violate(
-                f"journal_seq {seq} follows {self._next_seq - 1}: {missing} missing", size=missing
-            )
-            self._hashes.extend([0] * missing)
-            self._rows.extend([-1] * missing)
-        self._hashes.append(mark)
-        self._rows.append(row)
-        self._next_seq = seq + 1
-        return True
+        newest = np.maximum.accumulate(np.append(self._next_seq - 1, seq))
+        missing = seq - newest[:-1] - 1
+        is_new = missing >= 0
+        self.tally.checked_count += int(np.count_nonzero(is_new))
+        self.tally.violate_all(
+            missing > 0,
+            lambda row: f"journal_seq {seq[row]} follows {newest[row]}: {missing[row]} missing",
+            size=missing,
+            at=table.number,
+        )
+        edges = np.flatnonzero(np.diff(is_new, prepend=~is_new[:1]))
+        for first, last in zip(edges, np.append(edges[1:], len(seq)), strict=True):
+            part = table.part(int(first), int(last))
+            if is_new[first]:
+                self._recall.note(part)
+                yield part
+            else:
+                yield from self._new_after_all(part)
+        self._next_seq = int(newest[-1]) + 1
 
-    def touch(self, account_ids: set[int]) -> None:
-        """These accounts got a new account_seq by a new transaction."""
-        for account_id in account_ids:
-            if account_id >= FIRST_ACCOUNT_ID:
-                self._touch_count[account_id] = self._touch_count.get(account_id, 0) + 1
+    def touch(self, part: Transactions, account_id: Column) -> None:
+        """
+        Each transaction gives each account that it touches one more account_seq.
+
+        Args:
+            part: New transactions.
+            account_id: Of who asked for each, 0 for nobody: without postings, that account was
+                made, or changed without money.
+        """
+        postings, accounts = part.postings, self._places.accounts
+        has_none = (part.first_posting[1:] == part.first_posting[:-1]) & (account_id > 0)
+        quiet = np.flatnonzero(has_none)
+        owner = np.concatenate([postings.owner, quiet])
+        touched = np.concatenate([postings.account_id, account_id[quiet].astype(np.uint64)])
+        is_user = touched >= FIRST_ACCOUNT_ID
+        number = accounts.of(touched[is_user])
+        once = Groups(owner[is_user] * len(accounts) + number).key % max(1, len(accounts))
+        grown = np.bincount(once, minlength=len(accounts))
+        grown[: len(self._touch_count)] += self._touch_count
+        self._touch_count = grown
 
     def finish(
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
         """Hold the ends of the sequences to what the target says of itself."""
-        if self._older_count:
-            self.tally.note(f"{self._older_count:,} records from before the opening were left out")
         if closing.journal_seq is None:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:
@@ -83,19 +114,32 @@ class SequenceFold:
         self._check_accounts(closing)
         self._check_sources(closing, log, source_of)
 
-    def _take_again(self, seq: int, mark: int, row: int) -> bool:
-        position = seq - self._first_seq
-        if position < 0:
+    def _new_after_all(self, part: Transactions) -> Iterator[Transactions]:
+        """Of transactions whose numbers have passed: those that are not what was told before."""
+        first = 0  # of the run that is new
+        for row, seq in enumerate(part.journal_seq.tolist()):
+            told, before = Told.of(part, row), self._recall.told(seq)
             # From before the opening: emitted again, or the topic was joined a little early. Its
             # effect is part of the opening state, so it can't be judged and must not be folded.
-            return False
-        if self._hashes[position] == mark:
-            return False
-        if self._hashes[position] != 0:
-            self.tally.check(False, f"journal_seq {seq} was given to two transactions")
-        self._on_replaced(self._rows[position])
-        self._hashes[position], self._rows[position] = mark, row
-        return True
+            is_older = seq < self._first_seq
+            is_same = before is not None and before.content == told.content
+            if is_older or is_same or before is not None:
+                if first < row:
+                    yield part.part(first, row)
+                first = row
+            if is_older or is_same:
+                first = row + 1
+                continue
+            if before is not None:
+                self.tally.check(
+                    False,
+                    f"journal_seq {seq} was given to two transactions",
+                    at=int(part.number[row]),
+                )
+                self._on_replaced(before.operation)
+            self._recall.replace(seq, told)
+        if first < len(part):
+            yield part.part(first, len(part))
 
     def _check_accounts(self, closing: TargetState) -> None:
         updates = closing.updates
@@ -110,10 +154,11 @@ class SequenceFold:
             self.tally.lacks("the accounts' own numbers are not known")
             return
         before = self._opening.accounts.account_seq
+        touched = self._touched()
         for account_id, seq in closing.accounts.account_seq.items():
             if account_id < FIRST_ACCOUNT_ID:
                 continue
-            expected = before.get(account_id, 0) + self._touch_count.get(account_id, 0)
+            expected = before.get(account_id, 0) + touched.get(account_id, 0)
             self.tally.check(
                 seq == expected,
                 f"account {account_id} is at account_seq {seq}, its transactions make {expected}",
@@ -127,6 +172,11 @@ class SequenceFold:
                     size=abs(seq - last),
                 )
 
+    def _touched(self) -> dict[int, int]:
+        """How many new transactions touched each account."""
+        ids = self._places.accounts.ids[: len(self._touch_count)].tolist()
+        return dict(zip(ids, self._touch_count.tolist(), strict=True))
+
     def _check_sources(
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
@@ -136,18 +186,19 @@ class SequenceFold:
         if closing.sources is None:
             self.tally.lacks("the target's positions in the executions are not known")
             return
-        low: dict[tuple[str, int], int] = {}
-        high: dict[tuple[str, int], int] = {}
-        for row in sent.tolist():
-            key = source_of(int(log.shard[row])), int(log.instrument[row])
-            sequence = int(log.sequence[row])
-            high[key] = max(high.get(key, 0), sequence)
-            if log.duty[row] == Duty.ONE:
-                low[key] = max(low.get(key, 0), sequence)
-        for key, newest in high.items():
+        source = log.shard[sent].astype(np.int64) << _INSTRUMENT_BITS | log.instrument[sent]
+        streams = Groups(source)
+        sequence = log.sequence[sent].astype(np.int64)[streams.order]
+        is_certain = (log.duty[sent] == Duty.ONE)[streams.order]
+        high = np.maximum.reduceat(sequence, streams.first)
+        low = np.maximum.reduceat(np.where(is_certain, sequence, 0), streams.first)
+        for code, least, newest in zip(
+            streams.key.tolist(), low.tolist(), high.tolist(), strict=True
+        ):
+            key = source_of(code >> _INSTRUMENT_BITS), code & ((1 << _INSTRUMENT_BITS) - 1)
             reached = closing.sources.get(key, 0)
             self.tally.check(
-                low.get(key, 0) <= reached <= newest,
+                least <= reached <= newest,
                 f"source {key[0]} instrument {key[1]}: the target is at {reached}, "
                 f"produced were {newest}",
                 size=abs(newest - reached),

@@ -2,11 +2,20 @@
 One invariant while it is being checked: how many facts, how many violations, what is missing.
 
 No facts, or a part that could not be checked, is UNKNOWN, never PASSED; a violation is FAILED,
-whatever else is missing.
+whatever else is missing. Laws over columns tell of whole columns: all violations are counted, the
+first and the worst are put into words.
 """
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.model.record import Invariant
 from harness.model.verdict import Correctness
+
+AT_THE_END = 1 << 62  # later than any record of a log
 
 
 class Tally:
@@ -18,22 +27,62 @@ class Tally:
         self.checked_count = 0
         self.violation_count = 0
         self._first = self._worst = ""
-        self._worst_size = -1
+        self._first_at = AT_THE_END + 1
+        self._worst_rank = (-1, 0)
         self._missing: list[str] = []
         self._notes: list[str] = []
 
-    def violate(self, what: str, *, size: int = 0) -> None:
-        """A fact that breaks the law; *size* (minor units, or a count) tells the worst."""
-        self.violation_count += 1
-        self._first = self._first or what
-        if size > self._worst_size:
-            self._worst, self._worst_size = what, size
+    def violate(self, what: str, *, size: int = 0, at: int = AT_THE_END) -> None:
+        """
+        A fact that breaks the law.
 
-    def check(self, is_kept: bool, what: str, *, size: int = 0) -> None:
+        Args:
+            what: The fact in words.
+            size: Minor units, or a count: tells the worst.
+            at: Number of the record that shows it: tells the first.
+        """
+        self.violation_count += 1
+        if at < self._first_at:
+            self._first, self._first_at = what, at
+        if (size, -at) > self._worst_rank:
+            self._worst, self._worst_rank = what, (size, -at)
+
+    def violate_all(
+        self,
+        broken: NDArray[np.bool_],
+        describe: Callable[[int], str],
+        *,
+        size: NDArray[Any] | None = None,
+        at: NDArray[np.int64] | None = None,
+    ) -> None:
+        """
+        The *broken* rows of a column of facts.
+
+        Args:
+            broken: Which rows break the law.
+            describe: A row in words.
+            size: As of `violate`, by row.
+            at: As of `violate`, by row.
+        """
+        rows = np.flatnonzero(broken)
+        if not len(rows):
+            return
+        first = rows[0] if at is None else rows[np.argmin(at[rows])]
+        worst = rows[0] if size is None else rows[np.argmax(size[rows])]
+        for row in dict.fromkeys((int(first), int(worst))):
+            self.violate(
+                describe(row),
+                size=0 if size is None else int(size[row]),
+                at=AT_THE_END if at is None else int(at[row]),
+            )
+            self.violation_count -= 1
+        self.violation_count += len(rows)
+
+    def check(self, is_kept: bool, what: str, *, size: int = 0, at: int = AT_THE_END) -> None:
         """One fact."""
         self.checked_count += 1
         if not is_kept:
-            self.violate(what, size=size)
+            self.violate(what, size=size, at=at)
 
     def lacks(self, reason: str) -> None:
         """A part of the evidence is not there: without a violation this is UNKNOWN."""

@@ -15,19 +15,24 @@ REQUEST_ID = struct.Struct(">QII")
 TAG_BITS = 24
 SHARD_COUNT_MAX = 256
 _TAG_MASK = (1 << TAG_BITS) - 1
-_OPERATION_BITS = 40
+OPERATION_BITS = 40
 
 
 def id_base(run_tag: int, shard: int) -> int:
     """What an index is added to, to make an order or match id of *shard*."""
-    return (run_tag & _TAG_MASK) << _OPERATION_BITS | shard << 32
+    return tag_of_ids(run_tag) << OPERATION_BITS | shard << 32
+
+
+def tag_of_ids(run_tag: int) -> int:
+    """What order and match ids of the run begin with, above their OPERATION_BITS."""
+    return run_tag & _TAG_MASK
 
 
 def operation_of_id(identifier: int, run_tag: int) -> int:
     """The operation of an order or match id, -1 for one of another run."""
-    if identifier >> _OPERATION_BITS != run_tag & _TAG_MASK:
+    if identifier >> OPERATION_BITS != tag_of_ids(run_tag):
         return -1
-    return identifier & (1 << _OPERATION_BITS) - 1
+    return identifier & (1 << OPERATION_BITS) - 1
 
 
 def source_name(run_tag: int, shard: int) -> str:

@@ -1,0 +1,253 @@
+"""
+acct.ledger.v1 as tables: a row a transaction, and a row a posting.
+
+What the laws are functions of. Read a chunk of the log at a time; whatever a message says, the
+tables say what the generated class says.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from harness.engine.event_log import Values, read_chunks
+from workloads.account.audit.columns import Column, Mask, Words
+from workloads.account.audit.message_columns import Messages, Spans, big_endian
+from workloads.account.contract.accounts_pb2 import JournalTxn
+from workloads.account.plan.identity import (
+    OPERATION_BITS,
+    REQUEST_ID,
+    operation_of_cause,
+    tag_of_ids,
+)
+
+_NOBODY = -1
+_SEQ_MAX = _OPERATION_MAX = 2**63 - 1  # what a column holds; no shard has such a number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postings:
+    """
+    A row a posting, in the order of the ledger.
+
+    Attributes:
+        owner: Index of the transaction in its table.
+    """
+
+    owner: Column
+    account_id: Words
+    asset_id: Column
+    bucket: Column
+    delta_minor: Column
+    order_id: Words
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def rows(self, chosen: Any) -> "Postings":
+        """The *chosen* rows, by a slice, a mask or an order."""
+        return Postings(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transactions:
+    """
+    A row a transaction, in the order of the ledger.
+
+    Attributes:
+        operation: shard << 32 | index of what caused it, -1 for none of this run's.
+        first_posting: One more than rows: postings of row i are first_posting[i : i + 2].
+        values: The messages.
+        first_index: Of the first row among all records of the log.
+        offset_bytes: Where in the log the chunk begins that they come from.
+    """
+
+    journal_seq: Column
+    kind: Column
+    operation: Column
+    first_posting: Column
+    postings: Postings
+    values: Values
+    first_index: int
+    offset_bytes: int
+
+    def __len__(self) -> int:
+        return len(self.journal_seq)
+
+    @property
+    def number(self) -> Column:
+        """Of each row among all records of the log."""
+        return self.first_index + np.arange(len(self))
+
+    def part(self, first: int, last: int) -> "Transactions":
+        """The rows from *first* to before *last*."""
+        if (first, last) == (0, len(self)):
+            return self
+        low, high = int(self.first_posting[first]), int(self.first_posting[last])
+        lines = self.postings.rows(slice(low, high))
+        values = self.values
+        return Transactions(
+            journal_seq=self.journal_seq[first:last],
+            kind=self.kind[first:last],
+            operation=self.operation[first:last],
+            first_posting=self.first_posting[first : last + 1] - low,
+            postings=replace(lines, owner=lines.owner - first),
+            values=Values(
+                data=values.data, start=values.start[first:last], length=values.length[first:last]
+            ),
+            first_index=self.first_index + first,
+            offset_bytes=self.offset_bytes,
+        )
+
+
+def read_ledger(path: Path, *, run_tag: int, offset_bytes: int = 0) -> Iterator[Transactions]:
+    """
+    The ledger in order, some ten thousand transactions at a time.
+
+    Raises:
+        DecodeError: a record is no transaction; all before it were given.
+        ValueError: the log ends inside a record; all before it were given.
+    """
+    number = 0
+    for chunk in read_chunks(path, offset_bytes=offset_bytes):
+        table, error = decode(
+            chunk.values, run_tag=run_tag, number=number, offset_bytes=chunk.offset_bytes
+        )
+        number += len(table)
+        if len(table):
+            yield table
+        if error is not None:
+            raise error
+
+
+def decode(
+    values: Values, *, run_tag: int, number: int = 0, offset_bytes: int = 0
+) -> tuple[Transactions, Exception | None]:
+    """The transactions up to the first record that is none, and what is wrong with that one."""
+    messages = Messages.of(values)
+    causes = messages.span(1)
+    journal_seq = messages.varint(2)
+    messages.span(3)  # txn_id
+    messages.varint(4, bits=32)  # shard
+    kind = messages.varint(5, bits=31)
+    messages.fixed64(6)  # t_commit_ns
+    owner, lines = messages.repeated(7)
+    plain = messages.finish()
+    operation = _operations(messages.within(causes), plain, run_tag)
+    postings = _postings(messages.within(lines), owner, plain)
+    count, error, rewritten = len(values), None, []
+    for index in np.flatnonzero(~plain).tolist():
+        try:
+            message = _parsed(values.value(index))
+        except (DecodeError, OverflowError) as found:
+            count, error = index, found
+            break
+        journal_seq[index], kind[index] = message.journal_seq, message.kind
+        operation[index] = _within_bounds(operation_of_cause(message.cause, run_tag))
+        rewritten.append(_postings_of(message, index))
+    if not plain.all():
+        postings = _merged([postings.rows(plain[postings.owner]), *rewritten])
+    table = Transactions(
+        journal_seq=journal_seq,
+        kind=kind,
+        operation=operation,
+        first_posting=np.searchsorted(postings.owner, np.arange(len(values) + 1)),
+        postings=postings,
+        values=values,
+        first_index=number,
+        offset_bytes=offset_bytes,
+    )
+    return table.part(0, count), error
+
+
+def _operations(causes: Messages, plain: Mask, run_tag: int) -> Column:
+    """operation_of_cause of each; *plain* loses the causes that are written another way."""
+    requests, records = causes.span(1), causes.span(2)
+    plain &= causes.finish()
+    plain &= ~(requests.is_present & records.is_present)  # the later one would count
+    operation, memory = np.full(len(plain), _NOBODY), causes.memory
+    tag, number = memory.words_at(requests.start), memory.words_at(requests.start + 8)
+    ours = (requests.length == REQUEST_ID.size) & (big_endian(tag) == np.uint64(run_tag))
+    ours &= big_endian(number) <= np.uint64(_OPERATION_MAX)
+    operation[ours] = big_endian(number)[ours]
+    matched = np.flatnonzero(records.is_present)
+    operation[matched] = _operations_of_matches(
+        causes, records.of(matched), plain, matched, run_tag
+    )
+    return operation
+
+
+def _operations_of_matches(
+    causes: Messages, records: Spans, plain: Mask, matched: Column, run_tag: int
+) -> Column:
+    """The same of the causes that are records of me.executions.v1."""
+    sources = causes.within(records)
+    topic = sources.span(1)
+    sources.varint(2, bits=32)  # partition
+    sources.varint(3)  # offset
+    sources.varint(4)  # source_seq
+    src = sources.span(5)
+    sources.varint(6, bits=32)  # instrument_id
+    match_id = sources.fixed64(7)
+    is_text = causes.memory.is_ascii(topic) & causes.memory.is_ascii(src)
+    plain[matched] &= sources.finish() & is_text
+    ours = (match_id != 0) & (
+        match_id >> np.uint64(OPERATION_BITS) == np.uint64(tag_of_ids(run_tag))
+    )
+    index = match_id & np.uint64((1 << OPERATION_BITS) - 1)
+    return np.where(ours, index.astype(np.int64), _NOBODY)
+
+
+def _postings(lines: Messages, owner: Column, plain: Mask) -> Postings:
+    """The postings in *lines*; *plain* loses the transactions that have one written otherwise."""
+    account_id = lines.varint(1)
+    asset_id = lines.varint(2, bits=32)
+    bucket = lines.varint(3, bits=31)
+    delta_minor = lines.signed(4)
+    order_id = lines.fixed64(5)
+    plain[owner[~lines.finish()]] = False
+    return Postings(
+        owner=owner,
+        account_id=account_id.astype(np.uint64),
+        asset_id=asset_id,
+        bucket=bucket,
+        delta_minor=delta_minor,
+        order_id=order_id,
+    )
+
+
+def _within_bounds(operation: int) -> int:
+    return operation if operation <= _OPERATION_MAX else _NOBODY
+
+
+def _parsed(value: bytes) -> JournalTxn:
+    message = JournalTxn.FromString(value)
+    if message.journal_seq > _SEQ_MAX:
+        raise OverflowError(f"journal_seq {message.journal_seq} is past {_SEQ_MAX}")
+    return message
+
+
+def _postings_of(message: JournalTxn, index: int) -> Postings:
+    lines = message.postings
+    return Postings(
+        owner=np.full(len(lines), index),
+        account_id=np.array([line.account_id for line in lines], np.uint64),
+        asset_id=np.array([line.asset_id for line in lines], np.int64),
+        bucket=np.array([line.bucket for line in lines], np.int64),
+        delta_minor=np.array([line.delta_minor for line in lines], np.int64),
+        order_id=np.array([line.order_id for line in lines], np.uint64),
+    )
+
+
+def _merged(parts: Sequence[Postings]) -> Postings:
+    """All rows in order of their transactions."""
+    together = Postings(
+        **{
+            item.name: np.concatenate([getattr(part, item.name) for part in parts])
+            for item in fields(Postings)
+        }
+    )
+    return together.rows(np.argsort(together.owner, kind="stable"))

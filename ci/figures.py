@@ -29,14 +29,16 @@ from harness.engine.columns import create_columns
 from harness.engine.progress import Progress
 from harness.engine.specification import ObserverSpecification
 from harness.engine.workers import Crew
+from harness.model.kafka import ANY_BROKER
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
 from harness.runner import Run, RunRequest
 from harness.system import Channel, load_system
-from harness.targets.broker import create_topics, start_broker
+from harness.targets.broker import start_broker
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target
+from harness.targets.topics import create_topics
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import speed
 
@@ -205,7 +207,11 @@ async def _produce(address: str) -> int:
             send_more()
 
     driver = KafkaDriver(
-        address=address, topics=["records"], headers=[("src", b"figures-0")], on_ack=on_ack
+        address=address,
+        settings=ANY_BROKER,
+        topics=["records"],
+        headers=[("src", b"figures-0")],
+        on_ack=on_ack,
     )
     await driver.connect()
     started_ns = time.process_time_ns()
@@ -227,6 +233,7 @@ def _observe(address: str, folder: Path) -> tuple[int, int]:
                 system="workloads.account:SYSTEM",
                 run_tag=RUN_TAG,
                 kafka_address=address,
+                kafka=ANY_BROKER,
                 topic="events",
                 log_path=str(folder / "events.log"),
                 cores=(),
@@ -255,7 +262,9 @@ async def _produce_events(address: str) -> None:
         if token == EVENT_COUNT - 1:  # records of one partition are acknowledged in order
             finished.set()
 
-    driver = KafkaDriver(address=address, topics=["events"], headers=[], on_ack=on_ack)
+    driver = KafkaDriver(
+        address=address, settings=ANY_BROKER, topics=["events"], headers=[], on_ack=on_ack
+    )
     await driver.connect()
     for index in range(EVENT_COUNT):
         request_id = RUN_TAG.to_bytes(8, "big") + index.to_bytes(8, "big")

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from harness.engine.placement import place
 from harness.engine.timer import AbsoluteTimer
 from harness.environment import Environment, read_environment
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InstallError
 from harness.model.quantiles import distribution
 from harness.model.units import NANOS_PER_SECOND
 from harness.roofline import measure_roofline
-from harness.targets.broker import EMBEDDED, start_broker
+from harness.targets.apache_install import installation
+from harness.targets.broker import start_broker
 from harness.targets.broker_floor import measure_floor
 from harness.targets.ports import free_port
 
@@ -81,6 +82,7 @@ def examine(runs_folder: Path, *, kafka: str) -> Iterator[Finding]:
         "disk-space": lambda: _disk_space(runs_folder),
         "disk-sync": lambda: _disk_sync(runs_folder),
         "broker": lambda: _broker(kafka),
+        "apache-kafka": _apache_kafka,
         "roofline": lambda: _roofline(environment.cores_given),
     }
     for name, check in checks.items():
@@ -292,10 +294,12 @@ def _broker(kafka: str) -> Finding:
         broker = start_broker(kafka, folder=Path(folder))
         start_ns = time.monotonic_ns() - begin_ns
         try:
-            floor = measure_floor(broker.address, f"harness.doctor.{os.getpid()}")
+            floor = measure_floor(
+                broker.address, f"harness.doctor.{os.getpid()}", settings=broker.clients
+            )
         finally:
             broker.stop()
-    started = f"started in {start_ns / 1e6:.0f} ms, " if kafka == EMBEDDED else ""
+    started = f"started in {start_ns / 1e6:.0f} ms, " if broker.pid else ""
     return Finding(
         id="broker",
         title=f"broker ({kafka})",
@@ -303,6 +307,20 @@ def _broker(kafka: str) -> Finding:
         value=f"{broker.version} {started}floor of visible: "
         f"p50 {_milliseconds(floor.p50_ns)}, p99 {_milliseconds(floor.p99_ns)}".strip(),
         figures={"start_ns": start_ns, "p50_ns": floor.p50_ns, "p99_ns": floor.p99_ns},
+    )
+
+
+def _apache_kafka() -> Finding:
+    """Nothing is wrong without it: only --kafka apache needs it."""
+    value, remedy = "", ""
+    try:
+        found = installation()
+        value = f"{found.version} installed, java {found.java.version}"
+    except InstallError as error:
+        value = str(error)
+        remedy = "only --kafka apache needs it"
+    return Finding(
+        id="apache-kafka", title="Apache Kafka", status=Status.OK, value=value, remedy=remedy
     )
 
 

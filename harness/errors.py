@@ -4,7 +4,8 @@ Every failure of the program on one screen.
     HarnessError
     |-- UsageError            a flag, a name or a file that can't be used      exit 2
     |   |-- ScenarioError     a scenario file, every fault of it at once
-    |   `-- TargetFileError   a target file, likewise
+    |   |-- TargetFileError   a target file, likewise
+    |   `-- InstallError      what a command needs of this machine is missing
     |-- TargetError           the target failed to start, died, can't be reached   exit 6
     |-- BrokerError           the broker, likewise                                 exit 6
     |-- TransportError        a driver could not connect                           exit 6
@@ -55,6 +56,10 @@ class ScenarioError(FileFaultsError):
 
 class TargetFileError(FileFaultsError):
     """A target file that can't be used."""
+
+
+class InstallError(UsageError):
+    """What a command needs is not on this machine, and can't be put there."""
 
 
 class TargetError(HarnessError):

@@ -41,12 +41,13 @@ from harness.model.verdict import Correctness
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
-from harness.targets.broker import Broker, create_topics, start_broker
+from harness.targets.broker import Broker, start_broker
 from harness.targets.broker_floor import FloorResult, measure_floor
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.resources import ResourceSampler
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
+from harness.targets.topics import create_topics
 
 _QUIESCE_TIMEOUT_S = 20.0
 _EVENTS_TIMEOUT_S = 10.0
@@ -61,7 +62,7 @@ class RunRequest:
 
     scenario: Scenario
     target: TargetSpec
-    kafka: str  # "embedded" or host:port
+    kafka: str  # "embedded", "apache" or host:port
     runs_folder: Path
     command: str  # repeats the run
     profiler: MakeProfiler | None = None  # looks into the target over the measured phase
@@ -186,7 +187,9 @@ class Run:
             seed=scenario.seed,
             seed_by=self._request.target.seed_by,
         )
-        floor = measure_floor(broker.address, f"{self.run_id}.harness.floor")
+        floor = measure_floor(
+            broker.address, f"{self.run_id}.harness.floor", settings=broker.clients
+        )
         supervisor.connect(target.endpoint)
         sampler = _sampler(supervisor, target, broker)
         sampler.start()
@@ -228,6 +231,7 @@ class Run:
             self._profiled.prepared(self._request.target),
             folder=self.folder,
             kafka_address=broker.address,
+            kafka=broker.clients,
             topic_prefix=prefix,
             reference_data=self._system.reference_data(self._scenario),
             affinity=self._placement.target,
@@ -240,6 +244,7 @@ class Run:
             target.check_alive()
             broker.check_alive()
             sampler.watch("target", target.pid)  # another one after a restart
+            sampler.watch("broker", broker.pid)
 
         return Surroundings(
             target=target,
@@ -298,8 +303,9 @@ class Run:
         return stored
 
     def _remove_raw_evidence(self) -> None:
-        """What only a failed audit needs: the target's own state, and every event as it came."""
-        shutil.rmtree(self.folder / "workdir", ignore_errors=True)
+        """What only a failed audit needs: the state of target and broker, every event."""
+        for state in ("workdir", "kafka"):
+            shutil.rmtree(self.folder / state, ignore_errors=True)
         (self.folder / _EVENTS_LOG).unlink(missing_ok=True)
         for log in self.folder.glob("*.log"):
             if log.stat().st_size == 0:

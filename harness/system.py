@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness.model.kafka import ANY_BROKER, KafkaSettings
 from harness.model.record import Invariant
 from harness.model.scenario import Scenario
 from harness.model.tls import TlsOptions
@@ -135,6 +136,7 @@ class Endpoint:
     Where the target is, how it is spoken to, and what it lacks.
 
     Attributes:
+        kafka: How the clients of a run use that broker.
         metadata: Of every call; may hold secrets, so it is not shown.
         tls: None for plain text.
         features: What it can do by its file, where it has no service to say so itself.
@@ -144,6 +146,7 @@ class Endpoint:
     grpc_address: str
     kafka_address: str
     topic_prefix: str
+    kafka: KafkaSettings = ANY_BROKER
     metadata: Sequence[tuple[str, str]] = field(default=(), repr=False)
     tls: TlsOptions | None = None
     features: tuple[str, ...] = ()

@@ -2,9 +2,34 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from harness.errors import InstallError
+from harness.targets.apache_install import install
+from tests.brokers import LinkedBroker, linked_broker
+
+APACHE_INSTALL_TIMEOUT_S = 90.0
+
+
+@pytest.fixture(scope="session")
+def apache_installed() -> None:
+    """Install Apache Kafka in the user's cache, or skip where that can't be done."""
+    try:
+        install(timeout_s=APACHE_INSTALL_TIMEOUT_S)
+    except InstallError as error:
+        pytest.skip(f"no Apache Kafka to test with: {error}")
+
+
+@pytest.fixture(scope="session")
+def shared_apache(
+    apache_installed: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LinkedBroker]:
+    """One Apache Kafka for all tests: names of topics are a test's own, its state is nobody's."""
+    with linked_broker("apache", tmp_path_factory.mktemp("apache")) as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

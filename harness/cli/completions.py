@@ -63,9 +63,11 @@ def complete_brokers(
 ) -> list[CompletionItem]:
     """The brokers that have a name; an address is typed."""
     del ctx, param
-    return _matching(
-        [("embedded", "starts in milliseconds, keeps nothing")], incomplete, files=False
-    )
+    brokers = [
+        ("embedded", "starts in milliseconds, keeps nothing"),
+        ("apache", "Apache Kafka; needs Java and acctbench kafka install"),
+    ]
+    return _matching(brokers, incomplete, files=False)
 
 
 def complete_runs(

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "list": "harness.cli.list_command:list_things",
     "doctor": "harness.cli.doctor_command:doctor",
     "completion": "harness.cli.completion_command:completion",
+    "kafka": "harness.cli.kafka_command:kafka",
 }
 _ERROR_CODES: tuple[tuple[type[HarnessError], ExitCode], ...] = (
     (UsageError, ExitCode.USAGE),

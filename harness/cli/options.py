@@ -117,7 +117,7 @@ def kafka_option(command: _Command) -> _Command:
         default="embedded",
         show_default=True,
         shell_complete=complete_brokers,
-        help='"embedded", or HOST:PORT of a broker.',
+        help='"embedded", "apache" (once installed), or HOST:PORT of a broker.',
     )
     return option(command)
 

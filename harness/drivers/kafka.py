@@ -2,28 +2,34 @@
 Kafka records out of the load process: handed over without waiting, answered by a callback.
 
 Records wait in a queue a partition; one sender a partition packs what has gathered into a batch,
-sends it, and waits for the broker before the next. So records of a key keep their order even when
-a batch has to be sent again: with the same bytes, and before any higher sequence number. A record
-costs an append, not a task or a future. (aiokafka's own accumulator was measured first: once a
-batch is full, every waiting send watches every record of it: 5,000 sends a CPU-second.)
+sends it, and waits for the broker before the next, however long the broker is away. So records of a
+key keep their order even when a batch has to be sent again: before any higher sequence number. A
+record costs an append, not a task or a future. (aiokafka's own accumulator was measured first: once
+a batch is full, every waiting send watches every record of it: 5,000 sends a CPU-second.)
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from harness.drivers.kafka_settings import PRODUCER_LINGER_MS, PRODUCER_SETTINGS
+from harness.drivers.kafka_settings import producer_arguments
 from harness.errors import TransportError
+from harness.model.kafka import KafkaSettings
 
 AckHandler = Callable[[int, str], None]  # (token, "" or what went wrong)
-_ATTEMPT_COUNT_MAX = 3
+_REFUSED_COUNT_MAX = 3  # attempts, where the error says that another would not help
+_RETRY_S = 0.1
 _CLOSE_TIMEOUT_S = 5.0
 _PARTITION_NUMBER = tuple[str, int]
+
+
+_Record = tuple[int, bytes, bytes]  # token, key, value
 
 
 class KafkaDriver:
@@ -33,6 +39,7 @@ class KafkaDriver:
         self,
         *,
         address: str,
+        settings: KafkaSettings,
         topics: Sequence[str],
         headers: Sequence[tuple[str, bytes]],
         on_ack: AckHandler,
@@ -41,7 +48,8 @@ class KafkaDriver:
         self._topics = tuple(topics)
         self._headers = list(headers)
         self._on_ack = on_ack
-        self._producer: AIOKafkaProducer | None = None
+        self._linger_s = settings.linger_ms / 1000
+        self._producers = _Producers(address, settings)
         self._queues: dict[tuple[str, bytes], _Queue] = {}  # by topic and key
         self._queue_of: dict[_PARTITION_NUMBER, _Queue] = {}
 
@@ -53,16 +61,13 @@ class KafkaDriver:
             TransportError: the broker can't be reached or knows no such topic.
         """
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # trouble arrives as acks
-        settings = {**PRODUCER_SETTINGS, "linger_ms": 0}  # the queues linger, see _Queue
-        producer = AIOKafkaProducer(bootstrap_servers=self._address, **settings)
         try:
-            await producer.start()
+            await self._producers.start()
             for topic in self._topics:
-                await producer.partitions_for(topic)
+                await self._producers.current.partitions_for(topic)
         except (KafkaError, OSError) as error:
-            await producer.stop()
+            await self._producers.stop()
             raise TransportError(f"kafka {self._address}: {error}") from error
-        self._producer = producer
 
     def send(self, token: int, topic: str, key: bytes, value: bytes) -> None:
         """Queue a record behind all others of its partition."""
@@ -72,24 +77,77 @@ class KafkaDriver:
         queue.add(token, key, value)
 
     async def close(self) -> None:
-        """Disconnect; what was not sent yet is answered as failed."""
+        """Disconnect; what the broker has not acknowledged is never answered."""
         for queue in self._queue_of.values():
             queue.stop()
-        if self._producer is not None:
-            try:
-                await asyncio.wait_for(self._producer.stop(), timeout=_CLOSE_TIMEOUT_S)
-            except (KafkaError, OSError, TimeoutError):
-                return
+        await self._producers.stop()
 
     def _queue_for(self, topic: str, key: bytes, value: bytes) -> "_Queue":
-        producer = self._producer
-        assert producer is not None, "connect first"
+        producer = self._producers.current
         number = producer._partition(topic, None, key, value, key, value)  # noqa: SLF001
         found = self._queue_of.get((topic, number))
         if found is None:
-            found = _Queue(producer, (topic, number), self._headers, self._on_ack)
+            found = _Queue(
+                self._producers,
+                (topic, number),
+                headers=self._headers,
+                linger_s=self._linger_s,
+                on_ack=self._on_ack,
+            )
             self._queue_of[topic, number] = found
         return found
+
+
+class _Producers:
+    """
+    The producer of the moment, and those before it.
+
+    An idempotent producer of aiokafka is of no use once it has given up a batch: it counts on from
+    behind that batch, and the broker refuses every later one (aio-libs/aiokafka issue 1017).
+    """
+
+    def __init__(self, address: str, settings: KafkaSettings) -> None:
+        self._address = address
+        # The queues linger, see _Queue.
+        self._arguments = {**producer_arguments(settings), "linger_ms": 0}
+        self._started: list[AIOKafkaProducer] = []
+        self._renewing = asyncio.Lock()
+        self.is_idempotent = settings.is_idempotent
+
+    @property
+    def current(self) -> AIOKafkaProducer:
+        """The one to send with."""
+        assert self._started, "connect first"
+        return self._started[-1]
+
+    async def start(self) -> None:
+        """One more; raises KafkaError or OSError."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._address, **self._arguments)
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._started.append(producer)
+
+    async def renew(self, broken: AIOKafkaProducer) -> None:
+        """
+        Start one in place of *broken*, unless that was done; waits for a broker that is away.
+
+        The old one is kept to the end: another partition may still wait for its answer.
+        """
+        async with self._renewing:
+            while self.current is broken:
+                with suppress(KafkaError, OSError):
+                    await self.start()
+                    return
+                await asyncio.sleep(_RETRY_S)
+
+    async def stop(self) -> None:
+        """Disconnect all."""
+        for producer in self._started:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), timeout=_CLOSE_TIMEOUT_S)
 
 
 class _Queue:
@@ -97,16 +155,19 @@ class _Queue:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        producers: _Producers,
         partition: _PARTITION_NUMBER,
+        *,
         headers: list[tuple[str, bytes]],
+        linger_s: float,
         on_ack: AckHandler,
     ) -> None:
-        self._producer = producer
+        self._producers = producers
         self._topic, self._partition = partition
         self._headers = headers
+        self._linger_s = linger_s
         self._on_ack = on_ack
-        self._pending: deque[tuple[int, bytes, bytes]] = deque()
+        self._pending: deque[_Record] = deque()
         self._sender: asyncio.Task[None] | None = None
 
     def add(self, token: int, key: bytes, value: bytes) -> None:
@@ -121,36 +182,46 @@ class _Queue:
             self._sender.cancel()
 
     async def _send_all(self) -> None:
-        await asyncio.sleep(PRODUCER_LINGER_MS / 1000)  # the first record waits for company
+        await asyncio.sleep(self._linger_s)  # the first record waits for company
         while self._pending:
-            builder, tokens = self._pack()
-            error = await self._deliver(builder)
-            for token in tokens:
+            batch, records = self._pack(self._pending)
+            error = await self._deliver(batch, records)
+            for token, _, _ in records:
                 self._on_ack(token, error)
 
-    def _pack(self) -> tuple[BatchBuilder, list[int]]:
-        """As many pending records as a batch holds."""
-        builder, tokens, pending = self._producer.create_batch(), [], self._pending
-        while pending:
-            token, key, value = pending[0]
-            if builder.append(key=key, value=value, timestamp=None, headers=self._headers) is None:
+    def _pack(self, waiting: deque[_Record]) -> tuple[BatchBuilder, list[_Record]]:
+        """As many of the *waiting* records as a batch holds, taken from there."""
+        batch, taken = self._producers.current.create_batch(), []
+        while waiting:
+            _, key, value = record = waiting[0]
+            if batch.append(key=key, value=value, timestamp=None, headers=self._headers) is None:
                 break
-            tokens.append(token)
-            pending.popleft()
-        builder.close()
-        return builder, tokens
+            taken.append(record)
+            waiting.popleft()
+        batch.close()
+        return batch, taken
 
-    async def _deliver(self, builder: BatchBuilder) -> str:
-        """What went wrong in the last of several attempts; empty when the broker has it."""
-        said = ""
-        for _ in range(_ATTEMPT_COUNT_MAX):
+    async def _deliver(self, batch: BatchBuilder, records: list[_Record]) -> str:
+        """
+        Send until the broker has it, or refuses it for good; what it said then, else empty.
+
+        A broker that is away is waited for: what follows must not overtake.
+        """
+        refused_count = 0
+        while True:
+            producer = self._producers.current
             try:
-                sent = await self._producer.send_batch(
-                    builder, self._topic, partition=self._partition
-                )
+                sent = await producer.send_batch(batch, self._topic, partition=self._partition)
                 await sent
+            except AssertionError:
+                pass  # aiokafka's word for a partition that the broker does not know (yet)
             except KafkaError as error:
-                said = f"{type(error).__name__}: {error}"
+                refused_count += not error.retriable
+                if refused_count >= _REFUSED_COUNT_MAX:
+                    return f"{type(error).__name__}: {error}"
             else:
                 return ""
-        return said
+            await asyncio.sleep(_RETRY_S)
+            if self._producers.is_idempotent:
+                await self._producers.renew(producer)
+                batch, _ = self._pack(deque(records))  # numbered once, it can't be numbered again

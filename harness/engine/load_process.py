@@ -40,6 +40,7 @@ from harness.engine.shard_file import (
 from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
 from harness.errors import EngineError, HarnessError
+from harness.model.kafka import KafkaSettings
 from harness.model.operation import Outcome
 from harness.model.tls import TlsOptions
 from harness.system import Channel, load_system, plan_digest
@@ -115,6 +116,7 @@ class LoadProcess:
         if used:
             kafka = KafkaDriver(
                 address=endpoint["kafka_address"],
+                settings=KafkaSettings(**endpoint["kafka"]),
                 topics=[endpoint["topic_prefix"] + topic for topic in sorted(used)],
                 headers=self.system.record_headers(
                     run_tag=specification.run_tag, shard=specification.shard

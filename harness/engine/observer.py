@@ -20,7 +20,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from harness.drivers.kafka_settings import CONSUMER_SETTINGS
+from harness.drivers.kafka_settings import consumer_arguments
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.event_log import EventLogWriter
@@ -60,7 +60,8 @@ class Observer:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         specification = self._specification
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=specification.kafka_address, **CONSUMER_SETTINGS
+            bootstrap_servers=specification.kafka_address,
+            **consumer_arguments(specification.kafka),
         )
         try:
             await consumer.start()

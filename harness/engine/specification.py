@@ -7,6 +7,7 @@ is the main one, than in the parent.
 
 from dataclasses import dataclass
 
+from harness.model.kafka import KafkaSettings
 from harness.model.scenario import Scenario
 
 
@@ -31,6 +32,7 @@ class ObserverSpecification:
     system: str
     run_tag: int
     kafka_address: str
+    kafka: KafkaSettings
     topic: str
     log_path: str
     cores: tuple[int, ...]

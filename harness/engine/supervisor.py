@@ -144,6 +144,7 @@ class Supervisor:
             system=self._scenario.system,
             run_tag=self._run_tag,
             kafka_address=endpoint.kafka_address,
+            kafka=endpoint.kafka,
             topic=endpoint.topic_prefix + self._system.observed_topic,
             log_path=str(self.events_path),
             cores=cores,

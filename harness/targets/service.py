@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import TargetError, UsageError
+from harness.model.kafka import ANY_BROKER, KafkaSettings, placeholder_values
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
 from harness.targets.build import place_values, work_folder
@@ -91,6 +92,7 @@ def start_target(
     folder: Path,
     kafka_address: str,
     topic_prefix: str,
+    kafka: KafkaSettings = ANY_BROKER,
     reference_data: bytes = b"",
     affinity: tuple[int, ...] = (),
 ) -> Target:
@@ -102,6 +104,7 @@ def start_target(
         folder: The run folder; the target's work folder is folder/workdir.
         kafka_address: The broker, host:port.
         topic_prefix: Of this run's topics; an attached target has its own.
+        kafka: How clients use that broker; what {kafka_linger_ms} and the like say.
         reference_data: What {reference_data} names a file of.
         affinity: The CPUs of a launched target; none given means all of this process.
 
@@ -113,6 +116,7 @@ def start_target(
         grpc_address="",
         kafka_address=kafka_address,
         topic_prefix=topic_prefix,
+        kafka=kafka,
         metadata=spec.metadata_pairs(),
         tls=spec.tls,
         features=spec.features,
@@ -247,6 +251,7 @@ class LaunchedTarget:
             **place_values(self._how, self._workdir),
             "grpc_port": str(grpc_port),
             "kafka": self._addresses.kafka_address,
+            **placeholder_values(self._addresses.kafka),
             "topic_prefix": self._addresses.topic_prefix,
             "reference_data": str(self._workdir / _REFERENCE_DATA),
         }

@@ -15,7 +15,8 @@ import pytest
 from harness.errors import TargetError
 from harness.model.scenario import Scenario
 from harness.system import Endpoint, System, load_system
-from harness.targets.broker import create_topics, start_broker
+from harness.targets.broker import start_broker
+from harness.targets.topics import create_topics
 from tests.workloads.plan.test_plan import scenario
 from workloads.account.audit.evidence import TargetState
 from workloads.account.contract import accounts_pb2 as contract

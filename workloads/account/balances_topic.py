@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 
-from harness.drivers.kafka_settings import CONSUMER_SETTINGS
+from harness.drivers.kafka_settings import consumer_arguments
+from harness.model.kafka import ANY_BROKER
 
 _TIMEOUT_S = 60.0
 _POLL_MS = 200
@@ -80,7 +81,7 @@ async def _read(
 
 def _consumer(address: str) -> AIOKafkaConsumer:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return AIOKafkaConsumer(bootstrap_servers=address, **CONSUMER_SETTINGS)
+    return AIOKafkaConsumer(bootstrap_servers=address, **consumer_arguments(ANY_BROKER))
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -73,8 +73,7 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
         rehearsed.shard_paths, rehearsed.plan_paths, system.kinds_of(rehearsed.scenario)
     )
     on_stage("audit: updates")
-    assert rehearsed.opening.accounts is not None, "a rehearsal dumps its accounts"
-    updates = UpdatesFold(rehearsed.opening.accounts.account_seq)
+    updates = UpdatesFold(rehearsed.opening.accounts)
     for chunk in read_chunks(rehearsed.updates_path):
         for index in range(len(chunk.values)):
             updates.fold(chunk.values.value(index))

@@ -99,7 +99,7 @@ def make_record(facts: RunFacts) -> RunRecord:
         validity.status,
         correctness.status,
         performance.status,
-        is_required_unknown=_misses_required(facts),
+        is_required_unknown=bool(_undecided(facts)),
     )
     return RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -212,10 +212,24 @@ def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
     return CorrectnessSection(status=worst, invariants=invariants)
 
 
-def _misses_required(facts: RunFacts) -> bool:
-    """Whether an invariant that the scenario requires could not be checked."""
+def _undecided(facts: RunFacts) -> list[str]:
+    """
+    The invariants that the scenario requires and that could not be checked.
+
+    A scenario that doesn't say which it requires requires all: who looks at the exit code alone
+    must not take a law for kept that nobody could check. A law that had nothing to judge (fees
+    without a match) is not among them, unless it is named.
+    """
+    required = facts.scenario.required_invariants
+    if required is None:
+        found = [
+            item.id
+            for item in facts.invariants
+            if item.status is Correctness.UNKNOWN and item.missing
+        ]
+        return found if facts.invariants else ["any"]
     known = {item.id for item in facts.invariants if item.status is not Correctness.UNKNOWN}
-    return not known.issuperset(facts.scenario.required_invariants)
+    return [identity for identity in required if identity not in known]
 
 
 def _describe_scenario(scenario: Scenario) -> dict[str, Any]:
@@ -275,6 +289,11 @@ def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:
 
 def _notes(facts: RunFacts) -> tuple[str, ...]:
     notes = [facts.placement.note] if facts.placement.note else []
+    if undecided := _undecided(facts):
+        notes.append(
+            f"Required and not decided: {', '.join(undecided)}. The exit code is not 0 for it; "
+            "[audit] required of the scenario says which must be."
+        )
     scheduling = {report["scheduling"] for report in facts.load.shard_reports}
     notes += [
         f"The load process ran with scheduling {text}: lateness is higher than with SCHED_FIFO."

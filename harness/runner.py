@@ -177,7 +177,7 @@ class Run:
         """Everything that needs the target alive: from its seeding to its closing state."""
         scenario, system = self._scenario, self._system
         supervisor.await_plans()
-        if system.observed_topic:
+        if system.observed_topic and system.observed_topic not in target.endpoint.absent_topics:
             # Before the opening state is read: others may use an attached target meanwhile.
             supervisor.observe(target.endpoint, self._placement.observer)
         self._view.phase("seed", "reference data and balances")

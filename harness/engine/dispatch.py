@@ -128,9 +128,12 @@ class Dispatcher:
         columns: Columns,
         in_flight_count_max: int,
         clock: Callable[[], int],
+        sees_events: bool = True,
     ) -> None:
+        """*sees_events*: effects become visible; else an acknowledged record counts as settled."""
         self._kinds = tuple(kinds)
         self._is_kafka = tuple(kind.channel is Channel.KAFKA for kind in kinds)
+        self._becomes_visible = self._is_kafka if sees_events else (False,) * len(self._is_kafka)
         self._topic = tuple(topic_prefix + kind.address for kind in kinds)
         self._origin_at = tuple(kind.origin_at for kind in kinds)
         self._codec = codec
@@ -193,7 +196,7 @@ class Dispatcher:
                 return
             if (
                 state == _ACKNOWLEDGED
-                and self._is_kafka[self._kind[after]]
+                and self._becomes_visible[self._kind[after]]
                 and self._visible_ns[after] == 0
             ):
                 self._unseen.setdefault(after, []).append(operation)

@@ -96,6 +96,7 @@ class LoadProcess:
             columns=self.columns,
             in_flight_count_max=scenario.load.in_flight_count_max,
             clock=self.clock,
+            sees_events=endpoint["sees_events"],
         )
         grpc: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
             address=endpoint["grpc_address"],

@@ -168,7 +168,11 @@ class Supervisor:
         if self.observer is not None:
             self.observer.tell("watch", columns=[asdict(spec) for spec in self._columns])
         for worker in self.load:
-            worker.tell("connect", **{**asdict(endpoint), "metadata": list(endpoint.metadata)})
+            worker.tell(
+                "connect",
+                **{**asdict(endpoint), "metadata": list(endpoint.metadata)},
+                sees_events=self.observer is not None,
+            )
         self._crew.wait_for("connected", self.load, _CONNECT_TIMEOUT_S)
 
     def drive(self, surroundings: Surroundings) -> Driven:

@@ -35,7 +35,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
-    """One law of the ledger, how many facts it was checked on, and what broke it."""
+    """
+    One law of the ledger, how many facts it was checked on, and what broke it.
+
+    Attributes:
+        missing: The evidence that was not there; UNKNOWN without any had nothing to judge.
+    """
 
     id: str
     title: str
@@ -45,6 +50,7 @@ class Invariant:
     first: str
     worst: str
     sentence: str
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class Scenario:
     objectives: tuple[ObjectiveSpec, ...]
     steps: tuple[Step, ...]
     workload: Mapping[str, Any]  # the system's own table
-    required_invariants: tuple[str, ...]  # UNKNOWN here is not good enough: exit 3
+    required_invariants: tuple[str, ...] | None  # UNKNOWN is not good enough: exit 3; None: any
     digest: str  # BLAKE2b of the parsed file with the command line's changes
     document: Mapping[str, Any]  # the parsed file, for the record
     seed: int = 42  # of the plan; not part of the digest

@@ -50,7 +50,9 @@ The format, with defaults; durations, rates and shares are text with a unit (har
 
     [workload]                              the system's own
     [audit]
-    required = ["I1"]                       invariants that must not be UNKNOWN
+    required = "all"                        invariants that must not be UNKNOWN, or the run exits
+                                            with 3: ["I1"] those, "all" (default) every one that
+                                            lacks evidence, not one that had nothing to judge
     [profiles.smoke]                        overrides any of the above, merged table by table
 """
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     StringConstraints,
     ValidationError,
@@ -155,9 +156,10 @@ class StepTable(Table):
 class AuditTable(Table):
     """[audit]."""
 
-    required: list[Annotated[str, StringConstraints(pattern=r"^I\d+$")]] = Field(
-        default_factory=list
-    )
+    required: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[A-Z]\d+$")]] | None,
+        BeforeValidator(lambda value: None if value == "all" else value),
+    ] = None
 
 
 class ScenarioTable(Table):
@@ -214,10 +216,14 @@ class ScenarioTable(Table):
                 for item in self.steps
             ),
             workload=self.workload,
-            required_invariants=tuple(self.audit.required),
+            required_invariants=_tuple(self.audit.required),
             digest="",
             document={},
         )
+
+
+def _tuple(required: list[str] | None) -> tuple[str, ...] | None:
+    return None if required is None else tuple(required)
 
 
 # Stand in for a part that has faults, so that the other parts are still checked together.

@@ -106,19 +106,24 @@ def run_foreign(built: Path, tmp_path: Path) -> RunForeign:
     A function that runs a scenario against the core.
 
     It takes more arguments of the core (*arguments*), more lines of its target file (*tables*),
-    and what to append to the scenario (*scenario*).
+    and what to put before and behind the scenario (*before*, *scenario*).
     """
 
     def run(
         *arguments: str,
         tables: str = "",
+        before: str = "",
         scenario: str = "",
         overrides: ScenarioOverrides | None = None,
     ) -> StoredRun:
         more = "".join(f', "{argument}"' for argument in arguments)
         text = LAUNCH.format(program=built / "service", more=more) + tables
         return run_once(
-            tmp_path, text, scenario=scenario, overrides=overrides or ScenarioOverrides()
+            tmp_path,
+            text,
+            before=before,
+            scenario=scenario,
+            overrides=overrides or ScenarioOverrides(),
         )
 
     return run
@@ -128,13 +133,14 @@ def run_once(
     folder: Path,
     target_text: str,
     *,
+    before: str = "",
     scenario: str = "",
     overrides: ScenarioOverrides | None = None,
     kafka: str = "embedded",
 ) -> StoredRun:
-    """One run in *folder* of SCENARIO and what is appended to it."""
+    """One run in *folder* of SCENARIO, with what is put before and behind it."""
     file = folder / "scenario.toml"
-    file.write_text(SCENARIO + scenario, encoding="utf-8")
+    file.write_text(before + SCENARIO + scenario, encoding="utf-8")
     request = RunRequest(
         scenario=checked_scenario(str(file), overrides or ScenarioOverrides()),
         target=parse_target(target_text, file=folder / "foreign.toml"),

@@ -153,7 +153,7 @@ ADDED = [
         "load.in_flight_max",
         "raise the bound",
     ),
-    ('[audit]\nrequired = ["X1"]', "audit.required[0]", "must match"),
+    ('[audit]\nrequired = ["1"]', "audit.required[0]", "must match"),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
 from harness.model.scenario import Scenario
 from harness.system import Endpoint, System, load_system
 from harness.targets.broker import start_broker
@@ -140,8 +140,9 @@ def test_seeding_again_adds_only_what_is_short(endpoint: Endpoint, few: Scenario
 
 def test_what_the_target_can_not_do_stops_the_run(endpoint: Endpoint, few: Scenario) -> None:
     """A scenario that requires a capability that is not declared is told so."""
-    with pytest.raises(TargetError, match="can't do two_phase"):
-        SYSTEM.open(endpoint, replace(few, requires=("two_phase",)), seed=1, seed_by="control")
+    portfolio = replace(few, requires=("portfolio",))
+    with pytest.raises(UsageError, match=r"can't do \"portfolio\" \(needed by requires of"):
+        SYSTEM.open(endpoint, portfolio, seed=1, seed_by="control")
 
 
 class _Deposits(grpc.GenericRpcHandler):
@@ -178,9 +179,15 @@ def test_a_target_without_control_is_seeded_by_deposits(
         grpc_address=f"127.0.0.1:{port}", kafka_address=broker_address, topic_prefix=prefix
     )
     try:
-        opening = SYSTEM.open(endpoint, few, seed=1, seed_by="transfers")
-        with pytest.raises(TargetError, match="no ControlService"):
+        with pytest.raises(UsageError, match="no ControlService"):
             SYSTEM.open(endpoint, few, seed=1, seed_by="control")
+        needy = replace(few, requires=("amend",))
+        with pytest.raises(UsageError, match=r"write \[contract\] features"):
+            SYSTEM.open(endpoint, needy, seed=1, seed_by="transfers")
+        able = replace(endpoint, features=("amend",))
+        assert isinstance(SYSTEM.open(able, needy, seed=1, seed_by="transfers"), TargetState)
+        deposits.received.clear()
+        opening = SYSTEM.open(endpoint, few, seed=1, seed_by="transfers")
         closing = SYSTEM.close(endpoint, few, opening=opening, produced_count=0, timeout_s=1.0)
     finally:
         server.stop(None).wait()

@@ -26,7 +26,7 @@ from harness.system import (
     ShardPlan,
     Subscription,
 )
-from workloads.account import control
+from workloads.account import survey
 from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
@@ -154,10 +154,7 @@ class AccountSystem:
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Seed the target and dump it; see harness.system."""
-        workload = parse_workload(scenario.workload)
-        return control.open_target(
-            endpoint, workload, requires=scenario.requires, seed=seed, seed_by=seed_by
-        )
+        return survey.open_target(endpoint, scenario, seed=seed, seed_by=seed_by)
 
     def capabilities(self, opening: Any) -> Mapping[str, Any]:
         """What the target said of itself; empty if nothing."""
@@ -174,9 +171,12 @@ class AccountSystem:
         timeout_s: float,
     ) -> Any:
         """Wait for the target to be at rest and dump it; see harness.system."""
-        del scenario
-        return control.close_target(
-            endpoint, opening=opening, produced_count=produced_count, timeout_s=timeout_s
+        return survey.close_target(
+            endpoint,
+            scenario,
+            opening=opening,
+            produced_count=produced_count,
+            timeout_s=timeout_s,
         )
 
     def event_count(self, closing: Any) -> int | None:

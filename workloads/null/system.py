@@ -205,6 +205,7 @@ class NullSystem:
                 first=first,
                 worst=first,
                 sentence=f"{count} of {len(table)} calls had another number of replies than one",
+                missing=() if len(table) else ("no call was recorded",),
             ),
         )
 

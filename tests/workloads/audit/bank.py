@@ -100,7 +100,7 @@ class Run:
         path = folder / "events.log"
         with EventLogWriter(path) as log:
             log.append(1, self.events)
-        fold = UpdatesFold(self.opening.accounts.account_seq if self.opening.accounts else None)
+        fold = UpdatesFold(self.opening.accounts)
         for update in self.updates:
             fold.fold(update)
         closing = self.closing

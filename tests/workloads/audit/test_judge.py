@@ -11,7 +11,6 @@ import pytest
 from harness.model.operation import Outcome
 from harness.model.record import Invariant
 from harness.model.scenario import Scenario
-from harness.model.scenario_file import load_scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import (
     AVAILABLE,
@@ -31,35 +30,7 @@ from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.identity import REQUEST_ID
 from workloads.account.plan.kinds import Kind
 
-SCENARIO = """
-name = "everything"
-title = "Operations of every kind"
-system = "workloads.account:SYSTEM"
-[arrivals]
-kind = "poisson"
-rate = "200/s"
-[phases]
-warmup = "500ms"
-measure = "3s"
-[load]
-workers = 2
-[workload]
-accounts = { kind = "zipf", count = 60, theta = 0.8 }
-instruments = 5
-mix = { reserve = "40%", release = "36%", fill = "6%", amend = "6%", transfer = "6%", \
-internal_transfer = "3%", create_account = "1%", duplicate = "2%" }
-new_accounts = "10%"
-insufficient = "3%"
-"""
 ALL = ("I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I22")
-
-
-@pytest.fixture(scope="module")
-def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
-    """Two shards, every kind of operation, some refused."""
-    path = tmp_path_factory.mktemp("scenario") / "everything.toml"
-    path.write_text(SCENARIO, encoding="utf-8")
-    return load_scenario(str(path))
 
 
 def judged(spoiled: Run, folder: Path) -> dict[str, Invariant]:

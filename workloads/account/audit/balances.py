@@ -18,7 +18,10 @@ from workloads.account.audit.grouped import Groups, Numbering, exact
 from workloads.account.audit.ledger import Transactions
 from workloads.account.audit.movements import BUCKETS, Movements, Places
 from workloads.account.audit.tally import Tally
+from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
+
+EXTERNAL: int = contract.EXTERNAL
 
 
 class BalanceFold:
@@ -42,11 +45,14 @@ class BalanceFold:
         self._places = places
         self._pairs = Numbering(np.zeros(0, np.int64))  # of account and asset
         self._balances: NDArray[Any] = np.zeros((0, len(BUCKETS)), np.int64)  # by pair
+        self._covered: NDArray[Any] | None = None  # accounts; None: all
         if self._opening is None:
             for tally in (self.conserved, self.non_negative):
                 tally.lacks("the opening balances are not known")
         else:
             self._open(self._opening)
+            if self._opening.asked is not None:
+                self._covered = np.array(sorted(self._opening.asked), np.uint64)
 
     def take(self, part: Transactions, moves: Movements) -> Mask:
         """The movements of some transactions; which transactions balance."""
@@ -93,7 +99,10 @@ class BalanceFold:
         self._balances[pair_number, bucket] = after[by_place.last]
         if self._opening is None:
             return
-        is_user = self._places.accounts.ids[moves.account] >= FIRST_ACCOUNT_ID
+        account_id = self._places.accounts.ids[moves.account]
+        is_user = account_id >= FIRST_ACCOUNT_ID
+        if self._covered is not None:
+            is_user &= np.isin(account_id, self._covered)  # what others began with is not known
         self.non_negative.checked_count += int(np.count_nonzero(is_user))
         self.non_negative.violate_all(
             is_user & (after < 0),
@@ -144,16 +153,48 @@ class BalanceFold:
             self._balances = np.concatenate([self._balances, more])
         return numbers
 
-    def finish(self, closing: TargetState) -> None:
+    def finish(self, closing: TargetState, *, is_attached: bool) -> None:
         """Hold the fold to the closing dump and totals."""
-        if closing.totals is None:
-            self.conserved.lacks("the closing totals are not known")
-        else:
-            self._check_totals(closing.totals, closing.accounts)
+        self.check_sums(closing, is_attached=is_attached)
         if closing.accounts is None:
             self.conserved.lacks("the closing balances are not known")
         elif self._opening is not None:
             self._check_dump(closing.accounts)
+
+    def check_sums(self, closing: TargetState, *, is_attached: bool) -> None:
+        """All accounts of an asset sum to 0: by the target's own totals, or by its accounts."""
+        accounts = closing.accounts
+        if closing.totals is not None:
+            self._check_totals(closing.totals, accounts)
+        elif accounts is None:
+            self.conserved.lacks("the closing totals are not known")
+        elif EXTERNAL not in accounts.account_seq:
+            self.conserved.lacks("neither totals nor the system's accounts are known")
+        elif accounts.asked is not None and is_attached:
+            self.conserved.note("others may have accounts too, so those of the run were not summed")
+        else:
+            self._check_accounts_sum(accounts)
+
+    def check_signs(self, accounts: AccountsDump) -> None:
+        """No balance of the closing dump is below zero: what is left to see without a ledger."""
+        for (account_id, asset_id), dump in accounts.balances.items():
+            if account_id >= FIRST_ACCOUNT_ID:
+                self.non_negative.check(
+                    min(dump[: len(BUCKETS)]) >= 0,
+                    f"account {account_id} asset {asset_id} has {_named(tuple(dump[:4]))}",
+                    size=-min(dump[: len(BUCKETS)]),
+                )
+
+    def _check_accounts_sum(self, accounts: AccountsDump) -> None:
+        sums: dict[int, int] = defaultdict(int)
+        for (_, asset_id), dump in accounts.balances.items():
+            sums[asset_id] += sum(dump[:4])
+        for asset_id, left_minor in sums.items():
+            self.conserved.check(
+                left_minor == 0,
+                f"asset {asset_id}: all accounts sum to {left_minor}, not to 0",
+                size=abs(left_minor),
+            )
 
     def _check_totals(
         self, totals: Mapping[int, TotalsDump], accounts: AccountsDump | None
@@ -181,6 +222,8 @@ class BalanceFold:
         zero = (0, 0, 0, 0)
         balances = self._by_key()
         for key in {**balances, **accounts.balances}:
+            if not accounts.covers(key[0]):
+                continue
             folded = balances.get(key, zero)
             dump = accounts.balances.get(key)
             listed = tuple(dump[:4]) if dump is not None else zero

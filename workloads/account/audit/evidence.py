@@ -1,7 +1,7 @@
 """
 What a target said of itself at rest, before a run and after it: values only.
 
-workloads.account.control fills them over the wire; the audit reads them. None always means "could
+workloads.account.survey fills them over the wire; the audit reads them. None always means "could
 not be had", and `absent` says why: what is None makes its invariants UNKNOWN, never PASSED.
 """
 
@@ -33,17 +33,23 @@ class OrderDump(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsDump:
     """
-    Every account at one instant.
+    Accounts at one instant.
 
     Attributes:
-        account_seq: By account_id.
+        account_seq: By account_id, of those that are there.
         balances: By (account_id, asset_id).
-        open_orders: By order_id.
+        open_orders: By order_id; None: the target doesn't list them.
+        asked: The accounts that were asked for one by one; None: all that there are.
     """
 
     account_seq: Mapping[int, int]
     balances: Mapping[tuple[int, int], BalanceDump]
-    open_orders: Mapping[int, OrderDump]
+    open_orders: Mapping[int, OrderDump] | None
+    asked: frozenset[int] | None = None
+
+    def covers(self, account_id: int) -> bool:
+        """Whether it tells of that account, be it that there is none."""
+        return self.asked is None or account_id in self.asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

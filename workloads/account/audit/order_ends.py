@@ -6,13 +6,13 @@ certain (an order whose release was never answered) is left out.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.audit.evidence import AccountsDump, TargetState
+from workloads.account.audit.evidence import AccountsDump, OrderDump, TargetState
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.order_model import lock_minor
 from workloads.account.audit.orders import FEES, OrderFold
@@ -20,6 +20,8 @@ from workloads.account.audit.tally import Tally
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
 from workloads.account.plan.kinds import Kind
 from workloads.account.plan.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
+
+Listed = Mapping[int, OrderDump]
 
 
 class _Order(NamedTuple):
@@ -43,19 +45,41 @@ def check_ends(
     """Everything that only the end can tell; what is not known is UNKNOWN."""
     tallies = fold.tallies
     _check_fees(fold, opening, closing)
-    _check_ended(fold, log, closing.accounts)
+    check_lists(fold, log, opening=opening, closing=closing, is_attached=is_attached)
     if opening.accounts is None or closing.accounts is None:
         tallies.locks.lacks("the accounts' locks are not known")
-        tallies.orphans.lacks("the open orders are not known")
         return
     orders = _open_orders(fold, log)
-    _check_listed(orders, closing.accounts, tallies.locks)
-    _check_own_lists(tallies.orphans, closing.accounts)
-    if is_attached:
+    listed = closing.accounts.open_orders
+    if listed is not None:
+        _check_listed(orders, listed, tallies.locks)
+    if not is_attached:
+        _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
+    elif listed is not None:
         tallies.locks.note("account totals are not held to it, as others may trade too")
     else:
-        _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
-        _check_strangers(tallies.orphans, log, opening.accounts, closing.accounts)
+        tallies.locks.lacks("the open orders are not listed, and others may trade too")
+
+
+def check_lists(
+    fold: OrderFold,
+    log: OperationLog,
+    *,
+    opening: TargetState,
+    closing: TargetState,
+    is_attached: bool,
+) -> None:
+    """The target's own list of open orders: against the operation log, and against its balances."""
+    tally = fold.tallies.orphans
+    before = opening.accounts.open_orders if opening.accounts is not None else None
+    after = closing.accounts.open_orders if closing.accounts is not None else None
+    _check_ended(fold, log, after)
+    if closing.accounts is None or before is None or after is None:
+        tally.lacks("the open orders are not known")
+        return
+    _check_own_lists(tally, closing.accounts, after)
+    if not is_attached:
+        _check_strangers(tally, log, before, after)
 
 
 def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
@@ -97,7 +121,7 @@ def _check_fees(fold: OrderFold, opening: TargetState, closing: TargetState) -> 
         )
 
 
-def _check_ended(fold: OrderFold, log: OperationLog, closing: AccountsDump | None) -> None:
+def _check_ended(fold: OrderFold, log: OperationLog, listed: Listed | None) -> None:
     """Each order by the operation log: ended ones lock nothing, the others are there."""
     tally = fold.tallies.orphans
     is_ended, is_undecided = _ended_orders(log)
@@ -106,9 +130,9 @@ def _check_ended(fold: OrderFold, log: OperationLog, closing: AccountsDump | Non
     tally.checked_count += int(np.count_nonzero(judged))
     held = {key: minor for key, minor in fold.held_minor().items() if minor > 0}
     holds = _by_row(log, held)
-    is_listed = _by_row(log, closing.open_orders if closing is not None else {})
+    is_listed = _by_row(log, listed or {})
     still_locks = judged & is_over & (is_listed | holds)
-    is_gone = judged & ~is_over & ~is_listed if closing is not None else np.zeros_like(judged)
+    is_gone = judged & ~is_over & ~is_listed if listed is not None else np.zeros_like(judged)
     rows = np.flatnonzero(still_locks | is_gone)
     held_minor = [
         fold.held_minor().get(order_id, 0) if over else 0
@@ -148,24 +172,24 @@ def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool
     return is_ended, is_undecided & ~is_ended
 
 
-def _check_listed(orders: Sequence[_Order], closing: AccountsDump, tally: Tally) -> None:
+def _check_listed(orders: Sequence[_Order], listed: Listed, tally: Tally) -> None:
     """Each open order as the target lists it, against the model."""
     for order in orders:
-        listed = closing.open_orders.get(order.order_id)
-        if listed is None:
+        item = listed.get(order.order_id)
+        if item is None:
             continue
         tally.check(
-            (listed.locked_minor, listed.leaves_lots) == (order.lock_minor, order.leaves_lots),
-            f"order {order.order_id:#018x} lists {listed.locked_minor} locked for "
-            f"{listed.leaves_lots} lots, must be {order.lock_minor} for {order.leaves_lots}",
-            size=abs(listed.locked_minor - order.lock_minor),
+            (item.locked_minor, item.leaves_lots) == (order.lock_minor, order.leaves_lots),
+            f"order {order.order_id:#018x} lists {item.locked_minor} locked for "
+            f"{item.leaves_lots} lots, must be {order.lock_minor} for {order.leaves_lots}",
+            size=abs(item.locked_minor - order.lock_minor),
         )
 
 
-def _check_own_lists(tally: Tally, closing: AccountsDump) -> None:
+def _check_own_lists(tally: Tally, closing: AccountsDump, listed: Listed) -> None:
     """Each balance's lock, against the target's own list of orders."""
     owned: dict[tuple[int, int], int] = defaultdict(int)
-    for item in closing.open_orders.values():
+    for item in listed.values():
         owned[item.account_id, item.asset_id] += item.locked_minor
     for key, balance in closing.balances.items():
         if key[0] >= FIRST_ACCOUNT_ID:
@@ -198,19 +222,17 @@ def _check_locked(
         )
 
 
-def _check_strangers(
-    tally: Tally, log: OperationLog, opening: AccountsDump, closing: AccountsDump
-) -> None:
-    listed = sorted(closing.open_orders.keys() - opening.open_orders.keys())
-    rows = log.rows_of_orders(np.array(listed, np.uint64))
-    for order_id, row in zip(listed, rows.tolist(), strict=True):
+def _check_strangers(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:
+    new = sorted(after.keys() - before.keys())
+    rows = log.rows_of_orders(np.array(new, np.uint64))
+    for order_id, row in zip(new, rows.tolist(), strict=True):
         if row < 0:
             tally.check(False, f"order {order_id:#018x} is open, and nobody reserved it")
 
 
 def _fees(state: TargetState) -> dict[int, int] | None:
     """FEES by asset, of every asset that anyone holds: from the accounts, or from the totals."""
-    if state.accounts is not None:
+    if state.accounts is not None and FEES in state.accounts.account_seq:
         found = dict.fromkeys((asset_id for _, asset_id in state.accounts.balances), 0)
         for (account_id, asset_id), dump in state.accounts.balances.items():
             if account_id == FEES:

@@ -127,7 +127,9 @@ class OrderFold:
         self.open_orders = no_steps()
         self.fees_expected_minor: dict[int, int] = defaultdict(int)
         self.fees_foreign_minor: dict[int, int] = defaultdict(int)
-        listed = opening.open_orders if opening is not None else {}
+        listed = (opening.open_orders if opening is not None else None) or {}
+        # What an order of before the run holds is known only where the target lists it.
+        self._knows_older = opening is not None and opening.open_orders is not None
         # What single orders hold as the ledger says; who holds nothing is left out.
         self._holder = np.array(sorted(listed), np.uint64)
         self._held_minor = np.array([listed[item].locked_minor for item in sorted(listed)], object)
@@ -272,6 +274,8 @@ class OrderFold:
         """Every posting to the lock of an order: none frees more than the order holds."""
         postings, tally = part.postings, self.tallies.orphans
         lines = np.flatnonzero((postings.bucket == LOCKED_ORDERS) & (postings.order_id > 0))
+        if not self._knows_older:
+            lines = lines[self._log.rows_of_orders(postings.order_id[lines]) >= 0]
         holder, number = np.unique(
             np.concatenate([self._holder, postings.order_id[lines]]), return_inverse=True
         )

@@ -164,11 +164,12 @@ class SequenceFold:
                 f"account {account_id} is at account_seq {seq}, its transactions make {expected}",
                 size=abs(seq - expected),
             )
-            if updates is not None and account_id in updates.last_seq:
-                last = updates.last_seq[account_id]
+            if updates is not None:
+                # An account without an update is where it was: silence is no proof of anything.
+                last = updates.last_seq.get(account_id, before.get(account_id, 0))
                 self.tally.check(
                     last == seq,
-                    f"account {account_id} is at account_seq {seq}, its last update says {last}",
+                    f"account {account_id} is at account_seq {seq}, its updates end at {last}",
                     size=abs(seq - last),
                 )
 

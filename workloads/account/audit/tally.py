@@ -104,6 +104,7 @@ class Tally:
             first=self._first,
             worst=self._worst,
             sentence=self._sentence(),
+            missing=tuple(self._missing),
         )
 
     def _status(self) -> Correctness:
@@ -138,4 +139,5 @@ def unknown(identity: str, title: str, reason: str) -> Invariant:
         first="",
         worst="",
         sentence=f"Not decided: {reason}.",
+        missing=(reason,),
     )

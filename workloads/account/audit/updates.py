@@ -4,18 +4,16 @@ Fold acct.balances.v1: do an account's numbers follow each other, is each total 
 Streaming, so that a long run costs a few bytes an account, not a record an update.
 """
 
-from collections.abc import Mapping
-
-from workloads.account.audit.evidence import UpdatesDump
+from workloads.account.audit.evidence import AccountsDump, UpdatesDump
 from workloads.account.contract.accounts_pb2 import AccountUpdate
 
 
 class UpdatesFold:
     """Fed with every record of the topic since the opening, in order per account."""
 
-    def __init__(self, opening_seq: Mapping[int, int] | None) -> None:
-        """*opening_seq*: account_seq by account at the opening; None accepts any first number."""
-        self._opening_seq = opening_seq
+    def __init__(self, opening: AccountsDump | None) -> None:
+        """*opening*: the accounts before; of those it doesn't cover, any first number will do."""
+        self._opening = opening
         self._last_seq: dict[int, int] = {}
         self._update_count = self._balance_count = self._repeated_count = 0
         self._mismatch_count = self._gap_count = 0
@@ -71,6 +69,6 @@ class UpdatesFold:
 
     def _last_of(self, account_id: int) -> int | None:
         known = self._last_seq.get(account_id)
-        if known is not None or self._opening_seq is None:
+        if known is not None or self._opening is None or not self._opening.covers(account_id):
             return known
-        return self._opening_seq.get(account_id, 0)
+        return self._opening.account_seq.get(account_id, 0)

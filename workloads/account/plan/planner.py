@@ -32,6 +32,7 @@ from harness.model.scenario import Scenario
 from harness.system import ShardPlan
 from workloads.account.contract.accounts_pb2 import BUY, SELL
 from workloads.account.plan.accounts import (
+    FIRST_ACCOUNT_ID,
     Accounts,
     ShardAccounts,
     generator,
@@ -90,6 +91,19 @@ def make_plan(scenario: Scenario, *, seed: int, shard: int, shard_count: int) ->
         stream=np.where(is_fill, columns["instrument"], -1).astype(np.int32),
         columns=columns,
     )
+
+
+def account_ids(scenario: Scenario, *, seed: int) -> tuple[int, ...]:
+    """Every account that a run is about: those that exist at its start, and those that it makes."""
+    workload = parse_workload(scenario.workload)
+    indices = np.arange(workload.accounts.count, dtype=np.int64)
+    if workload.new_accounts or workload.mix.create_account:
+        shard_count = scenario.load.worker_count
+        for shard in range(shard_count):
+            plan = make_plan(scenario, seed=seed, shard=shard, shard_count=shard_count)
+            makes = plan.columns["creates_account"] | (plan.kind == Kind.CREATE_ACCOUNT)
+            indices = np.union1d(indices, plan.columns["account"][makes].astype(np.int64))
+    return tuple((indices + FIRST_ACCOUNT_ID).tolist())
 
 
 def _walk_chance(seed: int, shard: int) -> random.Random:

@@ -21,7 +21,7 @@ from workloads.account.plan.market import (
 )
 from workloads.account.plan.parameters import Workload
 
-_SEED = struct.Struct(">QIq")
+_SEED = struct.Struct(">QIqQ")
 
 
 class Seed(NamedTuple):
@@ -43,9 +43,13 @@ def seeds(workload: Workload, *, seed: int) -> Iterator[Seed]:
             yield Seed(account_id, instrument_id + BASE_ASSET_OFFSET, workload.seed_minor)
 
 
-def seed_request(item: Seed) -> contract.TransferRequest:
-    """A seed as a plain deposit; its request id is made from its content: repeated, it is one."""
-    identity = blake2b(b"seed" + _SEED.pack(*item), digest_size=16).digest()
+def seed_request(item: Seed, *, account_seq: int) -> contract.TransferRequest:
+    """
+    A seed as a plain deposit.
+
+    Its request id is made from its content and the account's number before it: repeated, it is one.
+    """
+    identity = blake2b(b"seed" + _SEED.pack(*item, account_seq), digest_size=16).digest()
     return contract.TransferRequest(
         meta=contract.Meta(request_id=identity),
         account_id=item.account_id,

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from harness.drivers.kafka_settings import consumer_arguments
+from harness.drivers.kafka_topics import partition_numbers
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.event_log import EventLogWriter
@@ -65,7 +66,7 @@ class Observer:
         )
         try:
             await consumer.start()
-            numbers = await _partitions(consumer, specification.topic)
+            numbers = await _partitions(specification.kafka_address, specification.topic)
             partitions = [TopicPartition(specification.topic, number) for number in numbers]
             consumer.assign(partitions)
             for partition, offset in (await consumer.end_offsets(partitions)).items():
@@ -126,13 +127,11 @@ class Observer:
         return is_complete or time.monotonic_ns() > self.deadline_ns
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+async def _partitions(address: str, topic: str) -> list[int]:
     deadline_ns = time.monotonic_ns() + 5_000_000_000
     while True:
-        await consumer.topics()  # asks the broker
-        numbers = consumer.partitions_for_topic(topic)
-        if numbers:
-            return sorted(numbers)
+        if numbers := await partition_numbers(address, topic):
+            return numbers
         if time.monotonic_ns() > deadline_ns:
             raise TransportError(f"topic {topic}: the broker has none of that name")
         await asyncio.sleep(0.05)

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 
 from harness.drivers.kafka_settings import consumer_arguments
+from harness.drivers.kafka_topics import partition_numbers
 from harness.model.kafka import ANY_BROKER
 
 _TIMEOUT_S = 60.0
@@ -49,7 +50,7 @@ def read_updates(
 
 async def _end_offsets(address: str, topic: str) -> dict[int, int]:
     async with _consumer(address) as consumer:
-        partitions = await _partitions(consumer, topic)
+        partitions = await _partitions(address, topic)
         ends = await consumer.end_offsets(partitions)
         return {partition.partition: offset for partition, offset in ends.items()}
 
@@ -58,7 +59,7 @@ async def _read(
     address: str, topic: str, start: Mapping[int, int], fold: Callable[[bytes], None]
 ) -> None:
     async with _consumer(address) as consumer:
-        partitions = await _partitions(consumer, topic)
+        partitions = await _partitions(address, topic)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         for partition in partitions:
@@ -84,12 +85,6 @@ def _consumer(address: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(bootstrap_servers=address, **consumer_arguments(ANY_BROKER))
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """
-    The partitions of *topic*; none if there is no such topic yet.
-
-    Subscribing by assignment alone doesn't fetch a topic's metadata; asking for all topics does.
-    """
-    await consumer.topics()
-    numbers = consumer.partitions_for_topic(topic) or set()
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+async def _partitions(address: str, topic: str) -> list[TopicPartition]:
+    """The partitions of *topic*; none if there is no such topic yet."""
+    return [TopicPartition(topic, number) for number in await partition_numbers(address, topic)]

@@ -60,6 +60,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--balances-partitions", type=int, default=1, help="if made here")
     parser.add_argument("--kafka-linger-ms", type=int, default=5)
     parser.add_argument("--kafka-fetch-wait-ms", type=int, default=10)
+    parser.add_argument("--kafka-idempotence", choices=("on", "off"), default="off")
     parser.add_argument(
         "--digest",
         type=Path,
@@ -113,6 +114,7 @@ async def serve(options: argparse.Namespace) -> None:
         topics=topics,
         kafka=options.kafka,
         linger_ms=options.kafka_linger_ms,
+        is_idempotent=options.kafka_idempotence == "on",
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     for name, methods in (

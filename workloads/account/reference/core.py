@@ -33,13 +33,21 @@ class Core:
         journal: Open; its inputs are applied before anything else is.
         topics: Names of the topics.
         kafka: The broker's address; empty for none, then nothing is emitted.
-        linger_ms: See Stream.
+        linger_ms, is_idempotent: See Stream.
 
     Raises:
         JournalError: the journal is not what was written.
     """
 
-    def __init__(self, journal: Journal, *, topics: Topics, kafka: str, linger_ms: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        topics: Topics,
+        kafka: str,
+        linger_ms: int,
+        is_idempotent: bool = False,
+    ) -> None:
         self.state = State()
         self.topics = topics
         self.ledger = Ledger(topics.executions)
@@ -53,6 +61,7 @@ class Core:
                 partition_counts=topics.partition_counts(),
                 emitted_seq=emitted.get(name, 0),
                 linger_ms=linger_ms,
+                is_idempotent=is_idempotent,
             )
             for name, topic in (
                 (LEDGER_STREAM, topics.ledger),

@@ -24,6 +24,8 @@ BATCH_BYTES_MAX = 512 * 1024
 RETRY_DELAY_S = 0.2
 # How long a broker may take to answer at start, and for one batch, before it counts as away.
 BROKER_TIMEOUT_MS = 5000
+# A producer that is idempotent never gives up a batch by itself, so stopping it may not end.
+STOP_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class Stream:
         topic, partition_counts: The topic, and what to make again where the broker forgot.
         emitted_seq: Records up to here were acknowledged before.
         linger_ms: How long the first record of a batch waits for company.
+        is_idempotent: The broker drops a batch that it has already; not every broker can.
     """
 
     def __init__(
@@ -116,11 +119,13 @@ class Stream:
         partition_counts: Mapping[str, int],
         emitted_seq: int,
         linger_ms: int,
+        is_idempotent: bool = False,
     ) -> None:
         self._kafka = kafka
         self._topic = topic
         self._partition_counts = partition_counts
         self._linger_s = linger_ms / 1000
+        self._is_idempotent = is_idempotent
         self._pending: deque[Record] = deque()
         self._arrived = asyncio.Event()
         self._shrank = asyncio.Event()
@@ -143,29 +148,21 @@ class Stream:
 
     async def run(self) -> None:
         """Send until cancelled; trouble with the broker is retried for ever."""
-        # A producer of its own: aiokafka has one request per broker on its way, and the balances
-        # must not hold up the ledger.
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._kafka,
-            acks="all",
-            enable_idempotence=False,
-            linger_ms=0,
-            max_batch_size=BATCH_BYTES_MAX,
-            request_timeout_ms=BROKER_TIMEOUT_MS,
-        )
-        await self._persist(producer.start)
+        producer = self._new_producer()
         try:
+            await self._persist(producer.start)
             while True:
                 while not self._pending:
                     self._arrived.clear()
                     await self._arrived.wait()
                 if self._linger_s:
                     await asyncio.sleep(self._linger_s)
-                await self._send_next(producer)
+                producer = await self._send_next(producer)
         finally:
-            await producer.stop()
+            await _stop(producer)
 
-    async def _send_next(self, producer: AIOKafkaProducer) -> None:
+    async def _send_next(self, producer: AIOKafkaProducer) -> AIOKafkaProducer:
+        """Have one batch a partition acknowledged; the producer to go on with."""
         partitions = await self._persist(lambda: producer.partitions_for(self._topic))
         by_partition = self._next_records(sorted(partitions))
         sent_count = sum(len(records) for records in by_partition.values())
@@ -174,11 +171,39 @@ class Stream:
                 del by_partition[partition]
             if by_partition:
                 await self._recover()
+                producer = await self._repaired(producer)
         last_seq = 0
         for _ in range(sent_count):
             last_seq = self._pending.popleft().seq
         self.emitted_seq = self._pending[0].seq - 1 if self._pending else last_seq
         self._shrank.set()
+        return producer
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        # One a stream: aiokafka has one request per broker on its way, and the balances must not
+        # hold up the ledger.
+        return AIOKafkaProducer(
+            bootstrap_servers=self._kafka,
+            acks="all",
+            enable_idempotence=self._is_idempotent,
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES_MAX,
+            request_timeout_ms=BROKER_TIMEOUT_MS,
+        )
+
+    async def _repaired(self, producer: AIOKafkaProducer) -> AIOKafkaProducer:
+        """
+        A producer that can go on after a batch was given up.
+
+        An idempotent one counts on from behind that batch, and the broker refuses all that follows
+        (aio-libs/aiokafka issue 1017).
+        """
+        if not self._is_idempotent:
+            return producer
+        await _stop(producer)
+        fresh = self._new_producer()
+        await self._persist(fresh.start)
+        return fresh
 
     async def _persist(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         while True:
@@ -240,3 +265,9 @@ class Stream:
                 continue
             delivered.append(partition)
         return delivered
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()

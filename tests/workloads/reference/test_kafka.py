@@ -21,7 +21,6 @@ from tests.workloads.reference.world import (
 from workloads.account.contract import accounts_pb2 as contract
 
 Start = Callable[..., Program]
-PREFIX = "run1."
 FILL_COUNT = 30
 
 
@@ -38,7 +37,7 @@ async def send(broker: Broker, values: Sequence[bytes]) -> None:
     await producer.start()
     for value in values:
         await producer.send_and_wait(
-            f"{PREFIX}me.executions.v1", value, key=b"1", headers=[("src", b"s")]
+            f"{broker.prefix}me.executions.v1", value, key=b"1", headers=[("src", b"s")]
         )
     await producer.stop()
 
@@ -49,7 +48,7 @@ async def read(broker: Broker, topic: str, until: Callable[[list[bytes]], bool])
         bootstrap_servers=broker.address, auto_offset_reset="earliest", fetch_max_wait_ms=10
     )
     await consumer.start()
-    consumer.assign([TopicPartition(f"{PREFIX}{topic}", 0)])
+    consumer.assign([TopicPartition(f"{broker.prefix}{topic}", 0)])
     values: list[bytes] = []
     async with asyncio.timeout(PATIENCE_S):
         while not until(values):
@@ -72,7 +71,7 @@ def ledger(broker: Broker, count: int) -> list[contract.JournalTxn]:
 
 def start_crossed(start: Start, broker: Broker) -> Program:
     """A service with two crossed orders of 100 lots."""
-    program = start("--kafka", broker.address, "--topic-prefix", PREFIX)
+    program = start(*broker.arguments())
     program.fund((ALICE, QUOTE, 5000), (BOB, BASE, 5000))
     for request in (
         reserve(ALICE, 1, BUY, 10, 100, fee_ppm=1000, number=1),
@@ -94,7 +93,7 @@ def test_executions_survive_a_kill_once_each(start: Start, broker: Broker) -> No
     program.kill()
     late = [fill(seq) for seq in (12, 11, 11, *range(12, FILL_COUNT + 1))]
     asyncio.run(send(broker, late))
-    program = start("--kafka", broker.address, "--topic-prefix", PREFIX)
+    program = start(*broker.arguments())
     count = 4 + FILL_COUNT
     stats = program.await_stats(
         lambda stats: (
@@ -173,7 +172,7 @@ def test_unary_statuses_reach_the_client(start: Start, broker: Broker) -> None:
 
 def test_balances_keep_their_order_over_partitions(start: Start, broker: Broker) -> None:
     """With three partitions an account's updates are all on one, in order."""
-    program = start("--kafka", broker.address, "--topic-prefix", PREFIX, "--balances-partitions=3")
+    program = start(*broker.arguments(), "--balances-partitions=3")
     users = range(ALICE, ALICE + 12)
     program.fund(*((user, asset, 9) for asset in (BASE, QUOTE) for user in users))
     program.await_stats(lambda stats: stats.balances_emitted_seq == 24)
@@ -196,7 +195,7 @@ async def read_partitions(broker: Broker, topic: str, count: int) -> dict[int, l
         bootstrap_servers=broker.address, auto_offset_reset="earliest", fetch_max_wait_ms=10
     )
     await consumer.start()
-    consumer.assign([TopicPartition(f"{PREFIX}{topic}", number) for number in range(3)])
+    consumer.assign([TopicPartition(f"{broker.prefix}{topic}", number) for number in range(3)])
     values: dict[int, list[bytes]] = {}
     async with asyncio.timeout(PATIENCE_S):
         while sum(map(len, values.values())) < count:

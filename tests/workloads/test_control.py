@@ -142,6 +142,33 @@ def test_seeding_again_adds_only_what_is_short(endpoint: Endpoint, few: Scenario
     assert first.journal_seq == second.journal_seq
 
 
+def test_deposits_top_up_what_is_short(endpoint: Endpoint, few: Scenario) -> None:
+    """Seeded by transfers again after a withdrawal: that much is paid in, once, and no more."""
+
+    def seeded() -> TargetState:
+        state = SYSTEM.open(endpoint, few, seed=1, seed_by="transfers")
+        assert isinstance(state, TargetState)
+        return state
+
+    first = seeded()
+    with grpc.insecure_channel(endpoint.grpc_address) as channel:
+        stub: Any = AccountServiceStub(channel)  # type: ignore[no-untyped-call]
+        for index in range(3):
+            withdrawal = contract.TransferRequest(
+                meta=contract.Meta(request_id=index.to_bytes(16, "big")),
+                account_id=FIRST_ID,
+                asset_id=1,
+                amount_minor=-7,
+            )
+            assert stub.ApplyTransfer(withdrawal, timeout=5).ack.code == contract.OK
+            again = seeded()
+            assert again.accounts is not None
+            assert again.accounts.balances[FIRST_ID, 1].available_minor == 1_000
+
+    assert first.journal_seq is not None
+    assert again.journal_seq == first.journal_seq + 6
+
+
 def test_what_the_target_can_not_do_stops_the_run(endpoint: Endpoint, few: Scenario) -> None:
     """A scenario that requires a capability that is not declared is told so."""
     portfolio = replace(few, requires=("portfolio",))

@@ -50,6 +50,8 @@ class KindSpec:
         seen_at: Where in the payload a varint of exactly 10 bytes (padded: 9 bytes with the high
             bit, then 0 or 1) is patched at send with the journal position in the reply to
             `needs_a`, so that a read sees its own writes; -1 for none.
+        resends: A Kafka kind without a message of its own: it sends the record of `needs_a` again,
+            the same bytes with the same sequence number.
     """
 
     name: str
@@ -57,6 +59,7 @@ class KindSpec:
     address: str
     origin_at: int
     seen_at: int = -1
+    resends: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +72,16 @@ class ShardPlan:
         intended_offset_ns: int64, from the start of warm-up, ascending.
         kind: uint8, index into System.kinds.
         needs_a, needs_b: int32, index of an operation (smaller than the own one) that must be
-            ACKNOWLEDGED first, or this one is CANCELLED; -1 for none.
+            ACKNOWLEDGED first, or this one is CANCELLED; -1 for none. A Kafka operation that needs
+            another one, which must be of its own stream, goes as soon as that one was sent: the
+            stream keeps their order.
         after: int32, index of an operation that must be settled first, however it ended: for a
             Kafka operation that was acknowledged this means *visible*; -1 for none.
         stream: int32, what an operation is ordered by. Of a Kafka operation: its key, and the scope
             of its sequence numbers (given at send, so that a cancelled one leaves no gap). Of a
             GRPC_STREAM operation: its lane, >= 0; one lane stays on one stream, in order. Else -1.
+        late_by: uint8, behind how many later records of its stream a Kafka operation is sent, with
+            the number of its own place: out of order on purpose. Empty if none is.
         columns: The workload's own meaning, stored as it is beside the stamps
             (account_id, order_id ...); what the audit needs to know of each operation.
     """
@@ -88,6 +95,7 @@ class ShardPlan:
     after: NDArray[np.int32]
     stream: NDArray[np.int32]
     columns: Mapping[str, NDArray[Any]]
+    late_by: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
     def __len__(self) -> int:
         return len(self.intended_offset_ns)
@@ -365,6 +373,7 @@ def plan_digest(plan: ShardPlan) -> bytes:
         "needs_b": plan.needs_b,
         "after": plan.after,
         "stream": plan.stream,
+        "late_by": plan.late_by,
         **{f"columns.{name}": values for name, values in plan.columns.items()},
     }
     for name in sorted(named):

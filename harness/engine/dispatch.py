@@ -7,7 +7,6 @@ cancelled; if too much is in flight it is dropped. Each of these is counted, not
 silently. No task, no logging and no formatting per operation; stamps go straight into the columns.
 """
 
-from array import array
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ from numpy.typing import NDArray
 from harness.drivers.grpc import NOT_SENT, GrpcDriver, GrpcStatus, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
+from harness.engine.records import Records
+from harness.engine.reply_log import ReplyLog
 from harness.model.operation import Outcome
 from harness.system import (
     Channel,
     KindSpec,
     MalformedReplyError,
     Payloads,
-    Replies,
     ShardPlan,
 )
 
@@ -40,7 +40,6 @@ _GRPC_OK, _GRPC_DEADLINE_EXCEEDED, _GRPC_INTERNAL = 0, 4, 13
 _REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
 _DETAIL_COUNT_MAX = 200  # distinct texts kept
-_REPLY_CHUNK_BYTES = 1 << 20
 
 
 class Codec(Protocol):
@@ -67,51 +66,6 @@ class Drivers:
 
     grpc: GrpcDriver
     kafka: KafkaDriver | None
-
-
-class ReplyLog:
-    """
-    Reply messages as they came, decoded after the run: bytes in large chunks, no object a reply.
-
-    Chunks, since one growing buffer holds an eighth more than it needs, and copies itself.
-    """
-
-    def __init__(self) -> None:
-        self._operation = array("i")
-        self._length = array("I")
-        self._chunks: list[bytearray] = []
-        self._chunk = bytearray()
-        self._used_bytes = 0
-
-    def add(self, operation: int, message: bytes | memoryview) -> None:
-        """Keep *message*, the reply to *operation*."""
-        length = len(message)
-        end = self._used_bytes + length
-        if end > len(self._chunk):
-            self._next_chunk(length)
-            end = length
-        self._chunk[self._used_bytes : end] = message
-        self._used_bytes = end
-        self._operation.append(operation)
-        self._length.append(length)
-
-    def replies(self) -> Replies:
-        """All of them."""
-        last = self._chunk[: self._used_bytes]
-        start = np.zeros(len(self._length) + 1, np.int64)
-        np.cumsum(np.frombuffer(self._length, np.uint32), out=start[1:])
-        return Replies(
-            operation=np.frombuffer(self._operation, np.int32),
-            blob=b"".join([*self._chunks, last]),
-            start=start,
-        )
-
-    def _next_chunk(self, length: int) -> None:
-        if self._used_bytes:
-            del self._chunk[self._used_bytes :]
-            self._chunks.append(self._chunk)
-        self._chunk = bytearray(max(_REPLY_CHUNK_BYTES, length))
-        self._used_bytes = 0
 
 
 class Dispatcher:
@@ -153,8 +107,9 @@ class Dispatcher:
         self._code = columns.code.data
         self._outcome = columns.outcome.data
         self.replies = ReplyLog()
-        self.sequences: dict[int, int] = {}  # Kafka operation -> its sequence number
-        self._next_sequence: dict[int, int] = {}
+        self._records = Records(plan, kinds, self._sealed)
+        self.sequences = self._records.sequences  # Kafka operation -> its sequence number
+        self.let_go_ns: dict[int, int] = {}  # records that were held back on purpose: until when
         self.never_sent: set[int] = set()
         self.details: Tally[tuple[int, int, str]] = Tally()  # (kind, gRPC status, peer's text)
         self.outcome_counts = [0] * len(Outcome)
@@ -174,7 +129,8 @@ class Dispatcher:
     @property
     def waiting_count(self) -> int:
         """How many operations are due but wait for another."""
-        return sum(map(len, self._waiting.values())) + sum(map(len, self._unseen.values()))
+        waiting = sum(map(len, self._waiting.values())) + sum(map(len, self._unseen.values()))
+        return waiting + self._records.held_count
 
     def offer(self, operation: int) -> None:
         """Send *operation*, which is due, or let it wait, or cancel it, or drop it."""
@@ -182,6 +138,8 @@ class Dispatcher:
         for needed in (self._needs_a[operation], self._needs_b[operation]):
             if needed >= 0:
                 state = outcome[needed]
+                if state == _IN_FLIGHT and self._keeps_order(needed, operation):
+                    continue
                 if state <= _IN_FLIGHT:
                     self._waiting.setdefault(needed, []).append(operation)
                     return
@@ -306,27 +264,26 @@ class Dispatcher:
 
     def sealed(self, operation: int) -> bytes:
         """The Kafka value of *operation*, whose sequence number was given when it was sent."""
-        return self._codec.seal(
-            self.payload(operation), self.sequences[operation], self._intended_ns[operation]
-        )
+        return self._records.value(operation)
+
+    def let_go(self, held_since_ns: int) -> None:
+        """Send what was held back since *held_since_ns* or longer."""
+        for operation in self._records.overdue(held_since_ns):
+            self._let_go(operation)
 
     def _send(self, operation: int) -> None:
         drivers = self._drivers
         assert drivers is not None, "connect first"
         kind = self._kind[operation]
+        if self._is_kafka[kind]:
+            if self._records.line_up(operation, self._clock()):
+                self._produce(operation)
+                for held in self._records.passed(operation):
+                    self._let_go(held)
+            return
         self._outcome[operation] = _IN_FLIGHT
         self.in_flight_count += 1
         self.sent_count += 1
-        if self._is_kafka[kind]:
-            assert drivers.kafka is not None, "the plan has Kafka operations"
-            stream = self._stream[operation]
-            sequence = self._next_sequence.get(stream, 1)
-            self._next_sequence[stream] = sequence + 1
-            self.sequences[operation] = sequence
-            value = self.sealed(operation)
-            self._sent_ns[operation] = self._clock()
-            drivers.kafka.send(operation, self._topic[kind], b"%d" % stream, value)
-            return
         start = self._start[operation]
         origin_at = self._origin_at[kind]
         if origin_at >= 0:
@@ -334,6 +291,32 @@ class Dispatcher:
         message = self._blob[start : self._start[operation + 1]]
         self._sent_ns[operation] = self._clock()
         drivers.grpc.send(operation, kind, message)
+
+    def _produce(self, operation: int) -> None:
+        drivers = self._drivers
+        assert drivers is not None, "connect first"
+        assert drivers.kafka is not None, "the plan has Kafka operations"
+        self._outcome[operation] = _IN_FLIGHT
+        self.in_flight_count += 1
+        self.sent_count += 1
+        value = self._records.value(operation)
+        self._sent_ns[operation] = self._clock()
+        topic = self._topic[self._kind[operation]]
+        drivers.kafka.send(operation, topic, b"%d" % self._stream[operation], value)
+        if operation in self._waiting:
+            self._free(operation)  # the next of its stream needs no more than this
+
+    def _let_go(self, operation: int) -> None:
+        self.let_go_ns[operation] = self._clock()
+        self._produce(operation)
+
+    def _sealed(self, operation: int, sequence: int) -> bytes:
+        payload, origin_ns = self.payload(operation), self._intended_ns[operation]
+        return self._codec.seal(payload, sequence, origin_ns)
+
+    def _keeps_order(self, first: int, second: int) -> bool:
+        """Whether both go to Kafka, and so through one stream."""
+        return self._is_kafka[self._kind[first]] and self._is_kafka[self._kind[second]]
 
     def _fail(self, operation: int, status: int, detail: str) -> None:
         self._keep_detail(operation, status, detail)

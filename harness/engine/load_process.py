@@ -161,6 +161,7 @@ class LoadProcess:
         if self.pacer is not None and self.dispatcher is not None:
             first_unsent = self.pacer.next
             self.pacer.stop()
+            self.dispatcher.let_go(self.clock())
             self.dispatcher.cancel_waiting()
             self.columns.outcome[first_unsent:] = int(Outcome.CANCELLED)
             self._drain_deadline_ns = min(
@@ -208,6 +209,7 @@ class LoadProcess:
                 sequences=dispatcher.sequences,
                 never_sent=dispatcher.never_sent,
                 given_up_ns=dispatcher.given_up_ns,
+                let_go_ns=dispatcher.let_go_ns,
             ),
             resolved=self._resolved(),
             decoded=decoded,
@@ -257,7 +259,10 @@ class LoadProcess:
         now_ns, cpu_ns = self.clock(), time.process_time_ns()
         self.samples.extend((now_ns, dispatcher.in_flight_count, cpu_ns))
         self._count(pacer.next, cpu_ns)
-        dispatcher.give_up_unseen(now_ns - self.specification.scenario.load.timeout_ns)
+        timeout_ns = self.specification.scenario.load.timeout_ns
+        dispatcher.give_up_unseen(now_ns - timeout_ns)
+        # A record that is held back keeps others waiting: well before those give up, it goes.
+        dispatcher.let_go(now_ns if pacer.is_finished else now_ns - timeout_ns // 4)
         if pacer.is_finished:
             is_quiet = dispatcher.in_flight_count == 0 and dispatcher.waiting_count == 0
             if is_quiet or now_ns > self._drain_deadline_ns:

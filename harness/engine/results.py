@@ -95,16 +95,23 @@ def eligible_ns(arrays: Mapping[str, NDArray[Any]], is_kafka: Sequence[bool]) ->
     The later of the intended time and of what the operation waited for.
 
     *arrays* are a load process's, *is_kafka* is by kind. What was seen after the operation went was
-    not waited for: either the wait was given up, or the other had ended otherwise.
+    not waited for: either the wait was given up, or the other had ended otherwise. A record that
+    needs another only waited until that was sent.
     """
     done_ns, visible_ns, sent_ns = arrays["done_ns"], arrays["visible_ns"], arrays["sent_ns"]
     found: NDArray[np.int64] = np.maximum(arrays["intended_ns"], arrays["given_up_ns"])
+    found = np.maximum(found, arrays["let_go_ns"])
+    is_record = np.array(is_kafka)[arrays["kind"]]
     for column in ("needs_a", "needs_b", "after"):
         waits = np.flatnonzero(arrays[column] >= 0)
         other = arrays[column][waits]
-        found[waits] = np.maximum(found[waits], done_ns[other])
+        settled_ns = done_ns[other]
+        if column != "after":
+            in_stream = is_record[waits] & is_record[other]
+            settled_ns = np.where(in_stream, sent_ns[other], settled_ns)
+        found[waits] = np.maximum(found[waits], settled_ns)
         if column == "after":
-            seen_ns = np.where(np.array(is_kafka)[arrays["kind"][other]], visible_ns[other], 0)
+            seen_ns = np.where(is_record[other], visible_ns[other], 0)
             seen_ns[(sent_ns[waits] > 0) & (seen_ns > sent_ns[waits])] = 0
             found[waits] = np.maximum(found[waits], seen_ns)
     return found

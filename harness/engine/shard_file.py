@@ -18,7 +18,7 @@ from harness.engine.columns import Columns
 from harness.engine.resolve import UNRESOLVED
 from harness.system import Payloads, ShardPlan
 
-_LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream")
+_LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream", "late_by")
 SAMPLE_WIDTH = 3  # time_ns, in flight, processor time_ns
 
 
@@ -64,11 +64,13 @@ class Exceptions:
         sequences: Sequence number of a Kafka operation that was sent.
         never_sent: Operations that certainly had no effect.
         given_up_ns: When the wait for an event was given up.
+        let_go_ns: Until when a record was held back, as the plan asks.
     """
 
     sequences: Mapping[int, int] = field(default_factory=dict)
     never_sent: Collection[int] = ()
     given_up_ns: Mapping[int, int] = field(default_factory=dict)
+    let_go_ns: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,7 @@ def write_shard(
         "sequence": _spread(exceptions.sequences, count),
         "never_sent": never_sent,
         "given_up_ns": _spread(exceptions.given_up_ns, count),
+        "let_go_ns": _spread(exceptions.let_go_ns, count),
         "resolved_outcome": resolved.outcome,
         "resolved_code": resolved.code,
         "resolved_replayed": resolved.replayed,

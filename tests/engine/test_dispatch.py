@@ -13,10 +13,11 @@ from harness.model.operation import Outcome
 from harness.model.validity import count_operations
 from harness.system import Channel, KindSpec, MalformedReplyError, Payloads, ShardPlan
 
-CALL, RECORD = 0, 1
+CALL, RECORD, AGAIN = 0, 1, 2
 KINDS = (
     KindSpec(name="call", channel=Channel.GRPC, address="/a.B/Call", origin_at=0),
     KindSpec(name="record", channel=Channel.KAFKA, address="topic", origin_at=-1),
+    KindSpec(name="again", channel=Channel.KAFKA, address="topic", origin_at=-1, resends=True),
 )
 PAYLOAD_BYTES = 8
 
@@ -44,6 +45,10 @@ class ScriptedKafka:
     def send(self, token: int, topic: str, key: bytes, value: bytes) -> None:
         self.sent.append((token, topic, key, value))
 
+    @property
+    def sequences(self) -> list[int]:
+        return [struct.unpack("<qq", value[-16:])[0] for *_, value in self.sent]
+
 
 class PlainCodec:
     """The reply's first byte is its code; 255 can't be read."""
@@ -67,6 +72,8 @@ class Bench:
         needs: dict[int, tuple[int, ...]] | None = None,
         after: dict[int, int] | None = None,
         records: Sequence[int] = (),
+        again: Sequence[int] = (),
+        late_by: dict[int, int] | None = None,
         in_flight_count_max: int = 100,
     ) -> None:
         self.now_ns = 1_000
@@ -85,6 +92,10 @@ class Bench:
         for operation in records:
             kind[operation] = RECORD
             stream[operation] = 7
+        kind[list(again)] = AGAIN
+        late = np.zeros(count if late_by else 0, np.uint8)
+        for operation, position_count in (late_by or {}).items():
+            late[operation] = position_count
         plan = ShardPlan(
             shard=0,
             shard_count=1,
@@ -95,6 +106,7 @@ class Bench:
             after=after_column,
             stream=stream,
             columns={},
+            late_by=late,
         )
         self.grpc, self.kafka = ScriptedGrpc(), ScriptedKafka()
         self.dispatcher = Dispatcher(
@@ -235,9 +247,77 @@ def test_sequence_numbers_are_given_at_send_without_gaps(benches: list[Bench]) -
     bench.reply(0, code=5)
 
     assert bench.outcome(2) is Outcome.CANCELLED
-    sequences = [struct.unpack("<qq", value[8:])[0] for *_, value in bench.kafka.sent]
-    assert sequences == [1, 2]
+    assert bench.kafka.sequences == [1, 2]
     assert bench.kafka.sent[0][1:3] == ("run.topic", b"7")
+
+
+def test_a_record_that_needs_another_goes_behind_it(benches: list[Bench]) -> None:
+    """In one stream it is enough that the other was sent; if that was cancelled, so is this."""
+    bench = Bench(5, needs={1: (0,), 2: (1,), 3: (2,), 4: (1,)}, records=[1, 2, 3, 4])
+    other = Bench(4, needs={1: (0,), 2: (1,), 3: (2,)}, records=[1, 2, 3])
+    benches.extend([bench, other])
+
+    bench.offer_all()
+    assert bench.kafka.sent == []
+    bench.reply(0)
+    other.offer_all()
+    other.reply(0, code=9)
+
+    assert [token for token, *_ in bench.kafka.sent] == [1, 2, 3, 4]
+    assert bench.kafka.sequences == [1, 2, 3, 4]
+    assert [other.outcome(operation) for operation in (1, 2, 3)] == [Outcome.CANCELLED] * 3
+
+
+def test_a_late_record_keeps_its_number(benches: list[Bench]) -> None:
+    """It goes behind as many later ones as the plan says, and is not in flight until then."""
+    bench = Bench(6, records=[0, 1, 2, 3, 4, 5], late_by={1: 2, 2: 3})
+    benches.append(bench)
+
+    for operation in (0, 1, 2):
+        bench.dispatcher.offer(operation)
+    assert [token for token, *_ in bench.kafka.sent] == [0]
+    assert (bench.dispatcher.in_flight_count, bench.dispatcher.waiting_count) == (1, 2)
+    for operation in (3, 4, 5):
+        bench.dispatcher.offer(operation)
+
+    assert [token for token, *_ in bench.kafka.sent] == [0, 3, 4, 1, 5, 2]
+    assert bench.kafka.sequences == [1, 4, 5, 2, 6, 3]
+    assert bench.dispatcher.let_go_ns == {1: 1_000, 2: 1_000}
+    assert bench.dispatcher.waiting_count == 0
+
+
+def test_a_late_record_does_not_wait_for_ever(benches: list[Bench]) -> None:
+    """When its stream is silent it goes after a while, and frees what waits for it."""
+    bench = Bench(3, records=[0, 1], late_by={0: 64}, needs={1: (0,)}, after={2: 0})
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.dispatcher.let_go(bench.now_ns - 1)
+    assert bench.kafka.sent == []
+    bench.now_ns += 50
+    bench.dispatcher.let_go(bench.now_ns - 50)
+
+    assert bench.kafka.sequences == [1, 2]
+    assert bench.columns.sent_ns[0] == bench.now_ns
+    assert bench.dispatcher.let_go_ns == {0: bench.now_ns}
+
+
+def test_a_record_is_sent_again(benches: list[Bench]) -> None:
+    """The same bytes and number, no number of its own; not if the first was never sent."""
+    bench = Bench(4, records=[0, 1, 3], again=[1], needs={1: (0,)})
+    other = Bench(3, records=[1, 2], again=[2], needs={1: (0,), 2: (1,)})
+    benches.extend([bench, other])
+
+    bench.offer_all()
+    other.offer_all()
+    other.reply(0, code=9)
+
+    assert [token for token, *_ in bench.kafka.sent] == [0, 1, 3]
+    assert bench.kafka.sequences == [1, 1, 2]
+    assert bench.kafka.sent[0][1:] == bench.kafka.sent[1][1:]
+    assert bench.dispatcher.sequences == {0: 1, 1: 1, 3: 2}
+    assert bench.dispatcher.sealed(1) == bench.kafka.sent[1][3]
+    assert other.outcome(2) is Outcome.CANCELLED
 
 
 def test_bound_in_flight_drops_and_counts(benches: list[Bench]) -> None:

@@ -20,6 +20,7 @@ def two(**changes: tuple[int, int]) -> dict[str, NDArray[Any]]:
         "done_ns": (200, 400),
         "visible_ns": (300, 0),
         "given_up_ns": (0, 0),
+        "let_go_ns": (0, 0),
         "needs_a": (-1, -1),
         "needs_b": (-1, -1),
         "after": (-1, 0),
@@ -41,6 +42,21 @@ def two(**changes: tuple[int, int]) -> dict[str, NDArray[Any]]:
         pytest.param({"sent_ns": (50, 210)}, 200, id="not waited for: the record had failed"),
         pytest.param({"kind": (CALL, CALL)}, 200, id="after a call: its reply is enough"),
         pytest.param({"after": (-1, -1), "needs_a": (-1, 0)}, 200, id="needs the reply only"),
+        pytest.param(
+            {
+                "kind": (RECORD, RECORD),
+                "after": (-1, -1),
+                "needs_a": (-1, 0),
+                "sent_ns": (150, 310),
+            },
+            150,
+            id="a record that needs another: once that was sent",
+        ),
+        pytest.param(
+            {"kind": (RECORD, RECORD), "after": (-1, -1), "let_go_ns": (0, 300)},
+            300,
+            id="held back on purpose",
+        ),
     ],
 )
 def test_operation_can_go_when_what_it_waited_for_is_there(

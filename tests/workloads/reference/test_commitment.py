@@ -138,7 +138,7 @@ def test_a_read_waits_for_the_sequence_it_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """min_applied_seq: answered once it is there, OVERLOADED (5001) when it does not come."""
-    monkeypatch.setattr("workloads.account.reference.service.READ_WAIT_S", 0.02)
+    monkeypatch.setattr("workloads.account.reference.calls.READ_WAIT_S", 0.02)
 
     async def scene() -> None:
         bench = Bench(tmp_path)

@@ -161,8 +161,9 @@ class AccountServiceServicer(object):
         - When the client half-closes, the service answers what it has and ends with OK. Bytes that are
         no ReserveOp, an op that is not set and a request that no code can answer (request_id not 16
         bytes, side not set) end the stream with INVALID_ARGUMENT, one for what the service can't do
-        with UNIMPLEMENTED, after the results of all before it. Operations without a result when a
-        stream breaks are unknown: send them again with the same request_id.
+        with UNIMPLEMENTED, after the results of all before it; a service that stops answers what it
+        read and ends with UNAVAILABLE "5002 ...". Operations without a result when a stream breaks
+        are unknown: send them again with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

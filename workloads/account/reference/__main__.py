@@ -117,8 +117,9 @@ async def serve(options: argparse.Namespace) -> None:
         is_idempotent=options.kafka_idempotence == "on",
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    accounts = AccountService(core)
     for name, methods in (
-        ("AccountService", AccountService(core).methods()),
+        ("AccountService", accounts.methods()),
         ("ControlService", ControlService(core).methods()),
     ):
         handler = grpc.method_handlers_generic_handler(f"accounts.v1.{name}", methods)
@@ -142,6 +143,7 @@ async def serve(options: argparse.Namespace) -> None:
         sys.stdout.flush()
         _watch_stdin(loop, stop)
         await stop.wait()
+        accounts.drain()
         await server.stop(GRACE_S)
         if options.kafka:
             background.pop().cancel()  # no more input

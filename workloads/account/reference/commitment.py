@@ -27,6 +27,12 @@ class Group:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     waiters: list[asyncio.Future[int]] = field(default_factory=list)
 
+    def waiter(self) -> asyncio.Future[int]:
+        """A future of the time (monotonic ns) at which this group is on disk."""
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        return waiter
+
 
 class Commitment:
     """
@@ -74,16 +80,18 @@ class Commitment:
 
     async def durable(self) -> int:
         """The time (monotonic ns) at which all that was applied so far was on disk."""
-        group = self._open if self._open.entries else self._in_flight
+        group = self.covering()
         if group is None:
             return self.t_commit_ns
-        waiter: asyncio.Future[int] = self._loop.create_future()
-        group.waiters.append(waiter)
         self.waiting_count += 1
         try:
-            return await waiter
+            return await group.waiter()
         finally:
             self.waiting_count -= 1
+
+    def covering(self) -> Group | None:
+        """The group whose commit makes all that was applied so far durable; None: it is."""
+        return self._open if self._open.entries else self._in_flight
 
     async def reached(self, journal_seq: int) -> None:
         """Wait until the transaction *journal_seq* is on disk; the caller bounds the wait."""

@@ -15,13 +15,16 @@ import grpc
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import inputs
+from workloads.account.reference.calls import Context, parsed
 from workloads.account.reference.core import IN_FLIGHT_MAX_COUNT, Core
 from workloads.account.reference.digest import state_digest
 from workloads.account.reference.executions import REORDER_MAX_COUNT
 from workloads.account.reference.inputs import BATCH_MAX_COUNT, InputKind, MalformedError
 from workloads.account.reference.ledger import balance_message
 from workloads.account.reference.orders import Order
-from workloads.account.reference.service import PAGE_MAX_COUNT, Context, ack, parsed
+from workloads.account.reference.replies import ack
+from workloads.account.reference.reserve_stream import STREAM_WINDOW_MAX_COUNT
+from workloads.account.reference.service import PAGE_MAX_COUNT
 from workloads.account.reference.state import (
     OK,
     USER_ACCOUNT_ID_MIN,
@@ -39,6 +42,7 @@ FEATURES = (
     "amend",
     "executions",
     "two_phase",
+    "reserve_stream",
     "read_your_writes",
 )
 SEED_CHUNK_COUNT = 1000
@@ -77,6 +81,7 @@ class ControlService:
             reorder_max_count=REORDER_MAX_COUNT,
             build=f"acctbench reference {_build_version()}",
             pid=os.getpid(),
+            stream_window_max_count=STREAM_WINDOW_MAX_COUNT,
         ).SerializeToString()
 
     async def load_reference_data(self, raw: bytes, context: Context) -> bytes:

@@ -52,6 +52,7 @@ class Core:
         self.topics = topics
         self.ledger = Ledger(topics.executions)
         self.counters: Counter[str] = Counter()
+        self.streamed_count = 0  # operations of ReserveStreams without a result
         self._journal = journal
         emitted = self._journal.emitted()
         self.streams = {
@@ -88,7 +89,7 @@ class Core:
         """Why no write can be taken now ("5004 ..."); empty if it can."""
         if self.is_backlogged():
             return f"5004 BROKER_UNAVAILABLE: {BACKLOG_MAX_COUNT} events wait for the broker"
-        if self.commitment.waiting_count >= IN_FLIGHT_MAX_COUNT:
+        if self.commitment.waiting_count + self.streamed_count >= IN_FLIGHT_MAX_COUNT:
             return f"5001 OVERLOADED: {IN_FLIGHT_MAX_COUNT} requests wait for the disk"
         return ""
 

@@ -9,7 +9,6 @@ be lost between what was asked and what is replayed.
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NoReturn
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import machine
@@ -50,6 +49,7 @@ class InputKind(IntEnum):
     REFERENCE_DATA = 8
     SEED = 9
     EXECUTION = 10
+    OPERATION = 11
 
 
 class MalformedError(Exception):
@@ -144,6 +144,18 @@ def release_call(request: contract.ReleaseRequest) -> Call:
     return _id_of(meta), meta.client_epoch, command
 
 
+def operation_call(operation: contract.ReserveOp) -> Call:
+    """The call that one operation of a batch or a stream asks for."""
+    match operation.WhichOneof("op"):
+        case "reserve":
+            return reserve_call(operation.reserve)
+        case "amend":
+            return amend_call(operation.amend)
+        case "release":
+            return release_call(operation.release)
+    raise MalformedError("op is not set")
+
+
 def batch_calls(request: contract.BatchReserveRequest) -> list[Call]:
     """The calls of a batch in its order; all of them are checked before any is applied."""
     if len(request.items) > BATCH_MAX_COUNT:
@@ -151,22 +163,10 @@ def batch_calls(request: contract.BatchReserveRequest) -> list[Call]:
     calls = []
     for index, item in enumerate(request.items):
         try:
-            match item.WhichOneof("op"):
-                case "reserve":
-                    calls.append(reserve_call(item.reserve))
-                case "amend":
-                    calls.append(amend_call(item.amend))
-                case "release":
-                    calls.append(release_call(item.release))
-                case None:
-                    calls.append(_no_call())
+            calls.append(operation_call(item))
         except (MalformedError, UnsupportedError) as error:
             raise type(error)(f"items[{index}].{error}") from error
     return calls
-
-
-def _no_call() -> NoReturn:
-    raise MalformedError("op is not set")
 
 
 def load_reference_data(state: State, request: contract.ReferenceData) -> None:
@@ -297,4 +297,5 @@ _CALLS: dict[int, Callable[[bytes], Call]] = {
     InputKind.RESERVE: lambda payload: reserve_call(contract.ReserveRequest.FromString(payload)),
     InputKind.AMEND: lambda payload: amend_call(contract.AmendRequest.FromString(payload)),
     InputKind.RELEASE: lambda payload: release_call(contract.ReleaseRequest.FromString(payload)),
+    InputKind.OPERATION: lambda payload: operation_call(contract.ReserveOp.FromString(payload)),
 }

@@ -1,10 +1,11 @@
 """
 How fast the reference is on this machine: `python -m workloads.account.reference.speed`.
 
-Three figures, each with what it is measured against: pairs in process; unary calls per CPU-second
-of the service beside those of an empty grpc.aio method in the same run; reservations per second
-in batches. CPU-seconds of the service, because the client here is a plain grpc.aio one and the
-machine is shared: they do not depend on how fast the client is.
+Each figure with what it is measured against: pairs in process; unary calls per CPU-second of the
+service beside those of an empty grpc.aio method in the same run; streamed operations beside an
+echo of the same messages; reservations per second in batches. CPU-seconds of the service, because
+the client here is a plain grpc.aio one and the machine is shared: they do not depend on how fast
+the client is.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +30,7 @@ from workloads.account.reference import kernels
 
 PAIR_COUNT, ACCOUNT_COUNT = 100_000, 1000
 UNARY_COUNT, CONCURRENCY = 12_000, 64
+STREAMED_COUNT, STREAM_COUNT, STREAM_WINDOW = 40_000, 8, 256
 BATCH_COUNT, BATCH_ITEMS, BATCH_CONCURRENCY = 150, 500, 4
 SERVICE_CPU, CLIENT_CPU = 1, 0
 EMPTY_SERVICE = "--empty-service"
@@ -61,13 +64,21 @@ def pairs_per_s() -> float:
 
 
 async def serve_empty_method() -> None:
-    """A grpc.aio service whose one method answers nothing: what the ratio is taken against."""
+    """A grpc.aio service whose methods do nothing: what the ratios are taken against."""
 
     async def answer(_raw: bytes, _context: object) -> bytes:
         return b""
 
     server = grpc.aio.server()
-    methods: Any = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
+
+    async def echo(_requests: object, context: Any) -> None:
+        while (raw := await context.read()) is not grpc.aio.EOF:
+            await context.write(raw)
+
+    methods: Any = {
+        "Call": grpc.unary_unary_rpc_method_handler(answer),
+        "Echo": grpc.stream_stream_rpc_method_handler(echo),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("empty.Empty", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -208,6 +219,54 @@ async def measure_batches(service: Service) -> Spent:
         return await spend(service, calls, BATCH_CONCURRENCY)
 
 
+async def measure_stream(service: Service) -> Spent:
+    """Reserve and Release, half and half, on some streams."""
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        await fund(channel)
+        return await _spend_streaming(service, channel, "/accounts.v1.AccountService/ReserveStream")
+
+
+async def measure_echo(service: Service) -> Spent:
+    """The same messages, sent back as they came."""
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        return await _spend_streaming(service, channel, "/empty.Empty/Echo")
+
+
+async def _spend_streaming(service: Service, channel: grpc.aio.Channel, path: str) -> Spent:
+    share = STREAMED_COUNT // STREAM_COUNT
+    messages = [_operation(number) for number in range(STREAMED_COUNT)]
+    method: Any = channel.stream_stream(path)
+
+    def converse(number: int) -> Callable[[], Awaitable[bytes]]:
+        return lambda: _converse(method(), messages[number * share : (number + 1) * share])
+
+    calls = [converse(number) for number in range(STREAM_COUNT)]
+    return await spend(service, calls, STREAM_COUNT)
+
+
+async def _converse(call: Any, messages: list[bytes]) -> bytes:
+    window = asyncio.Semaphore(STREAM_WINDOW)
+
+    async def send() -> None:
+        for message in messages:
+            await window.acquire()
+            await call.write(message)
+        await call.done_writing()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(send())
+        while await call.read() is not grpc.aio.EOF:
+            window.release()
+    return b""
+
+
+def _operation(number: int) -> bytes:
+    request = _request(number)
+    if isinstance(request, contract.ReserveRequest):
+        return contract.ReserveOp(client_tag=number, reserve=request).SerializeToString()
+    return contract.ReserveOp(client_tag=number, release=request).SerializeToString()
+
+
 def _method(channel: grpc.aio.Channel, path: str) -> Method:
     method: Any = channel.unary_unary(path)
     return cast("Method", method)
@@ -226,7 +285,7 @@ def _measured(measure: Callable[[Service], Awaitable[Spent]], *arguments: str) -
 
 
 def main() -> int:
-    """Print the three figures."""
+    """Print the figures."""
     if EMPTY_SERVICE in sys.argv:
         uvloop.run(serve_empty_method())
         return 0
@@ -234,13 +293,23 @@ def main() -> int:
         os.sched_setaffinity(0, {CLIENT_CPU})
     sys.stdout.write(f"in process: {pairs_per_s():,.0f} reserve+release pairs/s\n")
     program = "workloads.account.reference"
-    with tempfile.TemporaryDirectory() as unary_dir, tempfile.TemporaryDirectory() as batch_dir:
-        unary = _measured(measure_unary, program, "--workdir", unary_dir)
-        empty = _measured(measure_empty, f"{program}.speed", EMPTY_SERVICE)
-        batches = _measured(measure_batches, program, "--workdir", batch_dir)
+    with ExitStack() as folders:
+        unary, stream, batches = (
+            _measured(
+                measure,
+                program,
+                "--workdir",
+                folders.enter_context(tempfile.TemporaryDirectory()),
+            )
+            for measure in (measure_unary, measure_stream, measure_batches)
+        )
+    empty = _measured(measure_empty, f"{program}.speed", EMPTY_SERVICE)
+    echo = _measured(measure_echo, f"{program}.speed", EMPTY_SERVICE)
     for name, spent, count in (
         ("unary reserve/release, journal on", unary, UNARY_COUNT),
         ("empty grpc.aio method", empty, UNARY_COUNT),
+        ("streamed reserve/release, journal on", stream, STREAMED_COUNT),
+        ("grpc.aio echo on a stream", echo, STREAMED_COUNT),
         ("reservations in batches", batches, BATCH_COUNT * BATCH_ITEMS),
     ):
         sys.stdout.write(
@@ -251,6 +320,12 @@ def main() -> int:
         f"unary / empty: {empty.service_cpu_s / unary.service_cpu_s:.2f} by CPU time, "
     )
     sys.stdout.write(f"{empty.wall_s / unary.wall_s:.2f} by rate\n")
+    per_call_s = unary.service_cpu_s / UNARY_COUNT
+    per_operation_s = stream.service_cpu_s / STREAMED_COUNT
+    sys.stdout.write(
+        f"CPU time of a call / of a streamed operation: {per_call_s / per_operation_s:.2f}; "
+        f"streamed / echo: {echo.service_cpu_s / stream.service_cpu_s:.2f} by CPU time\n"
+    )
     return 0
 
 

@@ -19,12 +19,19 @@ from harness.cli.options import (
 Examples:
   acctbench plan spot-steady
   acctbench plan hot-account-zipf --rate 2000/s --duration 10s --json
+  acctbench plan spot-steady --reference-data
 """
 )
 @scenario_argument
 @scenario_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(scenario: str, as_json: bool, **changes: Any) -> None:
+@click.option(
+    "--reference-data",
+    "shows_reference_data",
+    is_flag=True,
+    help="Print what is traded, as JSON, for a service that can't be told over gRPC.",
+)
+def plan(scenario: str, as_json: bool, shows_reference_data: bool, **changes: Any) -> None:
     """
     Show what a run would send, and its statistics.
 
@@ -35,6 +42,9 @@ def plan(scenario: str, as_json: bool, **changes: Any) -> None:
 
     checked = checked_scenario(scenario, overrides_from(changes))
     system = load_system(checked.system)
+    if shows_reference_data:
+        print_result(system.reference_data(checked).decode().rstrip())
+        return
     shard_count = checked.load.worker_count
     plans = [
         system.plan(checked, seed=checked.seed, shard=shard, shard_count=shard_count)

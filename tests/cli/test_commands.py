@@ -207,6 +207,15 @@ def test_plan_is_the_same_for_the_same_seed(capsys: pytest.CaptureFixture[str]) 
     assert printed[0]["scenario"] == "null-poisson"
 
 
+def test_plan_tells_what_is_traded(capsys: pytest.CaptureFixture[str]) -> None:
+    """For a service that can't be told over gRPC: every asset and instrument, and nothing else."""
+    assert exit_code_of(["plan", "spot-steady", "--reference-data"]) == 0
+    document = json.loads(capsys.readouterr().out)
+
+    assert len(document["instruments"]) == 50
+    assert {asset["asset_id"] for asset in document["assets"]} == set(range(1, 52))
+
+
 def test_plan_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """Without --json plan prints the same keys as text."""
     assert exit_code_of(["plan", "null-poisson", "--duration", "1s"]) == 0

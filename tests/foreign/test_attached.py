@@ -1,25 +1,24 @@
 """The foreign core attached to: on a broker of its own, seeded by transfers, run after run."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from harness.cli.options import checked_scenario
-from harness.model.scenario_file import ScenarioOverrides
-from harness.system import load_system
+from harness.cli.main import exit_code_of
 from tests.end_to_end.attached import SCENARIO, staging
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_run_twice_without_control(built: Path, tmp_path: Path) -> None:
+def test_run_twice_without_control(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without ControlService: accounts topped up and read by the public calls, both times."""
-    (tmp_path / "reference.toml").write_text(SCENARIO, encoding="utf-8")
-    scenario = checked_scenario(str(tmp_path / "reference.toml"), ScenarioOverrides())
+    scenario = tmp_path / "reference.toml"
+    scenario.write_text(SCENARIO, encoding="utf-8")
+    assert exit_code_of(["plan", str(scenario), "--reference-data"]) == 0
     traded = tmp_path / "traded.json"
-    traded.write_bytes(load_system(scenario.system).reference_data(scenario))
-    assert json.loads(traded.read_text())["instruments"]
+    traded.write_text(capsys.readouterr().out, encoding="utf-8")
     command = (
         *(str(built / "service"), "--kafka", "{kafka}", "--topic-prefix", "staging."),
         *("--without", "control", "--reference-data", str(traded)),

@@ -192,7 +192,7 @@ class _Service:
         self._events.append(seen_ns, [ledger.append(item, seen_ns) for item in transactions])
         self._updates.append(
             seen_ns,
-            [update for item in transactions for _, update in ledger.updates(item, seen_ns)],
+            [update for item in transactions for _, _, update in ledger.updates(item, seen_ns)],
         )
         state.transactions.clear()
         if not self._repeats_requests:

@@ -177,7 +177,8 @@ class AccountServiceServicer(object):
         deltas in it and gets a new snapshot in their place, never a silent gap; what follows it is
         counted from it. A snapshot is never older than what was sent before.
         - Deltas are the updates of acct.balances.v1: balances that changed, whole and not as
-        differences. Durable ones only. A slow reader holds up nobody else.
+        differences. Durable ones only. A slow reader holds up nobody else. The system's accounts are
+        not streamed (NOT_FOUND). A service that stops ends the stream with UNAVAILABLE "5002 ...".
         Later: AllocateMargin, SetMarginMode, GetPositions, GetMargin;
         RiskService: GetExposure, StreamRisk, WhatIf.
         """

@@ -20,7 +20,7 @@ from workloads.account.reference.core import IN_FLIGHT_MAX_COUNT, Core
 from workloads.account.reference.digest import state_digest
 from workloads.account.reference.executions import REORDER_MAX_COUNT
 from workloads.account.reference.inputs import BATCH_MAX_COUNT, InputKind, MalformedError
-from workloads.account.reference.ledger import balance_message
+from workloads.account.reference.ledger import balance_message, position_message
 from workloads.account.reference.orders import Order
 from workloads.account.reference.replies import ack
 from workloads.account.reference.reserve_stream import STREAM_WINDOW_MAX_COUNT
@@ -32,6 +32,7 @@ from workloads.account.reference.state import (
     PendingKey,
     State,
 )
+from workloads.account.reference.watchers import STREAM_BUFFER_MAX_COUNT
 
 FEATURES = (
     "control",
@@ -43,6 +44,7 @@ FEATURES = (
     "executions",
     "two_phase",
     "reserve_stream",
+    "stream_account",
     "read_your_writes",
 )
 SEED_CHUNK_COUNT = 1000
@@ -82,6 +84,7 @@ class ControlService:
             build=f"acctbench reference {_build_version()}",
             pid=os.getpid(),
             stream_window_max_count=STREAM_WINDOW_MAX_COUNT,
+            stream_buffer_max_count=STREAM_BUFFER_MAX_COUNT,
         ).SerializeToString()
 
     async def load_reference_data(self, raw: bytes, context: Context) -> bytes:
@@ -235,13 +238,7 @@ def _account_state(
         after = (asset_id, available, locked_orders, locked_isolated, locked_withdrawal)
         message.balances.append(balance_message(after))
     for instrument_id, position in sorted(account.positions.items()):
-        message.positions.add(
-            instrument_id=instrument_id,
-            size_lots=position.size_lots,
-            entry_value_minor=position.entry_value_minor,
-            isolated_margin_minor=position.isolated_margin_minor,
-            funding_index=position.funding_index,
-        )
+        message.positions.append(position_message(instrument_id, position))
     for order in sorted(orders, key=lambda order: order.order_id):
         message.open_orders.add(
             order_id=order.order_id,

@@ -18,6 +18,7 @@ from workloads.account.reference.inputs import replay_input
 from workloads.account.reference.journal import Journal, JournalError
 from workloads.account.reference.ledger import Ledger
 from workloads.account.reference.state import DeadLetter, State, Transaction
+from workloads.account.reference.watchers import Watchers
 
 # Past this many transactions that the broker has not taken, writes are refused: about 100 MB.
 BACKLOG_MAX_COUNT = 200_000
@@ -52,6 +53,7 @@ class Core:
         self.topics = topics
         self.ledger = Ledger(topics.executions)
         self.counters: Counter[str] = Counter()
+        self.watchers = Watchers()
         self.streamed_count = 0  # operations of ReserveStreams without a result
         self._journal = journal
         emitted = self._journal.emitted()
@@ -141,20 +143,27 @@ class Core:
         for transaction in transactions:
             event = self.ledger.append(transaction, t_commit_ns)
             journal_seq = transaction[0]
-            if ledger_stream is None:
-                continue
-            if journal_seq > ledger_stream.emitted_seq:
+            if ledger_stream is not None and journal_seq > ledger_stream.emitted_seq:
                 ledger_stream.put(Record(journal_seq, None, event))
-            balances_stream = self.streams[BALANCES_STREAM]
-            if journal_seq > balances_stream.emitted_seq:
-                for account_id, update in self.ledger.updates(transaction, t_commit_ns):
-                    balances_stream.put(Record(journal_seq, b"%d" % account_id, update))
+            self._tell_accounts(transaction, t_commit_ns)
         for letter in dead_letters:
             sys.stderr.write(f"dead letter {letter.number}: {letter.reason}\n")
             stream = self.streams.get(DEAD_LETTERS_STREAM)
             if stream is not None and letter.number > stream.emitted_seq:
                 headers = (("reason", letter.reason.encode()),)
                 stream.put(Record(letter.number, None, letter.value, headers))
+
+    def _tell_accounts(self, transaction: Transaction, t_commit_ns: int) -> None:
+        """The updates of a transaction, made once for the topic and all watchers."""
+        journal_seq, changes = transaction[0], transaction[4]
+        stream = self.streams.get(BALANCES_STREAM)
+        is_emitted = stream is not None and journal_seq > stream.emitted_seq
+        if not is_emitted and not any(change[0] in self.watchers for change in changes):
+            return
+        for account_id, account_seq, update in self.ledger.updates(transaction, t_commit_ns):
+            if stream is not None and is_emitted:
+                stream.put(Record(journal_seq, b"%d" % account_id, update))
+            self.watchers.publish(account_id, account_seq, update)
 
     def _emitted(self) -> Mapping[str, int]:
         return {name: stream.emitted_seq for name, stream in self.streams.items()}

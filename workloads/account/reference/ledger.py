@@ -14,6 +14,7 @@ from workloads.account.reference.state import (
     BalanceAfter,
     Cause,
     ExecutionCause,
+    Position,
     Transaction,
 )
 
@@ -83,12 +84,13 @@ class Ledger:
             )
             yield entry.SerializeToString()
 
-    def updates(self, transaction: Transaction, t_commit_ns: int) -> list[tuple[int, bytes]]:
-        """(account_id, AccountUpdate) of each user account that the transaction touched."""
+    def updates(self, transaction: Transaction, t_commit_ns: int) -> list[tuple[int, int, bytes]]:
+        """(account_id, account_seq, AccountUpdate) of each user account it touched."""
         journal_seq, _, cause, _, changes = transaction
         return [
             (
                 account_id,
+                account_seq,
                 contract.AccountUpdate(
                     account_id=account_id,
                     account_seq=account_seq,
@@ -129,6 +131,17 @@ def balance_message(balance: BalanceAfter) -> contract.Balance:
         locked_isolated_minor=locked_isolated,
         locked_withdrawal_minor=locked_withdrawal,
         available_minor=available,
+    )
+
+
+def position_message(instrument_id: int, position: Position) -> contract.Position:
+    """The contract's form of a position."""
+    return contract.Position(
+        instrument_id=instrument_id,
+        size_lots=position.size_lots,
+        entry_value_minor=position.entry_value_minor,
+        isolated_margin_minor=position.isolated_margin_minor,
+        funding_index=position.funding_index,
     )
 
 

@@ -13,6 +13,7 @@ import grpc
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import inputs, machine
+from workloads.account.reference.account_stream import AccountStreams
 from workloads.account.reference.calls import Context, caught_up, checked, decoded, parsed
 from workloads.account.reference.core import Core
 from workloads.account.reference.inputs import Call, InputKind
@@ -45,6 +46,7 @@ class AccountService:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.reserve_streams = ReserveStreams(core)
+        self.account_streams = AccountStreams(core)
 
     def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """The handlers by method name; messages are bytes on both sides."""
@@ -60,11 +62,13 @@ class AccountService:
             "ReserveStream": grpc.stream_stream_rpc_method_handler(self.reserve_streams.serve),
             "GetBalances": unary(self.get_balances),
             "ListLedger": grpc.unary_stream_rpc_method_handler(self.list_ledger),
+            "StreamAccount": grpc.unary_stream_rpc_method_handler(self.account_streams.serve),
         }
 
     def drain(self) -> None:
         """End what would go on for ever; what was asked is answered first."""
         self.reserve_streams.drain()
+        self._core.watchers.drain()
 
     async def create_account(self, raw: bytes, context: Context) -> bytes:
         """Make an account; one that is there stays as it is."""

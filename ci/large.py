@@ -75,8 +75,7 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     on_stage("audit: updates")
     updates = UpdatesFold(rehearsed.opening.accounts)
     for chunk in read_chunks(rehearsed.updates_path):
-        for index in range(len(chunk.values)):
-            updates.fold(chunk.values.value(index))
+        updates.take(chunk.values)
     closing = replace(rehearsed.closing, updates=updates.result())
     on_stage("audit: laws")
     invariants = system.audit(

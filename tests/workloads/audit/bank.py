@@ -101,8 +101,7 @@ class Run:
         with EventLogWriter(path) as log:
             log.append(1, self.events)
         fold = UpdatesFold(self.opening.accounts)
-        for update in self.updates:
-            fold.fold(update)
+        fold.fold(self.updates)
         closing = self.closing
         if closing.accounts is not None:
             closing = replace(closing, updates=fold.result())

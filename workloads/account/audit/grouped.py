@@ -25,6 +25,7 @@ class Groups:
     Attributes:
         order: Index of the rows, group by group.
         first: Where in *order* each group begins.
+        end: Behind the place where it ends.
         key: Of each group, ascending.
         number: Of the group that each place of *order* belongs to.
     """
@@ -36,6 +37,7 @@ class Groups:
         is_first = np.ones(len(key), np.bool_)
         is_first[1:] = ordered[1:] != ordered[:-1]
         self.first = np.flatnonzero(is_first)
+        self.end = np.append(self.first, len(key))[1:]
         self.key = ordered[self.first]
         self.number = np.cumsum(is_first) - 1
 
@@ -62,14 +64,13 @@ class Groups:
     @property
     def last(self) -> Column:
         """Row that each group ends with."""
-        ends = np.append(self.first, len(self.order))[1:] - 1
-        rows: Column = self.order[ends]
+        rows: Column = self.order[self.end - 1]
         return rows
 
 
-def within(ordered: Column, first: Column, number: Column) -> Column:
+def within(ordered: NDArray[Any], first: Column, number: Column) -> Column:
     """Running sums that begin anew at each *first*; *number* says which one a place follows."""
-    total = np.cumsum(ordered)
+    total = np.cumsum(ordered)  # of a mask: a count
     before = total[first] - ordered[first]
     running: Column = total - before[number]
     return running

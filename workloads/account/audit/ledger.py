@@ -14,18 +14,12 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from harness.engine.event_log import Values, read_chunks
+from workloads.account.audit.causes import operation_of, operations_of
 from workloads.account.audit.columns import Column, Mask, Words
-from workloads.account.audit.message_columns import Messages, Spans, big_endian
+from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import JournalTxn
-from workloads.account.plan.identity import (
-    OPERATION_BITS,
-    REQUEST_ID,
-    operation_of_cause,
-    tag_of_ids,
-)
 
-_NOBODY = -1
-_SEQ_MAX = _OPERATION_MAX = 2**63 - 1  # what a column holds; no shard has such a number
+_SEQ_MAX = 2**63 - 1  # what a column holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +130,7 @@ def decode(
     messages.fixed64(6)  # t_commit_ns
     owner, lines = messages.repeated(7)
     plain = messages.finish()
-    operation = _operations(messages.within(causes), plain, run_tag)
+    operation = operations_of(messages.within(causes), plain, run_tag)
     postings = _postings(messages.within(lines), owner, plain)
     count, error, rewritten = len(values), None, []
     for index in np.flatnonzero(~plain).tolist():
@@ -146,7 +140,7 @@ def decode(
             count, error = index, found
             break
         journal_seq[index], kind[index] = message.journal_seq, message.kind
-        operation[index] = _within_bounds(operation_of_cause(message.cause, run_tag))
+        operation[index] = operation_of(message.cause, run_tag)
         rewritten.append(_postings_of(message, index))
     if not plain.all():
         postings = _merged([postings.rows(plain[postings.owner]), *rewritten])
@@ -161,44 +155,6 @@ def decode(
         offset_bytes=offset_bytes,
     )
     return table.part(0, count), error
-
-
-def _operations(causes: Messages, plain: Mask, run_tag: int) -> Column:
-    """operation_of_cause of each; *plain* loses the causes that are written another way."""
-    requests, records = causes.span(1), causes.span(2)
-    plain &= causes.finish()
-    plain &= ~(requests.is_present & records.is_present)  # the later one would count
-    operation, memory = np.full(len(plain), _NOBODY), causes.memory
-    tag, number = memory.words_at(requests.start), memory.words_at(requests.start + 8)
-    ours = (requests.length == REQUEST_ID.size) & (big_endian(tag) == np.uint64(run_tag))
-    ours &= big_endian(number) <= np.uint64(_OPERATION_MAX)
-    operation[ours] = big_endian(number)[ours]
-    matched = np.flatnonzero(records.is_present)
-    operation[matched] = _operations_of_matches(
-        causes, records.of(matched), plain, matched, run_tag
-    )
-    return operation
-
-
-def _operations_of_matches(
-    causes: Messages, records: Spans, plain: Mask, matched: Column, run_tag: int
-) -> Column:
-    """The same of the causes that are records of me.executions.v1."""
-    sources = causes.within(records)
-    topic = sources.span(1)
-    sources.varint(2, bits=32)  # partition
-    sources.varint(3)  # offset
-    sources.varint(4)  # source_seq
-    src = sources.span(5)
-    sources.varint(6, bits=32)  # instrument_id
-    match_id = sources.fixed64(7)
-    is_text = causes.memory.is_ascii(topic) & causes.memory.is_ascii(src)
-    plain[matched] &= sources.finish() & is_text
-    ours = (match_id != 0) & (
-        match_id >> np.uint64(OPERATION_BITS) == np.uint64(tag_of_ids(run_tag))
-    )
-    index = match_id & np.uint64((1 << OPERATION_BITS) - 1)
-    return np.where(ours, index.astype(np.int64), _NOBODY)
 
 
 def _postings(lines: Messages, owner: Column, plain: Mask) -> Postings:
@@ -217,10 +173,6 @@ def _postings(lines: Messages, owner: Column, plain: Mask) -> Postings:
         delta_minor=delta_minor,
         order_id=order_id,
     )
-
-
-def _within_bounds(operation: int) -> int:
-    return operation if operation <= _OPERATION_MAX else _NOBODY
 
 
 def _parsed(value: bytes) -> JournalTxn:

@@ -140,7 +140,7 @@ def follow(steps: Steps, terms: Terms) -> Followed:
     fees_ppm_minor: Column = notional_minor * ordered.fee_ppm
     basis = within(ordered.basis_ppm_minor + fees_ppm_minor, first, life)
     ends = (what == Step.RELEASE) | (is_fill & (leaves_lots <= 0))
-    is_open = makes[first][life] & (within(ends.astype(np.int64), first, life) == ends)
+    is_open = makes[first][life] & (within(ends, first, life) == ends)
     lock = lock_minor(
         terms,
         is_buy=ordered.is_buy,

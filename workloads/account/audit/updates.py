@@ -1,11 +1,20 @@
 """
 Fold acct.balances.v1: do an account's numbers follow each other, is each total its parts' sum.
 
-Streaming, so that a long run costs a few bytes an account, not a record an update.
+Fed with some thousand records at a time, so that a long run costs a few bytes an account.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.engine.event_log import Values
+from workloads.account.audit.columns import Column
 from workloads.account.audit.evidence import AccountsDump, UpdatesDump
-from workloads.account.contract.accounts_pb2 import AccountUpdate
+from workloads.account.audit.grouped import Groups, Numbering, exact_together, within
+from workloads.account.audit.update_table import Balances, Updates, decode
+
+_NONE = -1  # of an account: no number is known yet
 
 
 class UpdatesFold:
@@ -14,45 +23,28 @@ class UpdatesFold:
     def __init__(self, opening: AccountsDump | None) -> None:
         """*opening*: the accounts before; of those it doesn't cover, any first number will do."""
         self._opening = opening
-        self._last_seq: dict[int, int] = {}
+        self._accounts = Numbering(np.zeros(0, np.uint64))
+        self._last_seq: Column = np.zeros(0, np.int64)  # by number of the account
         self._update_count = self._balance_count = self._repeated_count = 0
         self._mismatch_count = self._gap_count = 0
         self._mismatch_first = self._gap_first = ""
 
-    def fold(self, value: bytes) -> None:
+    def fold(self, values: Sequence[bytes]) -> None:
         """
-        Take one record.
+        Take some records.
 
         Raises:
-            google.protobuf.message.DecodeError: it is no AccountUpdate.
+            google.protobuf.message.DecodeError: one is no AccountUpdate; none of them counts.
+            OverflowError: a sequence number is past 63 bits.
         """
-        update = AccountUpdate.FromString(value)
-        account_id, seq = update.account_id, update.account_seq
-        last = self._last_of(account_id)
-        self._update_count += 1
-        for balance in update.balances:
-            self._balance_count += 1
-            parts = (
-                balance.available_minor
-                + balance.locked_orders_minor
-                + balance.locked_isolated_minor
-                + balance.locked_withdrawal_minor
-            )
-            if parts != balance.total_minor:
-                self._mismatch_count += 1
-                self._mismatch_first = self._mismatch_first or (
-                    f"account {account_id} asset {balance.asset_id} at account_seq {seq}: "
-                    f"total {balance.total_minor}, its parts sum to {parts}"
-                )
-        if last is not None and seq <= last:
-            self._repeated_count += 1
-            return
-        if last is not None and seq != last + 1 and not update.snapshot:
-            self._gap_count += 1
-            self._gap_first = self._gap_first or (
-                f"account {account_id}: account_seq {seq} follows {last}"
-            )
-        self._last_seq[account_id] = seq
+        self.take(Values.joined(values))
+
+    def take(self, values: Values) -> None:
+        """The same of records that lie in one buffer."""
+        updates = decode(values)
+        self._update_count += len(updates)
+        self._check_totals(updates, updates.balances)
+        self._check_sequences(updates)
 
     def result(self) -> UpdatesDump:
         """What was found so far."""
@@ -64,11 +56,71 @@ class UpdatesFold:
             gap_count=self._gap_count,
             gap_first=self._gap_first,
             repeated_count=self._repeated_count,
-            last_seq=self._last_seq,
+            last_seq=dict(zip(self._accounts.ids.tolist(), self._last_seq.tolist(), strict=True)),
         )
 
-    def _last_of(self, account_id: int) -> int | None:
-        known = self._last_seq.get(account_id)
-        if known is not None or self._opening is None or not self._opening.covers(account_id):
-            return known
+    def _check_totals(self, updates: Updates, balances: Balances) -> None:
+        """Each total is the sum of its four parts."""
+        self._balance_count += len(balances)
+        amounts = exact_together(
+            balances.available_minor,
+            balances.locked_orders_minor,
+            balances.locked_isolated_minor,
+            balances.locked_withdrawal_minor,
+        )
+        parts_minor = amounts.reshape(4, -1).sum(axis=0)
+        wrong = np.flatnonzero(parts_minor != balances.total_minor)
+        self._mismatch_count += len(wrong)
+        if len(wrong) and not self._mismatch_first:
+            row = wrong[0]
+            owner = balances.owner[row]
+            self._mismatch_first = (
+                f"account {updates.account_id[owner]} asset {balances.asset_id[row]} "
+                f"at account_seq {updates.account_seq[owner]}: total {balances.total_minor[row]}, "
+                f"its parts sum to {parts_minor[row]}"
+            )
+
+    def _check_sequences(self, updates: Updates) -> None:
+        """Each account's numbers, against the one before; most simply follow it."""
+        number = self._numbered(updates)
+        groups = Groups(number)
+        seq = updates.account_seq[groups.order]
+        expected = np.roll(seq, 1) + 1
+        expected[groups.first] = self._last_seq[groups.key] + 1
+        follows = within(seq != expected, groups.first, groups.number)[groups.end - 1] == 0
+        gaps: list[tuple[int, str]] = []
+        for group in np.flatnonzero(~follows).tolist():
+            self._follow(updates, groups.order[groups.first[group] : groups.end[group]], gaps)
+        regular = np.flatnonzero(follows)
+        self._last_seq[groups.key[regular]] = seq[groups.end[regular] - 1]
+        self._gap_count += len(gaps)
+        if gaps and not self._gap_first:
+            self._gap_first = min(gaps)[1]
+
+    def _follow(self, updates: Updates, rows: Column, gaps: list[tuple[int, str]]) -> None:
+        """One account's updates, one by one: repeated ones, gaps, snapshots that begin anew."""
+        account_id = updates.account_id[rows[0]]
+        number = self._accounts.known(updates.account_id[rows[:1]])
+        last = int(self._last_seq[number][0])
+        for row in rows.tolist():
+            seq = int(updates.account_seq[row])
+            if last != _NONE and seq <= last:
+                self._repeated_count += 1
+                continue
+            if last not in {_NONE, seq - 1} and not updates.is_snapshot[row]:
+                gaps.append((row, f"account {account_id}: account_seq {seq} follows {last}"))
+            last = seq
+        self._last_seq[number] = last
+
+    def _numbered(self, updates: Updates) -> Column:
+        """The numbers of the accounts; those that are new begin where the opening left them."""
+        number = self._accounts.of(updates.account_id)
+        fresh = self._accounts.ids[len(self._last_seq) :].tolist()
+        begun = np.array([self._begun(account_id) for account_id in fresh], np.int64)
+        self._last_seq = np.append(self._last_seq, begun)
+        return number
+
+    def _begun(self, account_id: int) -> int:
+        if self._opening is None or not self._opening.covers(account_id):
+            return _NONE
         return self._opening.account_seq.get(account_id, 0)

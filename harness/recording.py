@@ -32,7 +32,7 @@ from harness.model.record import (
     ProfileEntry,
     RunRecord,
 )
-from harness.model.scenario import Scenario
+from harness.model.scenario import Scenario, StepAction
 from harness.model.validity import (
     GeneratorFacts,
     count_operations,
@@ -310,7 +310,13 @@ def _notes(facts: RunFacts) -> tuple[str, ...]:
             "Event-visible latency includes the embedded broker's own; compare it with its floor, "
             "and do not gate on it."
         )
-    if facts.target["kind"] == "launched" and facts.driven.restarts_ns:
+    done = {StepAction(item.action) for item in facts.driven.disturbances}
+    if StepAction.KILL_RESTART_BROKER in done:
+        notes.append(
+            "The broker was killed on purpose. It syncs nothing to the disk on each write: the "
+            "kernel keeps what was written over a kill, but not over a power cut."
+        )
+    if StepAction.KILL_RESTART in done:
         notes.append(
             "The target was killed on purpose. A kill does not show a missing disk sync: the "
             "kernel keeps what was written. The reference's own tests watch its sync calls."

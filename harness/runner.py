@@ -42,6 +42,7 @@ from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker, start_broker
+from harness.targets.broker_fit import check_broker_fits
 from harness.targets.broker_floor import FloorResult, measure_floor
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.resources import ResourceSampler
@@ -89,6 +90,7 @@ class Run:
         self._system: System = load_system(request.scenario.system)
         request.target.metadata_pairs()  # refused before anything starts, or not at all
         _check_absent_topics(request.target, self._system)
+        check_broker_fits(request.kafka, request.scenario)
         self._secrets = request.target.secrets()
         self._run_tag = secrets.randbits(63)
         self._created_at = datetime.now(UTC)
@@ -248,6 +250,7 @@ class Run:
 
         return Surroundings(
             target=target,
+            broker=broker,
             check_alive=check_alive,
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),

@@ -177,7 +177,7 @@ class AuditEvidence:
         events_path: The observed topic's records from the opening on, in order, as written by the
             observer (read with harness.engine.event_log.read_chunks); None if there is none.
         opening, closing: What System.open and System.close returned.
-        restarts: CLOCK_MONOTONIC times at which the target was killed on purpose.
+        restarts: CLOCK_MONOTONIC times at which target or broker were killed on purpose.
         produced_count: Kafka records that the broker acknowledged.
         is_attached: The target was running before: others may use it at the same time.
         subscriptions_path: What came on System.subscriptions, in order of arrival (read with

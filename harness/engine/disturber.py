@@ -1,5 +1,5 @@
 """
-Planned disturbances: the steps of a scenario, done to the target at their instants.
+Planned disturbances: the steps of a scenario, done to target and broker at their instants.
 
 A thread of the parent, so that a freeze ends on time whatever the parent is drawing.
 """
@@ -11,11 +11,11 @@ from typing import Protocol
 
 from harness.errors import EngineError, HarnessError
 from harness.model.record import Disturbance
-from harness.model.scenario import Step, StepAction
+from harness.model.scenario import Step
 
 
 class Disturbed(Protocol):
-    """What is done to a target."""
+    """What is done to a target or a broker."""
 
     def kill_and_restart(self) -> None:
         """SIGKILL, then start on the same state."""
@@ -33,14 +33,20 @@ class Disturbed(Protocol):
 class Disturber:
     """Carries out *steps*, whose times count from *measure_start_ns*."""
 
-    def __init__(self, target: Disturbed, steps: Sequence[Step], measure_start_ns: int) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: Disturbed,
+        broker: Disturbed,
+        steps: Sequence[Step],
+        measure_start_ns: int,
+    ) -> None:
+        self._target, self._broker = target, broker
         self._steps = sorted(steps, key=lambda step: step.at_ns)
         self._measure_start_ns = measure_start_ns
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.disturbances: list[Disturbance] = []
-        self.is_busy = False  # the target may be down: that is planned
+        self.is_busy = False  # one of them may be down: that is planned
         self.error: HarnessError | None = None
 
     def start(self) -> None:
@@ -49,7 +55,7 @@ class Disturber:
             self._thread.start()
 
     def stop(self) -> None:
-        """Do no further step; a frozen target is thawed."""
+        """Do no further step; what is frozen is thawed."""
         self._stopped.set()
         if self._steps:
             self._thread.join()
@@ -92,15 +98,15 @@ class Disturber:
             )
 
     def _do(self, step: Step, began_ns: int) -> None:
-        match step.action:
-            case StepAction.KILL_RESTART:
-                self._target.kill_and_restart()
-            case StepAction.FREEZE:
-                self._target.freeze()
-                try:
-                    self._wait_until(began_ns + step.duration_ns)
-                finally:
-                    self._target.thaw()
+        subject = self._broker if step.action.is_of_broker else self._target
+        if step.action.is_kill:
+            subject.kill_and_restart()
+            return
+        subject.freeze()
+        try:
+            self._wait_until(began_ns + step.duration_ns)
+        finally:
+            subject.thaw()
 
     def _wait_until(self, instant_ns: int) -> bool:
         """Whether the run was stopped before *instant_ns*."""

@@ -54,7 +54,8 @@ class Resolver:
         self.replayed: NDArray[np.int8] = np.full(count, UNRESOLVED, np.int8)
         self._attempts: dict[int, int] = {}
         self._pending: deque[int] = deque()
-        self._in_flight_count = 0
+        self._asked: set[int] = set()  # sent again, no answer yet
+        self._resting_count = 0  # to be sent again in a moment
         self._on_finished: Callable[[int], None] | None = None
 
     def start(self, on_finished: Callable[[int], None]) -> None:
@@ -81,10 +82,12 @@ class Resolver:
 
     def _send_more(self) -> None:
         kinds, kind_of = self._kinds, self._plan.kind
-        while self._pending and self._in_flight_count < _IN_FLIGHT_COUNT_MAX:
+        while self._pending and len(self._asked) + self._resting_count < _IN_FLIGHT_COUNT_MAX:
             operation = self._pending.popleft()
+            if self.outcome[operation] != UNRESOLVED:
+                continue  # the answer to the first sending came after all
             self._attempts[operation] = self._attempts.get(operation, 0) + 1
-            self._in_flight_count += 1
+            self._asked.add(operation)
             kind = int(kind_of[operation])
             if kinds[kind].channel is Channel.KAFKA:
                 assert self._drivers.kafka is not None, "the plan has Kafka operations"
@@ -97,7 +100,7 @@ class Resolver:
             else:
                 self._drivers.grpc.send(operation, kind, self._dispatcher.payload(operation))
         self._drivers.grpc.flush()
-        if not self._pending and self._in_flight_count == 0:
+        if not self._pending and not self._asked and not self._resting_count:
             self._finish()
 
     def _finish(self) -> None:
@@ -111,6 +114,8 @@ class Resolver:
     def _replied(
         self, operation: int, status: int, message: bytes | memoryview, detail: str
     ) -> None:
+        if self.outcome[operation] != UNRESOLVED:
+            return  # both sendings were answered
         if status == 0:
             try:
                 code = self._system.reply_code(message)
@@ -128,6 +133,8 @@ class Resolver:
         self._end(operation, Outcome.REJECTED if code else Outcome.ACKNOWLEDGED)
 
     def _acknowledged(self, operation: int, error: str) -> None:
+        if self.outcome[operation] != UNRESOLVED:
+            return  # both sendings were answered
         if error:
             self._try_again(operation)
         else:
@@ -135,17 +142,20 @@ class Resolver:
 
     def _end(self, operation: int, outcome: Outcome) -> None:
         self.outcome[operation] = int(outcome)
-        self._in_flight_count -= 1
+        self._asked.discard(operation)
         self._send_more()
 
     def _try_again(self, operation: int) -> None:
+        if operation not in self._asked:
+            return  # what became of the first sending: the second one's answer will tell
+        self._asked.remove(operation)
         if self._attempts[operation] >= _ATTEMPT_COUNT_MAX:
-            self._in_flight_count -= 1
             self._send_more()
             return
+        self._resting_count += 1
 
         def again() -> None:
-            self._in_flight_count -= 1
+            self._resting_count -= 1
             self._pending.appendleft(operation)
             self._send_more()
 

@@ -52,11 +52,11 @@ class Driven:
 
     @property
     def restarts_ns(self) -> tuple[int, ...]:
-        """When the target was killed on purpose, CLOCK_MONOTONIC."""
+        """When the target or the broker was killed on purpose, CLOCK_MONOTONIC."""
         return tuple(
             self.window.start_ns + item.start_ns
             for item in self.disturbances
-            if item.action == StepAction.KILL_RESTART
+            if StepAction(item.action).is_kill
         )
 
 
@@ -76,6 +76,7 @@ class Surroundings:
     """What the supervisor watches and tells while the load goes."""
 
     target: Disturbed
+    broker: Disturbed
     check_alive: Callable[[], None]  # raises if the target or the broker is gone
     on_progress: Callable[[Progress], None]
     target_cpu_cores: Callable[[], float | None]
@@ -189,7 +190,9 @@ class Supervisor:
         window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.measure_ns)
         for worker in self.load:
             worker.tell("start", start_ns=start_ns)
-        disturber = Disturber(surroundings.target, scenario.steps, window.start_ns)
+        disturber = Disturber(
+            surroundings.target, surroundings.broker, scenario.steps, window.start_ns
+        )
         disturber.start()
         surroundings.on_window(window)
         try:

@@ -149,7 +149,7 @@ class ProcessResources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """What was done to the target on purpose; times from the start of the measured phase."""
+    """What was done to target or broker on purpose; times from the start of the measured phase."""
 
     action: str  # of model.scenario.StepAction
     start_ns: int

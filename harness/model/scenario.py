@@ -14,10 +14,22 @@ from harness.model.arrivals import Arrivals
 
 
 class StepAction(StrEnum):
-    """What may be done to the target while the load runs."""
+    """What may be done to the target or the broker while the load runs."""
 
     KILL_RESTART = "kill-restart-target"  # SIGKILL, then start it again on the same state
     FREEZE = "freeze-target"  # SIGSTOP for duration_ns, then SIGCONT
+    KILL_RESTART_BROKER = "kill-restart-broker"
+    FREEZE_BROKER = "freeze-broker"
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether a process is killed and started again; else it is frozen."""
+        return self in {StepAction.KILL_RESTART, StepAction.KILL_RESTART_BROKER}
+
+    @property
+    def is_of_broker(self) -> bool:
+        """Whether it is done to the broker; else to the target."""
+        return self in {StepAction.KILL_RESTART_BROKER, StepAction.FREEZE_BROKER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,8 +45,9 @@ The format, with defaults; durations, rates and shares are text with a unit (har
                                             built in: dropped 0, failed, timed_out and rejected
                                             at_most 0.1%, achieved_share at_least 99%;
                                             target.cpu_cores_mean ("80%"), target.rss_bytes_max
-    [[steps]]                               disturbances of the target
+    [[steps]]                               disturbances of target or broker
     at = "3s"  action = "kill-restart-target" | "freeze-target"  duration = "0s"
+                        "kill-restart-broker" | "freeze-broker"
 
     [workload]                              the system's own
     [audit]

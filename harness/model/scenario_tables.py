@@ -143,12 +143,12 @@ class StepTable(Table):
     """[[steps]]."""
 
     at: DurationNs
-    action: Literal["kill-restart-target", "freeze-target"]
+    action: Literal["kill-restart-target", "freeze-target", "kill-restart-broker", "freeze-broker"]
     duration: DurationNs = 0
 
     @model_validator(mode="after")
     def _freeze_lasts(self) -> Self:
-        if StepAction(self.action) is StepAction.FREEZE and self.duration == 0:
+        if not StepAction(self.action).is_kill and self.duration == 0:
             raise ValueError('a freeze needs a duration; write e.g. duration = "1s"')
         return self
 

@@ -1,6 +1,7 @@
 """Planned disturbances: done in order, told with their times, undone when the run stops."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -42,7 +43,7 @@ def finished(disturber: Disturber) -> None:
 def test_steps_are_done_in_the_order_of_their_times() -> None:
     """What was done, when it began and when it was over, is kept for the report."""
     target = FakeTarget()
-    disturber = Disturber(target, [KILL, FREEZE], time.monotonic_ns())
+    disturber = Disturber(target, FakeTarget(), [KILL, FREEZE], time.monotonic_ns())
 
     disturber.start()
     finished(disturber)
@@ -54,10 +55,26 @@ def test_steps_are_done_in_the_order_of_their_times() -> None:
     assert kill.start_ns >= 30_000_000
 
 
+def test_each_step_is_done_to_its_own() -> None:
+    """Steps of the broker leave the target alone, and the other way round."""
+    target, broker = FakeTarget(), FakeTarget()
+    freeze = replace(FREEZE, action=StepAction.FREEZE_BROKER)
+    kill = replace(KILL, action=StepAction.KILL_RESTART_BROKER)
+    disturber = Disturber(
+        target, broker, [kill, freeze, replace(KILL, at_ns=1)], time.monotonic_ns()
+    )
+
+    disturber.start()
+    finished(disturber)
+
+    assert target.done == ["killed"]
+    assert broker.done == ["frozen", "thawed", "killed"]
+
+
 def test_stop_thaws_a_frozen_target_and_does_no_further_step() -> None:
     """A run that is stopped in the middle of a freeze leaves nothing frozen."""
     target = FakeTarget()
-    disturber = Disturber(target, [LONG_FREEZE, KILL], time.monotonic_ns())
+    disturber = Disturber(target, FakeTarget(), [LONG_FREEZE, KILL], time.monotonic_ns())
 
     disturber.start()
     while "frozen" not in target.done:
@@ -69,7 +86,7 @@ def test_stop_thaws_a_frozen_target_and_does_no_further_step() -> None:
 
 def test_step_that_was_not_done_is_an_error() -> None:
     """A load that is over before the kill can't be told from one that survived it."""
-    disturber = Disturber(FakeTarget(), [FREEZE, LATE_KILL], time.monotonic_ns())
+    disturber = Disturber(FakeTarget(), FakeTarget(), [FREEZE, LATE_KILL], time.monotonic_ns())
 
     disturber.start()
     while not disturber.disturbances:
@@ -83,7 +100,7 @@ def test_step_that_was_not_done_is_an_error() -> None:
 def test_target_that_does_not_come_back_is_the_runs_error() -> None:
     """The error is kept for the thread that watches the run."""
     target = FakeTarget(comes_back=False)
-    disturber = Disturber(target, [FREEZE, KILL], time.monotonic_ns())
+    disturber = Disturber(target, FakeTarget(), [FREEZE, KILL], time.monotonic_ns())
 
     disturber.start()
     finished(disturber)

@@ -74,6 +74,57 @@ def test_unknown_outcomes_are_repeated_and_the_known_left_alone() -> None:
     asyncio.run(scene())
 
 
+def test_answers_to_both_sendings_count_once() -> None:
+    """The first sending's late answer is as good; the second's then changes nothing."""
+
+    async def scene() -> None:
+        bench = Bench(3)
+        bench.offer_all()
+        for operation in range(3):
+            bench.reply(operation, status=4, detail="no reply by end of drain")
+        finished: list[int] = []
+        resolver = resolver_of(bench)
+
+        resolver.start(finished.append)
+        reply = bench.dispatcher.on_reply
+        reply(0, 0, b"\x00\x00", "")
+        reply(0, 0, b"\x00\x01", "")
+        reply(1, 0, b"\x00\x01", "")
+        reply(0, 14, b"", "connection lost")
+        reply(1, 0, b"\x00\x01", "")
+        assert finished == []  # the third has no answer yet
+        reply(2, 0, b"\x00\x01", "")
+
+        assert finished == [3]
+        assert resolver.replayed.tolist() == [0, 1, 1]
+
+    asyncio.run(scene())
+
+
+def test_late_answer_saves_the_second_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is answered while it waits for its turn is not sent again."""
+    monkeypatch.setattr(resolve, "_IN_FLIGHT_COUNT_MAX", 1)
+
+    async def scene() -> None:
+        bench = Bench(2)
+        bench.offer_all()
+        for operation in range(2):
+            bench.reply(operation, status=4, detail="no reply by end of drain")
+        finished: list[int] = []
+        resolver = resolver_of(bench)
+        already = len(bench.grpc.sent)
+
+        resolver.start(finished.append)
+        bench.dispatcher.on_reply(1, 0, b"\x00\x00", "")
+        bench.dispatcher.on_reply(0, 0, b"\x00\x01", "")
+
+        assert [token for token, _ in bench.grpc.sent[already:]] == [0]
+        assert finished == [1]
+        assert resolver.outcome.tolist() == [Outcome.ACKNOWLEDGED] * 2
+
+    asyncio.run(scene())
+
+
 def test_deadline_leaves_the_rest_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that never answers ends the asking, and the outcome stays unknown."""
     monkeypatch.setattr(resolve, "DEADLINE_S", 0.05)

@@ -63,7 +63,10 @@ def run_once(tmp_path: Path) -> RunOnce:
     """A function that runs a scenario file against a target file (or name) and returns the run."""
 
     def run(
-        scenario_text: str, target: str, overrides: ScenarioOverrides | None = None
+        scenario_text: str,
+        target: str,
+        overrides: ScenarioOverrides | None = None,
+        kafka: str = "embedded",
     ) -> StoredRun:
         scenario_file = tmp_path / "scenario.toml"
         scenario_file.write_text(scenario_text, encoding="utf-8")
@@ -75,7 +78,7 @@ def run_once(tmp_path: Path) -> RunOnce:
         request = RunRequest(
             scenario=checked_scenario(str(scenario_file), overrides or ScenarioOverrides()),
             target=spec,
-            kafka="embedded",
+            kafka=kafka,
             runs_folder=tmp_path / "runs",
             command="acctbench run",
         )

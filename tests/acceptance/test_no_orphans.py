@@ -13,6 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from tests.brokers import KINDS
+
 SCENARIO = """
 name = "to-be-killed"
 title = "A run that will not end by itself"
@@ -33,11 +37,11 @@ MARK = "ACCTBENCH_ORPHAN_MARK"
 # What a whole run consists of, beside the harness itself: a word of each one's command line.
 PARTS = {
     "target": "workloads.account.reference",
-    "broker": "tansu",
     "load process": "harness.engine.load_process",
     "observer": "harness.engine.observer",
     "guardian": "guardian.py",
 }
+BROKERS = {"embedded": "tansu", "apache": "kafka.Kafka"}
 GONE_WITHIN_S = 5.0
 
 
@@ -72,8 +76,13 @@ def await_load(harness: subprocess.Popen[str]) -> None:
     raise AssertionError("the load never started: " + "".join(said))
 
 
-def test_killed_harness_leaves_no_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kafka", KINDS)
+def test_killed_harness_leaves_no_process(
+    kafka: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """SIGKILL of the harness mid-run: all that it had started is gone within seconds."""
+    if kafka == "apache":
+        request.getfixturevalue("apache_installed")
     shared_before = shared_files()
     scenario = tmp_path / "to-be-killed.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
@@ -81,7 +90,7 @@ def test_killed_harness_leaves_no_process(tmp_path: Path) -> None:
     harness = subprocess.Popen(
         [
             *(sys.executable, "-m", "harness.cli.main", "run", str(scenario)),
-            *("--runs", str(tmp_path / "runs")),
+            *("--runs", str(tmp_path / "runs"), "--kafka", kafka),
         ],
         env={**os.environ, MARK: value},
         stderr=subprocess.PIPE,
@@ -90,7 +99,7 @@ def test_killed_harness_leaves_no_process(tmp_path: Path) -> None:
     try:
         await_load(harness)
         running = marked(value)
-        for part, word in PARTS.items():
+        for part, word in {**PARTS, "broker": BROKERS[kafka]}.items():
             assert any(word in line for line in running.values()), f"no {part} among {running}"
     finally:
         harness.send_signal(signal.SIGKILL)

@@ -137,21 +137,52 @@ def test_service_that_dies_mid_run_is_quoted(folder: Folder) -> None:
     assert (folder.incomplete() / "target.log").read_text().endswith("out of luck\n")
 
 
-def test_broker_that_dies_mid_run_is_named(folder: Folder) -> None:
+@pytest.mark.parametrize(("kafka", "program"), [("embedded", "tansu"), ("apache", "java")])
+def test_broker_that_dies_mid_run_is_named(
+    kafka: str, program: str, folder: Folder, request: pytest.FixtureRequest
+) -> None:
     """Exit 6 and the broker is named, not the service."""
-    process = subprocess.Popen(folder.command(measure="8s"), stderr=subprocess.PIPE, text=True)
+    if kafka == "apache":
+        request.getfixturevalue("apache_installed")
+    command = folder.command(measure="8s", kafka=kafka)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     started_load(process)
     (broker,) = [
-        child for child in psutil.Process(process.pid).children(True) if "tansu" in child.name()
+        child for child in psutil.Process(process.pid).children(True) if program in child.name()
     ]
 
     broker.kill()
     _, words = process.communicate(timeout=30)
 
     assert process.returncode == 6
-    assert "broker" in words
     assert "killed by signal 9" in words
+    assert {"embedded": "embedded broker", "apache": "Apache Kafka"}[kafka] in words
     folder.incomplete()
+
+
+def test_broker_that_is_not_installed_is_named(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 6 with the command that installs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = run(folder.command(kafka="apache"))
+
+    assert done.returncode == 6
+    assert "run: acctbench kafka install" in done.stderr
+
+
+def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder) -> None:
+    """Exit 2, the step named, nothing started and no folder made."""
+    command = folder.command()
+    with (folder.path / "faulty.toml").open("a", encoding="utf-8") as scenario:
+        scenario.write('[[steps]]\nat = "1s"\naction = "kill-restart-broker"\n')
+
+    done = run(command)
+
+    assert done.returncode == 2
+    assert "steps[0].action: kill-restart-broker" in done.stderr
+    assert "--kafka apache" in done.stderr
+    assert not folder.runs.exists()
 
 
 def test_broker_that_is_not_there_is_named(folder: Folder) -> None:

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from harness.drivers.kafka_settings import producer_arguments
+from harness.drivers.kafka_topics import partition_numbers
 from harness.errors import TransportError
 from harness.model.kafka import KafkaSettings
 
@@ -62,12 +63,14 @@ class KafkaDriver:
         """
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # trouble arrives as acks
         try:
-            await self._producers.start()
-            for topic in self._topics:
-                await self._producers.current.partitions_for(topic)
+            missing = await self._learn_topics()
         except (KafkaError, OSError) as error:
             await self._producers.stop()
             raise TransportError(f"kafka {self._address}: {error}") from error
+        if missing:
+            await self._producers.stop()
+            said = f"kafka {self._address}: topic {missing}: the broker has none of that name"
+            raise TransportError(said)
 
     def send(self, token: int, topic: str, key: bytes, value: bytes) -> None:
         """Queue a record behind all others of its partition."""
@@ -81,6 +84,16 @@ class KafkaDriver:
         for queue in self._queue_of.values():
             queue.stop()
         await self._producers.stop()
+
+    async def _learn_topics(self) -> str:
+        """Connect; a topic that is missing, else empty."""
+        await self._producers.start()
+        for topic in self._topics:
+            # Asked first: a producer would wait for one that is not there, or have it made.
+            if not await partition_numbers(self._address, topic):
+                return topic
+            await self._producers.current.partitions_for(topic)
+        return ""
 
     def _queue_for(self, topic: str, key: bytes, value: bytes) -> "_Queue":
         producer = self._producers.current

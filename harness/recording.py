@@ -17,7 +17,7 @@ from harness.engine.results import (
     outcome_counts,
     rates,
     shares,
-    stored_table,
+    stored_rows,
 )
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
@@ -40,6 +40,7 @@ from harness.model.validity import (
     lateness_ns,
 )
 from harness.model.verdict import Correctness, exit_code
+from harness.store import ROW_GROUP_COUNT, write_operations
 from harness.system import System
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
@@ -93,7 +94,6 @@ def make_record(facts: RunFacts) -> RunRecord:
         latency=latency,
         resources=resources,
     )
-    table = results.table[measured]
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
     code = exit_code(
         validity.status,
@@ -126,8 +126,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         correctness=correctness,
         performance=performance,
         operations=operations,
-        operations_by_kind=operations_by_kind(table),
-        outcomes=outcome_counts(table, details, facts.system),
+        operations_by_kind=operations_by_kind(results.table, measured),
+        outcomes=outcome_counts(results.table, measured, details, facts.system),
         rate=rate,
         latency=latency,
         lateness_ns=distribution(lateness_ns(stamps, window)),
@@ -177,10 +177,13 @@ def write_tables(folder: Path, facts: RunFacts) -> None:
     window = facts.driven.window
     rows = [asdict(row) for row in facts.sampler.rows(window.start_ns)]
     samples = pd.concat([pd.DataFrame(rows), _in_flight_samples(facts)], ignore_index=True)
+    results = facts.load.results
+    groups = (
+        stored_rows(results, window, slice(first, first + ROW_GROUP_COUNT))
+        for first in range(0, max(1, len(results.table)), ROW_GROUP_COUNT)
+    )
     try:
-        stored_table(facts.load.results, window).to_parquet(
-            folder / "operations.parquet", compression="zstd", index=False
-        )
+        write_operations(folder / "operations.parquet", groups)
         samples.to_parquet(folder / "samples.parquet", compression="zstd", index=False)
     except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{folder}: tables can't be written: {error}") from error

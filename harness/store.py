@@ -16,7 +16,9 @@ Stamps in operations.parquet are nanoseconds from the start of the measured phas
 negative), null where the thing did not happen:
     shard int16, index int32, kind str, measured bool, intended_ns, eligible_ns, sent_ns, done_ns,
     visible_ns int64, outcome str (lower-case names of model.operation.Outcome), code int32, then
-    the plan's columns and those of the replies.
+    the plan's columns and those of the replies. History: (1) one row group; sequence int64,
+    resolved_outcome and resolved_replayed int32 where nothing was asked again. (2) Row groups of
+    ROW_GROUP_COUNT rows, so that neither writer nor reader holds all of them; these int32, int8.
 samples.parquet: offset_ns int64 as above; subjects target, generator, observer, broker with metrics
     cpu_cores, rss_bytes, context_switches_voluntary_per_s, context_switches_involuntary_per_s; and
     subject load with metric in_flight.
@@ -25,17 +27,20 @@ samples.parquet: offset_ns int64 as above; subjects target, generator, observer,
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from harness.errors import RecordError, UsageError
 from harness.model.profile import Profile, profile_from_json
 from harness.model.record import RunRecord, record_from_json, record_to_json
 
+ROW_GROUP_COUNT = 1 << 18  # operations written, and read, at a time: some tens of megabytes
 INCOMPLETE_SUFFIX = ".incomplete"
 
 
@@ -46,9 +51,14 @@ class StoredRun:
     folder: Path
     record: RunRecord
 
-    def operations(self) -> pd.DataFrame:
-        """The table of operations (columns in the module's docstring)."""
-        return _read_table(self.folder / "operations.parquet")
+    def operations(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """
+        The table of operations (columns in the module's docstring).
+
+        Args:
+            columns: Those wanted, as far as there are such; None: all of them.
+        """
+        return _read_table(self.folder / "operations.parquet", columns)
 
     def samples(self) -> pd.DataFrame:
         """The table of samples (columns in the module's docstring)."""
@@ -118,6 +128,39 @@ def run_folders(runs_folder: Path) -> Iterator[Path]:
                 yield folder
 
 
+def write_operations(path: Path, groups: Iterable[pd.DataFrame]) -> None:
+    """
+    Write operations.parquet, a row group each, at least one.
+
+    Raises:
+        OSError, pyarrow.ArrowException: the disk is full, or not writable.
+    """
+    writer: pq.ParquetWriter | None = None
+    try:
+        for group in groups:
+            table = pa.Table.from_pandas(
+                group, schema=writer.schema if writer else None, preserve_index=False
+            )
+            writer = writer or _writer(path, table.schema)
+            writer.write_table(table, row_group_size=ROW_GROUP_COUNT)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # A dictionary of stamps is built for nothing: they differ. Their differences are small.
+    words = [item.name for item in schema if pa.types.is_dictionary(item.type)]
+    numbers = [item.name for item in schema if pa.types.is_int64(item.type)]
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=words,
+        column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+    )
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write *document* whole or not at all: a reader never sees half a file."""
     partial = path.with_name(path.name + ".partial")
@@ -149,8 +192,10 @@ def write_record(folder: Path, record: RunRecord) -> None:
     write_json(folder / "record.json", document)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        if columns is not None:
+            columns = [name for name in pq.read_schema(path).names if name in columns]
+        return pd.read_parquet(path, columns=columns)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: can't be read: {error}") from error

@@ -29,7 +29,12 @@ _SAMPLE_COLUMNS = ("offset_ns", "subject", "metric", "value")
 def read_run(run: StoredRun) -> RunTables:
     """The record and the tables of *run*; faults are told without the folder, which may move."""
     faults: list[str] = []
-    operations = _table("operations.parquet", run.operations, _OPERATION_COLUMNS, faults)
+    operations = _table(
+        "operations.parquet",
+        lambda: run.operations(_OPERATION_COLUMNS),
+        _OPERATION_COLUMNS,
+        faults,
+    )
     samples = _table("samples.parquet", run.samples, _SAMPLE_COLUMNS, faults)
     return RunTables(
         record=run.record, operations=operations, samples=samples, faults=tuple(faults)

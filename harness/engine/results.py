@@ -4,7 +4,7 @@ From the tables of the load processes to one table of operations, and the number
 Pure but for reading the shards' files: stamps in, distributions and counts out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.drivers.grpc import GrpcStatus
+from harness.engine.shard_file import mapped_columns
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.quantiles import distribution
 from harness.model.record import Latency, Operations, OutcomeCount, Rate
@@ -56,28 +57,36 @@ class Results:
 def read_shards(
     paths: Sequence[Path], plan_paths: Sequence[Path], kinds: Sequence[KindSpec]
 ) -> Results:
-    """The tables of all load processes, and the columns of their plans, as one."""
-    frames, samples = [], []
-    for shard, (path, plan_path) in enumerate(zip(paths, plan_paths, strict=True)):
-        with (
-            np.load(plan_path, allow_pickle=False) as plan,
-            np.load(path, allow_pickle=False) as own,
-        ):
-            arrays = {**plan, **own}
-        frames.append(_shard_frame(shard, arrays, kinds))
-        samples.append(arrays["samples"])
-    return Results(table=pd.concat(frames, ignore_index=True), tick_samples=tuple(samples))
+    """
+    The tables of all load processes, and the columns of their plans, as one.
+
+    Columns of a single load process stay mapped from its files: what nobody looks at is not read.
+    """
+    shards = [
+        {**mapped_columns(plan_path), **mapped_columns(path)}
+        for path, plan_path in zip(paths, plan_paths, strict=True)
+    ]
+    tables = [_shard_columns(shard, arrays, kinds) for shard, arrays in enumerate(shards)]
+    table = {name: _joined([columns[name] for columns in tables]) for name in tables[0]}
+    table["kind"] = _named(table["kind"], [spec.name for spec in kinds])
+    return Results(
+        table=pd.DataFrame(table, copy=False),
+        tick_samples=tuple(arrays["samples"] for arrays in shards),
+    )
 
 
-def _shard_frame(
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _shard_columns(
     shard: int, arrays: Mapping[str, NDArray[Any]], kinds: Sequence[KindSpec]
-) -> pd.DataFrame:
+) -> dict[str, NDArray[Any]]:
     kind = arrays["kind"]
-    names = [spec.name for spec in kinds]
-    columns: dict[str, Any] = {
+    columns: dict[str, NDArray[Any]] = {
         "shard": np.full(len(kind), shard, np.int16),
         "index": np.arange(len(kind), dtype=np.int32),
-        "kind": _named(kind, names),
+        "kind": kind,
         "intended_ns": arrays["intended_ns"],
         "eligible_ns": eligible_ns(arrays, [spec.channel is Channel.KAFKA for spec in kinds]),
     }
@@ -87,7 +96,7 @@ def _shard_frame(
         prefix, _, rest = name.partition(".")
         if prefix in {"plan", "reply"} and rest not in columns:
             columns[rest] = arrays[name]
-    return pd.DataFrame(columns)
+    return columns
 
 
 def eligible_ns(arrays: Mapping[str, NDArray[Any]], is_kafka: Sequence[bool]) -> NDArray[np.int64]:
@@ -117,36 +126,43 @@ def eligible_ns(arrays: Mapping[str, NDArray[Any]], is_kafka: Sequence[bool]) ->
     return found
 
 
-def stored_table(results: Results, window: Window) -> pd.DataFrame:
-    """The table as it is stored: times from the start of the measured phase, null for never."""
-    table = results.table
+def stored_rows(results: Results, window: Window, rows: slice) -> pd.DataFrame:
+    """Some rows as they are stored: times from the measured phase's start, null for never."""
+    table = results.table.iloc[rows]
     stored: dict[str, Any] = {
-        "shard": table["shard"],
-        "index": table["index"],
-        "kind": table["kind"],
+        "shard": table["shard"].to_numpy(),
+        "index": table["index"].to_numpy(),
+        "kind": table["kind"].array,
         "measured": window.holds(table["intended_ns"].to_numpy()),
     }
     for name in _STAMPS:
         stamps = table[name].to_numpy()
-        offsets = pd.Series(stamps - window.start_ns, dtype="Int64")
-        stored[name] = offsets.mask(stamps == 0)
+        stored[name] = pd.arrays.IntegerArray(stamps - window.start_ns, stamps == 0)
     names = [outcome.name.lower() for outcome in Outcome]
     stored["outcome"] = _named(table["outcome"].to_numpy(), names)
-    rest = table.drop(columns=["outcome", *stored.keys()], errors="ignore")
-    return pd.concat([pd.DataFrame(stored), rest], axis=1)
+    for name in table.columns:
+        if name not in stored:
+            stored[str(name)] = table[name].to_numpy()
+    return pd.DataFrame(stored, copy=False)
 
 
 def latencies(results: Results, window: Window) -> dict[str, Latency]:
     """Distributions by kind, and of all as "all"; the unanswered are charged to the response."""
-    table, stamps = results.table, results.stamps
+    stamps = results.stamps
     measured = window.holds(stamps.intended_ns)
-    kinds = table["kind"].astype(str).to_numpy()
     found = {
-        str(kind): _latency(stamps, measured & (kinds == kind))
-        for kind in table["kind"].cat.categories
-        if (kinds == kind).any()
+        name: _latency(stamps, measured & is_kind) for name, is_kind in kinds_of(results.table)
     }
     return {"all": _latency(stamps, measured), **found}
+
+
+def kinds_of(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """The kinds that occur, and which rows are theirs."""
+    kind = table["kind"].cat
+    codes = kind.codes.to_numpy()
+    occurring = np.flatnonzero(np.bincount(codes, minlength=len(kind.categories)))
+    for code in occurring.tolist():
+        yield str(kind.categories[code]), codes == code
 
 
 def _latency(stamps: Stamps, chosen: NDArray[np.bool_]) -> Latency:
@@ -194,42 +210,52 @@ def shares(operations: Operations, rate: Rate) -> dict[str, float | None]:
     }
 
 
-def operations_by_kind(table: pd.DataFrame) -> dict[str, Operations]:
-    """Counts for each kind that occurs."""
+def operations_by_kind(table: pd.DataFrame, chosen: NDArray[np.bool_]) -> dict[str, Operations]:
+    """Counts of the *chosen* rows for each kind that occurs among them."""
+    outcome = table["outcome"].to_numpy(np.uint8)
     return {
-        str(kind): count_operations(group["outcome"].to_numpy(np.uint8))
-        for kind, group in table.groupby("kind", observed=True)
+        name: count_operations(outcome[rows])
+        for name, is_kind in kinds_of(table)
+        if (rows := chosen & is_kind).any()
     }
 
 
 def outcome_counts(
-    table: pd.DataFrame, details: Sequence[Sequence[Any]], system: System
+    table: pd.DataFrame,
+    chosen: NDArray[np.bool_],
+    details: Sequence[Sequence[Any]],
+    system: System,
 ) -> tuple[OutcomeCount, ...]:
-    """How operations ended by kind and code, the peer's own words beside the failures."""
+    """How the *chosen* rows ended by kind and code, the peer's own words beside the failures."""
     words: dict[tuple[str, int], str] = {}
     for kind, status, text, _ in details:
         words.setdefault((str(kind), int(status)), str(text))
+    outcomes, codes = table["outcome"].to_numpy(), table["code"].to_numpy()
     counted = []
-    grouped = table.groupby(["kind", "outcome", "code"], observed=True).size()
-    for (kind, outcome, code), count in zip(grouped.index.to_list(), grouped, strict=True):
-        state = Outcome(outcome)
-        counted.append(
-            OutcomeCount(
-                kind=str(kind),
-                outcome=state.name.lower(),
-                code=int(code),
-                code_name=_code_name(state, int(code), system),
-                count=int(count),
-                detail=words.get((str(kind), int(code)), "")
-                if state in {Outcome.FAILED, Outcome.TIMED_OUT}
-                else "",
-            )
-        )
+    for kind, is_kind in kinds_of(table):
+        rows = chosen & is_kind
+        for outcome in np.flatnonzero(np.bincount(outcomes[rows])).tolist():
+            state = Outcome(outcome)
+            ended = np.unique(codes[rows & (outcomes == outcome)], return_counts=True)
+            counted += [
+                OutcomeCount(
+                    kind=kind,
+                    outcome=state.name.lower(),
+                    code=code,
+                    code_name=_code_name(state, code, system),
+                    count=count,
+                    detail=words.get((kind, code), "")
+                    if state in {Outcome.FAILED, Outcome.TIMED_OUT}
+                    else "",
+                )
+                for code, count in zip(*(column.tolist() for column in ended), strict=True)
+            ]
     return tuple(counted)
 
 
 def _named(codes: NDArray[Any], names: Sequence[str]) -> Any:
-    return pd.Categorical.from_codes(codes.astype(np.int8).tolist(), pd.Index(names))
+    small: Any = codes.astype(np.int8)
+    return pd.Categorical.from_codes(small, pd.Index(names))
 
 
 def _code_name(state: Outcome, code: int, system: System) -> str:

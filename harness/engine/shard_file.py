@@ -1,8 +1,10 @@
 """
-The two .npz files of a load process: its plan before the load, what came of it after.
+What a load process leaves on disk: its plan before the load, what came of it after.
 
-The plan is written by a process of its own and read back without the workload's columns: planning
-leaves memory in pieces behind, and the columns are not needed until the load is over.
+Each is a folder with a .npy file a column, so that whoever reads it maps the columns that it needs
+and holds none. The plan is written by a process of its own and read back without the workload's
+columns: planning leaves memory in pieces behind, and the columns are not needed until the load is
+over.
 """
 
 from array import array
@@ -19,40 +21,46 @@ from harness.engine.resolve import UNRESOLVED
 from harness.system import Payloads, ShardPlan
 
 _LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream", "late_by")
+_SUFFIX = ".npy"
 SAMPLE_WIDTH = 3  # time_ns, in flight, processor time_ns
 
 
-def write_plan(path: Path, plan: ShardPlan, payloads: Payloads) -> None:
-    """Write a plan and its messages, whole."""
-    np.savez(
-        path,
-        allow_pickle=False,
-        blob=np.frombuffer(payloads.blob, np.uint8),
-        start=payloads.start,
-        **{name: getattr(plan, name) for name in _LOAD_ARRAYS},
-        **{f"plan.{name}": values for name, values in plan.columns.items()},
+def write_plan(folder: Path, plan: ShardPlan, payloads: Payloads) -> None:
+    """Write a plan and its messages into *folder*, which is made."""
+    _write(
+        folder,
+        {
+            "blob": np.frombuffer(payloads.blob, np.uint8),
+            "start": payloads.start,
+            **{name: getattr(plan, name) for name in _LOAD_ARRAYS},
+            **{f"plan.{name}": values for name, values in plan.columns.items()},
+        },
     )
 
 
-def read_plan(path: Path, *, shard: int, shard_count: int) -> tuple[ShardPlan, Payloads]:
-    """What the load needs of a plan: all but the workload's own columns."""
-    with np.load(path, allow_pickle=False) as arrays:
-        plan = ShardPlan(
-            shard=shard,
-            shard_count=shard_count,
-            columns={},
-            **{name: arrays[name] for name in _LOAD_ARRAYS},
+def read_plan(folder: Path, *, shard: int, shard_count: int) -> tuple[ShardPlan, Payloads]:
+    """What the load needs of a plan, in memory: all but the workload's own columns."""
+    mapped = mapped_columns(folder)
+    plan = ShardPlan(
+        shard=shard,
+        shard_count=shard_count,
+        columns={},
+        **{name: mapped[name].copy() for name in _LOAD_ARRAYS},
+    )
+    blob = bytearray(mapped["blob"].data)
+    # Four bytes are enough for a position, unless the messages are more than 4 GiB.
+    small = np.uint32 if len(blob) < 1 << 32 else np.int64
+    return plan, Payloads(blob=blob, start=mapped["start"].astype(small))
+
+
+def mapped_columns(folder: Path) -> dict[str, NDArray[Any]]:
+    """The columns of a plan or a shard; they stay readable when the files are removed."""
+    return {
+        path.name.removesuffix(_SUFFIX): np.asarray(
+            np.load(path, mmap_mode="r", allow_pickle=False)
         )
-        blob = bytearray(arrays["blob"].data)
-        # Four bytes are enough for a position, unless the messages are more than 4 GiB.
-        small = np.uint32 if len(blob) < 1 << 32 else np.int64
-        return plan, Payloads(blob=blob, start=arrays["start"].astype(small))
-
-
-def read_plan_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """The workload's own columns, with their prefix `plan.`."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays if name.startswith("plan.")}
+        for path in sorted(folder.glob(f"*{_SUFFIX}"))
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +100,7 @@ class Resolved:
 
 
 def write_shard(
-    path: Path,
+    folder: Path,
     *,
     plan: ShardPlan,
     columns: Columns,
@@ -101,22 +109,22 @@ def write_shard(
     decoded: Mapping[str, NDArray[Any]],
     samples: "array[int]",
 ) -> None:
-    """Write *path*; columns of the replies get the prefix `reply.`."""
+    """
+    Write what came of a plan's operations into *folder*, which is made.
+
+    Columns of the replies get the prefix `reply.`; what the plan's folder has is not repeated.
+    """
     count = len(plan)
     never_sent = np.zeros(count, np.bool_)
     never_sent[list(exceptions.never_sent)] = True
     arrays: dict[str, NDArray[Any]] = {
-        "kind": plan.kind,
-        "needs_a": plan.needs_a,
-        "needs_b": plan.needs_b,
-        "after": plan.after,
         "intended_ns": columns.intended_ns,
         "sent_ns": columns.sent_ns,
         "done_ns": columns.done_ns,
         "visible_ns": columns.visible_ns,
         "outcome": columns.outcome,
         "code": columns.code,
-        "sequence": _spread(exceptions.sequences, count),
+        "sequence": _spread(exceptions.sequences, count).astype(np.int32),
         "never_sent": never_sent,
         "given_up_ns": _spread(exceptions.given_up_ns, count),
         "let_go_ns": _spread(exceptions.let_go_ns, count),
@@ -126,7 +134,13 @@ def write_shard(
         "samples": np.frombuffer(samples, np.int64).reshape(-1, SAMPLE_WIDTH),
     }
     arrays |= {f"reply.{name}": values for name, values in decoded.items()}
-    np.savez(path, allow_pickle=False, **arrays)
+    _write(folder, arrays)
+
+
+def _write(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    folder.mkdir()
+    for name, values in arrays.items():
+        np.save(folder / f"{name}{_SUFFIX}", values, allow_pickle=False)
 
 
 def _spread(values: Mapping[int, int], count: int) -> NDArray[np.int64]:

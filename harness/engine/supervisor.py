@@ -7,6 +7,7 @@ It watches for anything of the run dying while the load goes. It knows nothing o
 """
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -225,14 +226,14 @@ class Supervisor:
             wait_s = timeout_s + _CONNECT_TIMEOUT_S
             observer_report = self._crew.wait_for("finished", [self.observer], wait_s)[0]
         shards = range(len(self.load))
-        paths = [self._folder / f"shard-{shard}.npz" for shard in shards]
+        paths = [self._folder / f"shard-{shard}" for shard in shards]
         plan_paths = [self._plan_path(shard) for shard in shards]
         for worker, path in zip(self.load, paths, strict=True):
             worker.tell("finish", path=str(path.resolve()))
         reports = self._crew.wait_for("finished", self.load, _FINISH_TIMEOUT_S)
         results = read_shards(paths, plan_paths, self._system.kinds_of(self._scenario))
         for path in (*paths, *plan_paths):
-            path.unlink()
+            shutil.rmtree(path)  # what is mapped stays readable
         return LoadFacts(
             results=results,
             shard_reports=tuple(reports),
@@ -242,7 +243,7 @@ class Supervisor:
         )
 
     def _plan_path(self, shard: int) -> Path:
-        return (self._folder / f"plan-{shard}.npz").resolve()
+        return (self._folder / f"plan-{shard}").resolve()
 
     def close(self) -> None:
         """End every child and give back what they shared; harmless twice."""

@@ -214,8 +214,8 @@ class _Shard:
             scenario, seed=scenario.seed, shard=shard, shard_count=shard_count
         )
         self.payloads: Payloads = encode_plan(scenario, self.plan, run_tag=run_tag)
-        self.plan_path = folder / f"plan-{shard}.npz"
-        self.path = folder / f"shard-{shard}.npz"
+        self.plan_path = folder / f"plan-{shard}"
+        self.path = folder / f"shard-{shard}"
         write_plan(self.plan_path, self.plan, self.payloads)
         count = len(self.plan)
         self.source = source_name(run_tag, shard)

@@ -5,6 +5,7 @@ Every failure of the program on one screen.
     |-- UsageError            a flag, a name or a file that can't be used      exit 2
     |   |-- ScenarioError     a scenario file, every fault of it at once
     |   |-- TargetFileError   a target file, likewise
+    |   |-- PolicyError       a policy file, likewise
     |   `-- InstallError      what a command needs of this machine is missing
     |-- TargetError           the target failed to start, died, can't be reached   exit 6
     |-- BrokerError           the broker, likewise                                 exit 6
@@ -60,6 +61,10 @@ class TargetFileError(FileFaultsError):
 
 class InstallError(UsageError):
     """What a command needs is not on this machine, and can't be put there."""
+
+
+class PolicyError(FileFaultsError):
+    """A policy file that can't be used."""
 
 
 class TargetError(HarnessError):

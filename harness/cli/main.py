@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "report": "harness.cli.report_command:report",
     "compare": "harness.cli.compare_command:compare",
     "list": "harness.cli.list_command:list_things",
+    "init": "harness.cli.init_command:init",
     "doctor": "harness.cli.doctor_command:doctor",
     "completion": "harness.cli.completion_command:completion",
     "kafka": "harness.cli.kafka_command:kafka",

@@ -122,6 +122,16 @@ def kafka_option(command: _Command) -> _Command:
     return option(command)
 
 
+def policy_option(command: _Command) -> _Command:
+    """Add --policy: a file of demands."""
+    option = click.option(
+        "--policy",
+        type=click.Path(path_type=Path),
+        help="File of demands beside the scenario's own.",
+    )
+    return option(command)
+
+
 def scenario_options(command: _Command) -> _Command:
     """Add the options that change the plan; pass their values to overrides_from."""
     return _with_options(command, _SCENARIO_OPTIONS)
@@ -159,23 +169,42 @@ def scenario_folder() -> Traversable:
     return resources.files("workloads") / "scenarios"
 
 
-def checked_scenario(name_or_path: str, overrides: ScenarioOverrides) -> Scenario:
+def checked_scenario(
+    name_or_path: str, overrides: ScenarioOverrides, policy: Path | None = None
+) -> Scenario:
     """
-    The scenario, its system's own table checked too.
+    The scenario with the demands of *policy*, its system's own table checked too.
 
     Raises:
-        UsageError: there is no such scenario, profile or system.
-        ScenarioError: it has faults; all of them are listed.
+        UsageError: there is no such scenario, profile, system or policy.
+        ScenarioError, PolicyError: it has faults; all of them are listed.
     """
+    from harness.model.policy_file import load_policy, with_policy
     from harness.model.scenario_file import load_scenario
-    from harness.system import load_system
 
-    return load_scenario(
+    scenario = load_scenario(
         name_or_path,
         folder=scenario_folder(),
         overrides=overrides,
-        check_workload=lambda scenario: load_system(scenario.system).check_workload(scenario),
+        check_workload=_system_faults,
     )
+    if policy is None:
+        return scenario
+    return with_policy(scenario, load_policy(policy, kinds=_kinds(scenario)))
+
+
+def _system_faults(scenario: Scenario) -> list[tuple[str, str, str]]:
+    from harness.model.objectives import unknown_kinds
+    from harness.system import load_system
+
+    unknown = unknown_kinds(scenario.objectives, _kinds(scenario))
+    return [*unknown, *load_system(scenario.system).check_workload(scenario)]
+
+
+def _kinds(scenario: Scenario) -> list[str]:
+    from harness.system import load_system
+
+    return [kind.name for kind in load_system(scenario.system).kinds]
 
 
 def _with_options(

@@ -17,6 +17,7 @@ from harness.cli.options import (
     kafka_option,
     load_options,
     overrides_from,
+    policy_option,
     runs_option,
     scenario_argument,
     scenario_options,
@@ -43,6 +44,7 @@ Examples:
 @scenario_argument
 @target_option
 @kafka_option
+@policy_option
 @scenario_options
 @load_options
 @runs_option
@@ -52,6 +54,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     scenario: str,
     target: str,
     kafka: str,
+    policy: Path | None,
     runs_folder: Path,
     quiet: bool,
     as_json: bool,
@@ -68,7 +71,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     from harness.targets.target_file import load_target
 
     request = RunRequest(
-        scenario=checked_scenario(scenario, overrides_from(changes)),
+        scenario=checked_scenario(scenario, overrides_from(changes), policy),
         target=load_target(target),
         kafka=kafka,
         runs_folder=runs_folder,

@@ -58,6 +58,19 @@ def judge_objectives(
     return PerformanceSection(status=worst, objectives=objectives)
 
 
+def unknown_kinds(
+    specs: Sequence[ObjectiveSpec], kinds: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Latency metrics of kinds that there are not, as faults (key, value, remedy)."""
+    known = ("all", *kinds)
+    return [
+        ("objectives", f'metric "{spec.metric}": no kind of that name', f"write one of {named}")
+        for spec in specs
+        if unit_of(spec.metric) == "ns" and spec.metric.partition(".")[0] not in known
+        for named in [", ".join(known)]
+    ]
+
+
 def metric_value(
     metric: str,
     shares: Mapping[str, float | None],

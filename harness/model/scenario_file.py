@@ -81,6 +81,7 @@ from harness.model.arrivals_hawkes import hawkes_lead_s
 from harness.model.file_faults import plain_faults
 from harness.model.scenario import LoadTransport, Scenario, StepAction
 from harness.model.scenario_tables import ScenarioTable, parts_that_parse, without_arrivals
+from harness.model.toml_file import parse_toml, read_text
 from harness.model.units import NANOS_PER_SECOND, format_duration, format_rate
 
 OPERATION_COUNT_MAX = 2**31 - 1  # an operation's index is an int32
@@ -138,7 +139,9 @@ def load_scenario(
     """
     changes = overrides or ScenarioOverrides()
     file, text = _read(path_or_name, folder)
-    document = _with_profile(_parse_toml(file, text), changes.profile, file)
+    document = _with_profile(
+        parse_toml(text, file=file, error=ScenarioError), changes.profile, file
+    )
     faults: list[Fault] = []
     try:
         table = ScenarioTable.model_validate(document)
@@ -220,7 +223,7 @@ def list_scenarios(folder: Traversable) -> tuple[ScenarioListing, ...]:
 def _read(path_or_name: str, folder: Traversable | None) -> tuple[str, str]:
     if path_or_name.endswith(".toml") or "/" in path_or_name:
         try:
-            return path_or_name, Path(path_or_name).read_text(encoding="utf-8")
+            return path_or_name, read_text(Path(path_or_name))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"scenario: {path_or_name}: can't be read ({error}); "
@@ -235,14 +238,6 @@ def _read(path_or_name: str, folder: Traversable | None) -> tuple[str, str]:
         )
     entry = folder / f"{path_or_name}.toml"
     return str(entry), entry.read_text(encoding="utf-8")
-
-
-def _parse_toml(file: str, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        fault = Fault(file=file, key="TOML", value=str(error), remedy="correct this line")
-        raise ScenarioError((fault,)) from error
 
 
 def _with_profile(document: dict[str, Any], profile: str | None, file: str) -> dict[str, Any]:

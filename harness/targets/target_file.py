@@ -41,7 +41,6 @@ placeholders.py) stand for what a run picks.
 """
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -62,6 +61,7 @@ from harness.errors import Fault, TargetFileError, UsageError
 from harness.model.file_faults import plain_faults
 from harness.model.secrets import Secrets
 from harness.model.tls import TlsOptions
+from harness.model.toml_file import parse_toml, read_text
 from harness.model.units import parse_duration_ns
 from harness.targets.metadata import (
     MetadataEntry,
@@ -149,10 +149,10 @@ def load_target(name_or_path: str) -> TargetSpec:
     shipped = target_files()
     path = shipped.get(name_or_path, Path(name_or_path))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f'target: "{name_or_path}" is no target and no readable file; '
+            f'target: "{name_or_path}" is no target, and no file that can be read ({error}); '
             f"write the path of a target file, or one of: {', '.join(shipped)}"
         ) from error
     return parse_target(text, file=path)
@@ -165,11 +165,7 @@ def parse_target(text: str, *, file: Path) -> TargetSpec:
     Raises:
         TargetFileError: it can't be used; every fault is listed.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        fault = Fault(file=file.name, key="(file)", value=str(error), remedy="write valid TOML")
-        raise TargetFileError((fault,)) from error
+    document = parse_toml(text, file=file.name, error=TargetFileError)
     entries, metadata_faults = parse_metadata(document.pop("metadata", {}), file=file.name)
     faults = [*_way_faults(document, file.name), *metadata_faults]
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli.main import acctbench
+from harness.cli.main import acctbench, exit_code_of
 from harness.cli.manual import commands
 from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
@@ -39,6 +39,7 @@ _QUICK = "--profile smoke --rate 100/s --duration 1s --warmup 200ms"
 _VERDICTS = (0, 1, 3, 4)  # what a busy machine makes of a run of one second is not the point here
 WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS),
+    "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }
 NEEDS_A_PEER = re.compile(r"--kafka \S+:\d+|staging\.toml")
@@ -82,6 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "staging.toml").write_text(
         'name = "staging"\n[attach]\ngrpc = "127.0.0.1:50051"\n', encoding="utf-8"
     )
+    assert exit_code_of(["init", str(folder / "acctbench")]) == 0
     program = folder / "bin" / "acctbench"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m harness.cli.main "$@"\n')

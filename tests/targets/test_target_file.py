@@ -150,7 +150,7 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
         ('name = "x"\n[attach]\ngrpc = "h:1"\n[tls]\nca = "nowhere.pem"', "tls.ca"),
         ('name = "x"\n[attach]\ngrpc = "h:1"\n[tls]\ncert = "c.pem"', "tls"),
         ('name = "x"\n[launch]\ncommand = ["a"]\n[ready]\ntimeout = "1s"', "ready"),
-        ('name = "x', "(file)"),
+        ('name = "x', "TOML"),
     ],
 )
 def test_fault_names_its_key(tmp_path: Path, text: str, key: str) -> None:

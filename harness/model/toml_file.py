@@ -1,0 +1,46 @@
+"""
+TOML written by people: read within bounds, every way of being no TOML a fault with a remedy.
+
+Scenario, target and policy files go through it, so that they fail alike.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Fault, FileFaultsError
+
+FILE_BYTES_MAX = 16 * 2**20  # no file of ours comes near; a device or a wrong path may never end
+
+
+def read_text(path: Path) -> str:
+    """
+    The text of *path*, a pipe included.
+
+    Raises:
+        OSError: it can't be read, or is too long to be meant; the text says which.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise OSError(f"longer than {FILE_BYTES_MAX // 2**20} MiB, so not meant as TOML")
+    return content.decode("utf-8")
+
+
+def parse_toml(text: str, *, file: str, error: type[FileFaultsError]) -> dict[str, Any]:
+    """
+    The document that *text* is.
+
+    Raises:
+        FileFaultsError: of the type *error*; it is no TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        fault = Fault(file=file, key="TOML", value=str(cause), remedy="correct this line")
+    except RecursionError:
+        fault = Fault(file=file, key="TOML", value="nested too deep", remedy="write it flat")
+    except ValueError as cause:  # an integer of more digits than Python converts
+        fault = Fault(file=file, key="TOML", value=str(cause), remedy="write a shorter number")
+    raise error((fault,))

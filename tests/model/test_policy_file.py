@@ -1,0 +1,79 @@
+"""Policy files: demands beside the scenario's, refused with every fault at once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cli.options import scenario_folder
+from harness.errors import PolicyError, UsageError
+from harness.model.policy_file import load_policy, with_policy
+from harness.model.scenario import ObjectiveSpec
+from harness.model.scenario_file import load_scenario
+
+KINDS = ("reserve", "fill")
+
+
+def written(folder: Path, text: str) -> Path:
+    """A policy file."""
+    path = folder / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_demands_join_those_of_the_scenario(tmp_path: Path) -> None:
+    """The policy's demand replaces the scenario's on the same metric; the load stays the same."""
+    plain = load_scenario("spot-steady", folder=scenario_folder())
+    kept = ObjectiveSpec(metric="rate.achieved_share", limit=0.5, at_most=False)
+    replaced = ObjectiveSpec(metric="reserve.response_ns.p99", limit=1e6, at_most=True)
+    scenario = replace(plain, objectives=(kept, replaced))
+    path = written(
+        tmp_path,
+        'name = "merge"\n[[objectives]]\nmetric = "reserve.response_ns.p99"\nat_most = "2ms"\n',
+    )
+    policy = load_policy(path, kinds=KINDS)
+    changed = with_policy(scenario, policy)
+
+    assert changed.objectives == (kept, replace(replaced, limit=2e6))
+    assert changed.digest == scenario.digest
+    assert changed.document["policy"]["digest"] == policy.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[objectives]]\nmetric = "x"\n', ["name: missing", "needs one of at_most and at_least"]),
+        ('name = "x"\n', ["objectives: missing"]),
+        ('name = "x"\nobjectives = []\n', ["write at least one"]),
+        ('name = "x"\nobjectve = []\n', ['did you mean "objectives"?']),
+        ('name = "Big Words"\nobjectives = []', ["must match"]),
+        ('name = "x"\n[[objectives]]\nmetric = "p99"\nat_most = "5ms"\n', ["is not known"]),
+        (
+            'name = "x"\n[[objectives]]\nmetric = "reserv.response_ns.p99"\nat_most = "5ms"\n',
+            ["no kind of that name", "reserve, fill"],
+        ),
+        (
+            'name = "x"\n[[objectives]]\nmetric = "all.response_ns.p99"\nat_most = 5\n',
+            ["write text in quotes"],
+        ),
+        ("name = \n", ["TOML", "line 1"]),
+        ("a = " + "[" * 5_000, ["nested too deep"]),
+        ("a = " + "9" * 5_000, ["shorter number"]),
+    ],
+)
+def test_faults_are_told(text: str, said: list[str], tmp_path: Path) -> None:
+    """Each fault with its file, key, value and remedy."""
+    with pytest.raises(PolicyError) as caught:
+        load_policy(written(tmp_path, text), kinds=KINDS)
+
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+    assert "policy.toml" in str(caught.value)
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    """A folder, a missing file, bytes that are no text, a device without end."""
+    junk = tmp_path / "junk.toml"
+    junk.write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path, tmp_path / "none.toml", junk, Path("/dev/zero")):
+        with pytest.raises(UsageError, match=r"can't be read"):
+            load_policy(path, kinds=KINDS)

@@ -43,6 +43,7 @@ from workloads.account.plan.messages import encode_plan, seal_execution
 from workloads.account.plan.parameters import parse_workload, workload_faults
 from workloads.account.plan.planner import make_plan
 from workloads.account.plan.seeds import reference_json
+from workloads.account.plan.watched import watched_accounts
 
 _ACK_TAG = 0x0A  # field 1 of every reply but CreateAccount's, which is an Ack itself
 _CODE_TAG, _JOURNAL_SEQ_TAG = 0x08, 0x10
@@ -144,9 +145,15 @@ class AccountSystem:
         return make_event_reader(run_tag)
 
     def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
-        """None yet."""
-        del scenario, seed
-        return ()
+        """A StreamAccount for each account that the scenario wants watched."""
+        return [
+            Subscription(
+                address="/accounts.v1.AccountService/StreamAccount",
+                message=contract.StreamRequest(account_id=account_id).SerializeToString(),
+                label=f"account {account_id}",
+            )
+            for account_id in watched_accounts(parse_workload(scenario.workload), seed=seed)
+        ]
 
     def reference_data(self, scenario: Scenario) -> bytes:
         """The ReferenceData of the scenario, in the JSON form of protobuf."""

@@ -5,7 +5,7 @@ workloads.account.survey fills them over the wire; the audit reads them. None al
 not be had", and `absent` says why: what is None makes its invariants UNKNOWN, never PASSED.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,6 +72,7 @@ class UpdatesDump:
         gap_count, gap_first: Updates whose account_seq did not follow the one before.
         repeated_count: Updates that came again (legal after a restart).
         last_seq: The newest account_seq by account_id.
+        balances: The newest amounts by (account_id, asset_id), in the order of the buckets.
     """
 
     update_count: int
@@ -82,6 +83,7 @@ class UpdatesDump:
     gap_first: str
     repeated_count: int
     last_seq: Mapping[int, int]
+    balances: Mapping[tuple[int, int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class TargetState:
         updates_from: Where acct.balances.v1 ended, by partition.
         updates: What was on it since the opening; only in a closing state.
         opening_journal_seq: Of the opening; only in a closing state.
+        unrest: What it was still at when the wait for it ended; empty when it was at rest. What
+            is not there then may yet come: it disproves nothing.
     """
 
     capabilities: Mapping[str, Any] | None = None
@@ -111,4 +115,5 @@ class TargetState:
     updates_from: Mapping[int, int] | None = None
     updates: UpdatesDump | None = None
     opening_journal_seq: int | None = None
+    unrest: str = ""
     absent: tuple[str, ...] = ()

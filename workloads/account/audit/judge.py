@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from harness.engine.subscription_log import read_subscriptions
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
 from workloads.account.audit.balances import BalanceFold, check_parts
@@ -24,8 +25,10 @@ from workloads.account.audit.orders import OrderFold
 from workloads.account.audit.recall import Recall
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.tally import Tally, unknown
+from workloads.account.audit.told import check_told
 from workloads.account.plan.identity import source_name
 from workloads.account.plan.parameters import parse_workload
+from workloads.account.plan.watched import watched_accounts
 
 _TITLES = {
     "I1": "Money is conserved",
@@ -33,6 +36,7 @@ _TITLES = {
     "I3": "Totals are the sum of their parts",
     "I4": "Locked is what open orders need",
     "I5": "No lock without an open order",
+    "I6": "What is told of accounts is what they are",
     "I7": "Each request and match has exactly one effect",
     "I8": "Sequences have no gaps",
     "I19": "Fees are right to the unit",
@@ -56,6 +60,7 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
 
     attempt(_OF_THE_LEDGER, lambda: _Ledger(evidence).tallies())
     attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
+    attempt(("I6",), lambda: (_told(evidence),))
     attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
     shown = [item for item in _TITLES if item != "I23" or evidence.restarts_ns]
     return tuple(found[item] for item in shown)
@@ -171,6 +176,16 @@ class _Ledger:
         self._orders.observe(part, row)
         is_first = self._effects.take(part, row)
         self._orders.take(part, row, moves, is_first=is_first, is_balanced=is_balanced)
+
+
+def _told(evidence: AuditEvidence) -> Tally:
+    path = evidence.subscriptions_path
+    return check_told(
+        _opening(evidence),
+        _closing(evidence),
+        watched=watched_accounts(parse_workload(evidence.scenario.workload), seed=evidence.seed),
+        log=None if path is None else read_subscriptions(path),
+    )
 
 
 def _words(error: Exception) -> str:

@@ -12,6 +12,7 @@ from harness.engine.event_log import Values
 from workloads.account.audit.columns import Column
 from workloads.account.audit.evidence import AccountsDump, UpdatesDump
 from workloads.account.audit.grouped import Groups, Numbering, exact_together, within
+from workloads.account.audit.told_balances import ToldBalances
 from workloads.account.audit.update_table import Balances, Updates, decode
 
 _NONE = -1  # of an account: no number is known yet
@@ -28,6 +29,7 @@ class UpdatesFold:
         self._update_count = self._balance_count = self._repeated_count = 0
         self._mismatch_count = self._gap_count = 0
         self._mismatch_first = self._gap_first = ""
+        self._told = ToldBalances()
 
     def fold(self, values: Sequence[bytes]) -> None:
         """
@@ -45,6 +47,7 @@ class UpdatesFold:
         self._update_count += len(updates)
         self._check_totals(updates, updates.balances)
         self._check_sequences(updates)
+        self._told.take(updates)
 
     def result(self) -> UpdatesDump:
         """What was found so far."""
@@ -57,6 +60,7 @@ class UpdatesFold:
             gap_first=self._gap_first,
             repeated_count=self._repeated_count,
             last_seq=dict(zip(self._accounts.ids.tolist(), self._last_seq.tolist(), strict=True)),
+            balances=self._told.result(),
         )
 
     def _check_totals(self, updates: Updates, balances: Balances) -> None:

@@ -17,6 +17,7 @@ The [workload] table of accounts.v1 scenarios, checked.
     taker_fee_ppm = 1000       reserved with every order
     maker_fee_ppm = 400
     seed_minor = 1000000000000 what each account holds of each of its assets at the start
+    subscriptions = 0          StreamAccount calls held open, half of them on the busiest accounts
 
 `reserve - release` is what fills close for good: (48 - 45) / 4 = 0.75 orders a fill, so that open
 orders don't grow. A `duplicate` repeats an earlier transfer with its request id.
@@ -141,6 +142,7 @@ class Workload(_Table):
     taker_fee_ppm: Annotated[int, Field(ge=0, le=100_000)] = 1_000
     maker_fee_ppm: Annotated[int, Field(ge=-100_000, le=100_000)] = 400
     seed_minor: Annotated[int, Field(ge=1, le=10**15)] = 10**12
+    subscriptions: Annotated[int, Field(ge=0, le=10_000)] = 0
 
     @model_validator(mode="after")
     def _fills_have_two_sides(self) -> Self:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import foreign
 import large
 import numpy as np
 import uvloop
@@ -285,6 +286,11 @@ async def _produce_events(address: str) -> None:
     await driver.close()
 
 
+def foreign_core() -> None:
+    """The highest rate at which a fast service in another language can be driven."""
+    foreign.climb(run, say)
+
+
 def reference() -> None:
     """The reference beside an empty grpc.aio method, in batches, and in process."""
     speed.main()
@@ -319,6 +325,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "memory": memory,
     "kafka": kafka,
     "reference": reference,
+    "foreign": foreign_core,
 }
 LARGE = "large"
 

@@ -31,6 +31,7 @@ from harness.model.record import (
     ProcessResources,
     ProfileEntry,
     RunRecord,
+    undecided,
 )
 from harness.model.scenario import Scenario, StepAction
 from harness.model.validity import (
@@ -215,24 +216,8 @@ def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
     return CorrectnessSection(status=worst, invariants=invariants)
 
 
-def _undecided(facts: RunFacts) -> list[str]:
-    """
-    The invariants that the scenario requires and that could not be checked.
-
-    A scenario that doesn't say which it requires requires all: who looks at the exit code alone
-    must not take a law for kept that nobody could check. A law that had nothing to judge (fees
-    without a match) is not among them, unless it is named.
-    """
-    required = facts.scenario.required_invariants
-    if required is None:
-        found = [
-            item.id
-            for item in facts.invariants
-            if item.status is Correctness.UNKNOWN and item.missing
-        ]
-        return found if facts.invariants else ["any"]
-    known = {item.id for item in facts.invariants if item.status is not Correctness.UNKNOWN}
-    return [identity for identity in required if identity not in known]
+def _undecided(facts: RunFacts) -> tuple[str, ...]:
+    return undecided(facts.invariants, facts.scenario.required_invariants)
 
 
 def _describe_scenario(scenario: Scenario) -> dict[str, Any]:
@@ -292,9 +277,9 @@ def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:
 
 def _notes(facts: RunFacts) -> tuple[str, ...]:
     notes = [facts.placement.note] if facts.placement.note else []
-    if undecided := _undecided(facts):
+    if missing := _undecided(facts):
         notes.append(
-            f"Required and not decided: {', '.join(undecided)}. The exit code is not 0 for it; "
+            f"Required and not decided: {', '.join(missing)}. The exit code is not 0 for it; "
             "[audit] required of the scenario says which must be."
         )
     scheduling = {report["scheduling"] for report in facts.load.shard_reports}

@@ -378,7 +378,7 @@ def _check_absent_topics(target: TargetSpec, system: System) -> None:
             file=target.file,
             key="contract.absent_topics",
             value=repr(topic),
-            remedy=f"write any of {', '.join(system.topics) or 'none: the system has no topics'}",
+            remedy="write " + (" or ".join(system.topics) or "none, as its system has no topics"),
         )
         for topic in target.absent_topics
         if topic not in system.topics

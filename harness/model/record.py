@@ -8,7 +8,7 @@ History of the format
     1   first
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -203,6 +203,24 @@ class RunRecord:
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -> tuple[str, ...]:
+    """
+    The invariants that a scenario requires and that could not be checked.
+
+    A scenario that doesn't say which it requires (None) requires all: who looks at the exit code
+    alone must not take a law for kept that nobody could check. A law that had nothing to judge
+    (fees without a match) is not among them, unless it is named.
+    """
+    if required is None:
+        if not invariants:
+            return ("any",)
+        return tuple(
+            item.id for item in invariants if item.status is Correctness.UNKNOWN and item.missing
+        )
+    known = {item.id for item in invariants if item.status is not Correctness.UNKNOWN}
+    return tuple(identity for identity in required if identity not in known)
 
 
 def record_to_json(record: RunRecord) -> dict[str, Any]:

@@ -226,6 +226,19 @@ def test_killed_load_process_is_no_result(folder: Folder) -> None:
     folder.incomplete()
 
 
+def test_topic_that_no_system_has_is_refused(folder: Folder) -> None:
+    """Exit 2 with the key of the target file, before anything starts."""
+    command = folder.command(program=DIES_AT_START)
+    target = folder.path / "target.toml"
+    target.write_text(target.read_text() + '[contract]\nabsent_topics = ["acct.legder.v1"]\n')
+
+    done = run(command)
+
+    assert done.returncode == 2
+    assert "target.toml: contract.absent_topics: 'acct.legder.v1': write" in done.stderr
+    assert not folder.runs.exists()
+
+
 def test_full_disk_is_said_so(folder: Folder) -> None:
     """A run folder that can't be written to any more: exit 4, a sentence, no traceback."""
     if os.geteuid() != 0:

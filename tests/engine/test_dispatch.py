@@ -75,6 +75,7 @@ class Bench:
         again: Sequence[int] = (),
         late_by: dict[int, int] | None = None,
         in_flight_count_max: int = 100,
+        sees_events: bool = True,
     ) -> None:
         self.now_ns = 1_000
         self.spec = create_columns(count)
@@ -121,6 +122,7 @@ class Bench:
             columns=self.columns,
             in_flight_count_max=in_flight_count_max,
             clock=lambda: self.now_ns,
+            sees_events=sees_events,
         )
         self.dispatcher.connect(Drivers(grpc=self.grpc, kafka=self.kafka))  # type: ignore[arg-type]
 
@@ -206,6 +208,19 @@ def test_after_a_record_means_after_it_is_visible(benches: list[Bench]) -> None:
     assert bench.sent == []
     bench.columns.visible_ns[0] = 2_000
     bench.dispatcher.on_visible()
+
+    assert bench.sent == [1]
+    assert bench.dispatcher.given_up_ns == {}
+
+
+def test_where_nothing_is_seen_the_acknowledgement_is_enough(benches: list[Bench]) -> None:
+    """Of a target that writes no events: what follows a record goes with its acknowledgement."""
+    bench = Bench(2, after={1: 0}, records=[0], sees_events=False)
+    benches.append(bench)
+
+    bench.offer_all()
+    assert bench.sent == []
+    bench.acknowledge(0)
 
     assert bench.sent == [1]
     assert bench.dispatcher.given_up_ns == {}

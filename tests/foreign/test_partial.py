@@ -109,6 +109,14 @@ def test_what_it_declares_not_to_have_is_not_asked(run_foreign: RunForeign) -> N
         run_foreign("--without", "amend")
 
 
+def test_what_has_no_disk_is_not_killed(run_foreign: RunForeign) -> None:
+    """It declares no durability, so a scenario that kills it is refused, not failed."""
+    kill = '[[steps]]\nat = "1s"\naction = "kill-restart-target"\n'
+
+    with pytest.raises(UsageError, match=r"\"durable\" \(needed by steps: kill-restart-target"):
+        run_foreign(scenario=kill)
+
+
 def test_file_can_declare_what_a_service_without_control_has(run_foreign: RunForeign) -> None:
     """What a scenario requires is met by the file's word, where there is no other."""
     requires = run_foreign(

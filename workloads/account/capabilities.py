@@ -7,7 +7,7 @@ the rest is driven, and what the target can't do shows as failed operations.
 """
 
 from harness.errors import TargetError, UsageError
-from harness.model.scenario import LoadTransport, Scenario
+from harness.model.scenario import LoadTransport, Scenario, StepAction
 from harness.system import Endpoint
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.parameters import parse_workload
@@ -67,6 +67,8 @@ def _implied(scenario: Scenario) -> dict[str, str]:
         needs["executions"] = "workload.mix.fill"
     if scenario.load.transport is LoadTransport.STREAM:
         needs["reserve_stream"] = 'load.transport = "stream"'
+    if any(step.action is StepAction.KILL_RESTART for step in scenario.steps):
+        needs["durable"] = "steps: kill-restart-target"
     return needs
 
 

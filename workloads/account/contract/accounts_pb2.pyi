@@ -1036,7 +1036,8 @@ class Capabilities(_message.Message):
     """updates that wait for one reader of StreamAccount"""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"control", "seed", "totals", "digest", "batch", "amend", "executions", "two_phase",
+        """"durable" (what is acknowledged survives a kill of the process), "control", "seed", "totals",
+        "digest", "batch", "amend", "executions", "two_phase",
         "reserve_stream", "stream_account", "read_your_writes", ...
         """
 

@@ -42,6 +42,7 @@ FEATURES = (
     "batch",
     "amend",
     "executions",
+    "durable",
     "two_phase",
     "reserve_stream",
     "stream_account",

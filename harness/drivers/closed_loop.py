@@ -9,7 +9,7 @@ loop say little about a service, and no verdict uses them.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,6 +18,10 @@ from harness.errors import TransportError
 
 _DRAIN_TIMEOUT_S: Final = 10.0
 _NANOS_PER_SECOND: Final = 1_000_000_000
+
+
+NumberMessage = Callable[[int, bytes], bytes]
+"""From a token and a message to the message that names it."""
 
 
 class DriverFactory(Protocol):
@@ -63,7 +67,13 @@ class ClosedLoopResult:
 class _Loop:
     """Keeps *in_flight_count* calls going; a token is the slot of its call."""
 
-    def __init__(self, method: int, messages: Sequence[bytes], in_flight_count: int) -> None:
+    def __init__(
+        self,
+        method: int,
+        messages: Sequence[bytes],
+        in_flight_count: int,
+        numbered: NumberMessage | None,
+    ) -> None:
         self.driver: GrpcDriver | None = None
         self.idle = asyncio.get_running_loop().create_future()
         self.is_stopping = False
@@ -71,6 +81,7 @@ class _Loop:
         self.service_ns: list[int] = []
         self._method = method
         self._messages = messages
+        self._numbered = numbered
         self._sent_count = 0
         self._in_flight_count = in_flight_count
         self._sent_at_ns = [0] * in_flight_count
@@ -100,7 +111,10 @@ class _Loop:
         message = self._messages[self._sent_count % len(self._messages)]
         self._sent_count += 1
         self._sent_at_ns[slot] = time.monotonic_ns()
-        self.driver.send(slot, self._method, message)
+        if self._numbered is None:
+            self.driver.send(slot, self._method, message)
+        else:
+            self.driver.send_in_lane(slot, self._method, self._numbered(slot, message), slot)
 
 
 async def closed_loop(
@@ -111,15 +125,18 @@ async def closed_loop(
     in_flight_count: int,
     duration_s: float,
     warmup_s: float = 0.2,
+    numbered: NumberMessage | None = None,
 ) -> ClosedLoopResult:
     """
     Drive *method* with *messages* in turn, *in_flight_count* at a time, for *duration_s*.
+
+    With *numbered* they go on standing streams, the lane is the number of the slot.
 
     Raises:
         TransportError: no connection, or calls were still open long after the end.
 
     """
-    loop = _Loop(method, messages, in_flight_count)
+    loop = _Loop(method, messages, in_flight_count, numbered)
     driver = loop.driver = driver_factory(on_reply=loop.take)
     await driver.connect()
     try:

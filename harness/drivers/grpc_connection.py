@@ -3,9 +3,9 @@ The receiving half of one HTTP/2 connection, and its life from preface to GOAWAY
 
 Replies are parsed where they arrive, on the loop's thread, without a task or a queue. The one idea:
 the read loop recognises the three frames that nearly every unary reply is made of (plain head, one
-whole message, plain OK) and hands every other frame to a general path that knows the whole
-protocol. Whatever the peer sends, the worst that follows is the end of this connection, with the
-right code.
+whole message, plain OK), and the plain DATA of a stream; it hands every other frame to a general
+path that knows the whole protocol. Whatever the peer sends, the worst that follows is the end of
+this connection, with the right code.
 
 A stream's id on the wire has a reserved high bit; it is dropped in the general path, which is where
 a frame with that bit set ends up, since no open stream has such an id.
@@ -67,7 +67,7 @@ class ConnectionOwner(Protocol):
         """Take back *calls*, which the peer has certainly not processed."""
 
     def send_waiting(self) -> None:
-        """There may be room for calls that wait."""
+        """There may be room for what waits, or replies have set something free."""
 
     def leave(self, connection: "GrpcConnection") -> None:
         """*connection* takes no new calls any more."""
@@ -140,6 +140,8 @@ class GrpcConnection(asyncio.Protocol):
                 future.set_result(None)
         for call in self.writer.take_calls():
             self._replies.answer(call, GrpcStatus.UNAVAILABLE, CONNECTION_LOST + self.fault)
+        for stream in self.writer.take_streams():
+            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, is_unprocessed=False)
 
     def close(self, fault: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Say goodbye with *code* and close; *fault* is what operations in flight will read."""
@@ -153,6 +155,12 @@ class GrpcConnection(asyncio.Protocol):
                 transport.abort()
             else:
                 transport.close()
+
+    def retire(self) -> None:
+        """Take nothing new, finish what is open, then close."""
+        self._leave()
+        self.flush()
+        self._close_if_done()
 
     def abort(self) -> None:
         """Close without waiting for the peer to read."""
@@ -195,9 +203,11 @@ class GrpcConnection(asyncio.Protocol):
         if not self.left.done():
             self.left.set_result(None)
             self._owner.leave(self)
+            for stream in list(self.writer.streams.values()):
+                stream.user.leaving()
 
     def _close_if_done(self) -> None:
-        if self.writer.is_retired and not self.writer.calls:
+        if self.writer.is_retired and not self.writer.calls and not self.writer.streams:
             self.close("retired")
 
     # ------------------------------------------------------------------------- reading
@@ -228,7 +238,7 @@ class GrpcConnection(asyncio.Protocol):
         self.flush()
 
     def _read_frames(self, data: bytes) -> int:
-        calls = self.writer.calls
+        calls, streams = self.writer.calls, self.writer.streams
         replies = self._replies
         remembered = replies.decoder.remembered
         on_reply = self._on_reply
@@ -270,6 +280,12 @@ class GrpcConnection(asyncio.Protocol):
                             self._used_bytes += body_bytes
                             call.reply = data[start + PREFIX_BYTES : stop]
                             continue
+            elif kind == _DATA and flags == 0 and is_between_blocks:
+                stream = streams.get(stream_id)
+                if stream is not None:
+                    self._used_bytes += stop - start
+                    replies.read_messages(stream, data, start, stop)
+                    continue
             self._read_frame(kind, flags, stream_id & STREAM_ID_MAX, data[start:stop])
             is_between_blocks = not replies.is_block_open
         replies.answered_count += reply_count
@@ -330,6 +346,8 @@ class GrpcConnection(asyncio.Protocol):
         self.fault = f"GOAWAY, code {code}, {payload[8:72].decode('ascii', 'replace')!r}"
         self._leave()
         self._owner.resend(self.writer.take_calls(above=last_stream_id))
+        for stream in self.writer.take_streams(above=last_stream_id):
+            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, is_unprocessed=True)
 
     def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:

@@ -14,10 +14,12 @@ from harness.drivers.grpc_call import (
     NOTHING,
     Call,
     Counters,
+    PagedReply,
     PartialReply,
     ReplyError,
 )
 from harness.drivers.grpc_status import status_of_http, status_of_reset
+from harness.drivers.grpc_stream import OpenStream
 from harness.drivers.header_blocks import HEADER_LIST_BYTES_MAX, ReplyHeaders, ReplyHeadersDecoder
 from harness.drivers.http2 import ErrorCode, Flag, PeerError, pack_window_update, unpad
 from harness.drivers.request_writer import RequestWriter
@@ -31,7 +33,7 @@ _NO_TRAILERS: Final = ReplyHeaders(None, False, None, "", False, False)
 
 class ReplyReader:
     """
-    Ends calls of `writer` as their replies come in.
+    Ends calls and streams of `writer` as their replies come in.
 
     Attributes:
         decoder: the connection's HPACK state.
@@ -75,10 +77,17 @@ class ReplyReader:
 
         """
         body = unpad(payload, flags & Flag.PADDED)
+        stream = self._writer.streams.get(stream_id)
+        if stream is not None:
+            stream.flow_bytes += len(payload) - len(body)
+            self.read_messages(stream, body, 0, len(body))
+            if flags & Flag.END_STREAM and stream_id in self._writer.streams:
+                self._finish_stream(stream, _NO_TRAILERS)
+            return
         call = self._find(stream_id)
         if call is None:
             return
-        if call.reply is NOTHING:
+        if _awaits_head(call):
             self._refuse(stream_id, "DATA before HEADERS", ErrorCode.PROTOCOL_ERROR)
             return
         try:
@@ -88,6 +97,21 @@ class ReplyReader:
             return
         if flags & Flag.END_STREAM:
             self._finish(stream_id, call, _NO_TRAILERS)
+
+    def read_messages(self, stream: OpenStream, data: bytes, start: int, stop: int) -> None:
+        """Take the body data[start:stop] of a DATA frame of *stream*."""
+        if not stream.is_head_seen:
+            self._refuse_stream(stream, "DATA before HEADERS", ErrorCode.PROTOCOL_ERROR)
+            return
+        self.answered_count += 1
+        try:
+            stream.receive(data, start, stop)
+        except ReplyError as error:
+            self._refuse_stream(stream, str(error), ErrorCode.CANCEL)
+            return
+        if stream.flow_bytes > STREAM_WINDOW_BYTES // 2:
+            self._writer.out += pack_window_update(stream.stream_id, stream.flow_bytes)
+            stream.flow_bytes = 0
 
     def read_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         """
@@ -133,11 +157,20 @@ class ReplyReader:
         """
         if len(payload) != 4:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")
+        code = int.from_bytes(payload, "big")
+        stream = self._writer.streams.get(stream_id)
+        if stream is not None:
+            self._writer.drop_stream(stream, None)
+            stream.user.ended(
+                status_of_reset(code),
+                f"the peer reset the stream, code {code}",
+                is_unprocessed=code == ErrorCode.REFUSED_STREAM and not stream.is_head_seen,
+            )
+            return
         call = self._find(stream_id)
         if call is None:
             return
         self._writer.close_stream(stream_id)
-        code = int.from_bytes(payload, "big")
         if code == ErrorCode.REFUSED_STREAM and not call.is_retry:
             call.is_retry = True
             self.refused.append(call)
@@ -156,6 +189,14 @@ class ReplyReader:
             PeerError: the stream was never opened.
 
         """
+        stream = self._writer.streams.get(stream_id)
+        if stream is not None:
+            if increment_bytes == 0:
+                self._refuse_stream(stream, "WINDOW_UPDATE of nothing", ErrorCode.PROTOCOL_ERROR)
+            elif not self._writer.widen_stream(stream_id, increment_bytes):
+                code = ErrorCode.FLOW_CONTROL_ERROR
+                self._refuse_stream(stream, "stream window overflow", code)
+            return
         if self._find(stream_id) is None:
             return
         if increment_bytes == 0:
@@ -172,16 +213,23 @@ class ReplyReader:
 
     def _read_block(self, flags: int, stream_id: int, block: bytes) -> None:
         headers = self.decoder.decode(block)
+        stream = self._writer.streams.get(stream_id)
+        if stream is not None:
+            self._read_stream_block(flags, stream, headers)
+            return
         call = self._find(stream_id)
         if call is None:
             if flags & Flag.END_STREAM:
                 self._counters.late_count += 1
         elif flags & Flag.END_STREAM:
             self._finish(stream_id, call, headers)
-        elif call.reply is not NOTHING:
+        elif not _awaits_head(call):
             self._refuse(stream_id, "HEADERS in mid-reply", ErrorCode.PROTOCOL_ERROR)
         elif headers.is_plain_head:
-            call.reply = HEAD_SEEN
+            if isinstance(call.reply, PagedReply):
+                call.reply.is_head_seen = True
+            else:
+                call.reply = HEAD_SEEN
         elif headers.http_status is None or headers.http_status >= _HTTP_OK:
             self._writer.reset(stream_id, ErrorCode.CANCEL)
             self._end(call, headers)
@@ -192,10 +240,14 @@ class ReplyReader:
             if body:
                 raise ReplyError("more than one message in a unary reply")
             return
-        if not isinstance(reply, PartialReply):
+        if not isinstance(reply, (PagedReply, PartialReply)):
             reply = call.reply = PartialReply(self._reply_bytes_max)
         reply.flow_bytes += flow_bytes
-        message = reply.add(body)
+        message = None
+        if isinstance(reply, PagedReply):
+            reply.add(body)
+        else:
+            message = reply.add(body)
         if message is not None:
             call.reply = message
         elif reply.flow_bytes > STREAM_WINDOW_BYTES // 2:
@@ -213,10 +265,10 @@ class ReplyReader:
             self.answer(call, *_without_status(headers))
         elif status != GrpcStatus.OK:
             self.answer(call, status, headers.grpc_message)
-        elif isinstance(call.reply, bytes):
+        elif (message := _whole_message(call)) is not None:
             self._counters.reply_count += 1
-            self._on_reply(call.token, GrpcStatus.OK, call.reply, headers.grpc_message)
-        elif isinstance(call.reply, PartialReply):
+            self._on_reply(call.token, GrpcStatus.OK, message, headers.grpc_message)
+        elif isinstance(call.reply, (PagedReply, PartialReply)):
             self.answer(call, GrpcStatus.INTERNAL, "the reply's message was cut short")
         else:
             self.answer(call, GrpcStatus.INTERNAL, "status OK without a message")
@@ -224,6 +276,50 @@ class ReplyReader:
     def _refuse(self, stream_id: int, text: str, code: ErrorCode) -> None:
         self.answered_count += 1
         self.answer(self._writer.reset(stream_id, code), GrpcStatus.INTERNAL, text)
+
+    # ------------------------------------------------------------- streams of many messages
+
+    def _read_stream_block(self, flags: int, stream: OpenStream, headers: ReplyHeaders) -> None:
+        if flags & Flag.END_STREAM:
+            self._finish_stream(stream, headers)
+        elif stream.is_head_seen:
+            self._refuse_stream(stream, "HEADERS in mid-stream", ErrorCode.PROTOCOL_ERROR)
+        elif headers.is_plain_head:
+            stream.is_head_seen = True
+        elif headers.http_status is None or headers.http_status >= _HTTP_OK:
+            self._writer.drop_stream(stream, ErrorCode.CANCEL)
+            self._end_stream(stream, headers)
+
+    def _finish_stream(self, stream: OpenStream, headers: ReplyHeaders) -> None:
+        # Our half may still be open: the reset tells the peer that nothing more will come on it.
+        self._writer.drop_stream(stream, None if stream.is_half_closed else ErrorCode.NO_ERROR)
+        self._end_stream(stream, headers)
+
+    def _end_stream(self, stream: OpenStream, headers: ReplyHeaders) -> None:
+        self.answered_count += 1
+        status, text = headers.grpc_status, headers.grpc_message
+        if status is None:
+            status, text = _without_status(headers)
+        elif status == GrpcStatus.OK and stream.is_cut_short:
+            status, text = GrpcStatus.INTERNAL, "the stream's last message was cut short"
+        name = GrpcStatus(status).name
+        stream.user.ended(status, f"the stream ended, {name}: {text}", is_unprocessed=False)
+
+    def _refuse_stream(self, stream: OpenStream, text: str, code: ErrorCode) -> None:
+        self._writer.drop_stream(stream, code)
+        stream.user.ended(GrpcStatus.INTERNAL, text, is_unprocessed=False)
+
+
+def _awaits_head(call: Call) -> bool:
+    reply = call.reply
+    return not reply.is_head_seen if isinstance(reply, PagedReply) else reply is NOTHING
+
+
+def _whole_message(call: Call) -> bytes | None:
+    reply = call.reply
+    if isinstance(reply, PagedReply):
+        return reply.whole()
+    return reply if isinstance(reply, bytes) else None
 
 
 def _without_status(headers: ReplyHeaders) -> tuple[GrpcStatus, str]:

@@ -2,13 +2,14 @@
 The cross-check driver: the same seam on the official grpcio client.
 
 It is several times slower than `grpc_wire` and exists so that another implementation can be asked
-what the outcome of an operation is. One task per call, no flow-control figures: grpcio shows none.
+what the outcome of an operation is. One task per call (two per standing stream, see
+`grpcio_streams`), no flow-control figures: grpcio shows none.
 Where no connection can be had, grpcio gives up at once; `grpc_wire` waits until the deadline.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import grpc
@@ -21,19 +22,22 @@ from harness.drivers.grpc import (
     Clock,
     DriverStats,
     GrpcStatus,
+    OnEnd,
+    OnMessage,
     ReplyHandler,
+    Shape,
+    StreamOptions,
 )
-from harness.drivers.grpc_call import Counters
+from harness.drivers.grpc_call import PREFIX, Counters, ReplyError
+from harness.drivers.grpcio_streams import GrpcioStream, is_unprocessed
+from harness.drivers.standing_stream import StreamBook, StreamMessage
 from harness.errors import TransportError
 from harness.model.tls import TlsOptions
 
 CONNECT_TIMEOUT_S: Final = 5.0
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
+SWEEP_S: Final = 0.010
 _NANOS_PER_SECOND: Final = 1_000_000_000
-_UNPROCESSED: Final = ("failed to connect to all addresses", "RST_STREAM with error code 7")
-"""How grpcio words what can't have had an effect; code 7 is REFUSED_STREAM."""
-
-_Method = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
 
 
 class GrpcioDriver:
@@ -46,22 +50,29 @@ class GrpcioDriver:
         methods: Sequence[str],
         on_reply: ReplyHandler,
         timeout_ns: int,
+        shapes: Sequence[Shape] = (),
+        streams: StreamOptions | None = None,
         connection_count: int = 1,
         metadata: Sequence[tuple[str, str | bytes]] = (),
         tls: TlsOptions | None = None,
         clock: Clock = time.monotonic_ns,
     ) -> None:
         """Keep what is needed to connect; the arguments are those of `GrpcWireDriver`."""
-        del clock  # grpcio keeps the deadlines by its own
+        self._clock = clock  # for streams; the deadlines of calls are grpcio's own
         self._address = address
         self._paths = tuple(methods)
+        self._shapes = tuple(shapes) or (Shape.UNARY,) * len(methods)
+        self._stream_options = streams
         self._on_reply = on_reply
+        self._timeout_ns = timeout_ns
         self._timeout_s = timeout_ns / _NANOS_PER_SECOND
         self._connection_count = connection_count
         self._metadata = tuple((key.lower(), value) for key, value in metadata)
         self._tls = tls
         self._channels: list[grpc.aio.Channel] = []
-        self._methods: list[list[_Method]] = []
+        self._methods: list[list[Any]] = []  # callables of grpcio by channel and method
+        self._streams: dict[int, list[GrpcioStream]] = {}  # by method; some share theirs
+        self._sweeper: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._counters = Counters()
         self._is_closed = False
@@ -70,7 +81,8 @@ class GrpcioDriver:
         """Open all channels, or raise TransportError."""
         self._channels = [self._make_channel() for _ in range(self._connection_count)]
         self._methods = [
-            [channel.unary_unary(path) for path in self._paths] for channel in self._channels
+            [_callable(channel, *item) for item in zip(self._paths, self._shapes, strict=True)]
+            for channel in self._channels
         ]
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -82,6 +94,12 @@ class GrpcioDriver:
                 f"{self._address}: can't connect within {CONNECT_TIMEOUT_S:g} s; "
                 "is the service listening there?"
             ) from error
+        for method, shape in enumerate(self._shapes):
+            if shape is Shape.STREAM:  # shared by methods of one path
+                first = self._paths.index(self._paths[method])
+                self._streams[method] = self._streams.get(first) or self._make_streams(method)
+        if self._streams:
+            self._sweep()
 
     def send(self, token: int, method: int, message: bytes | bytearray | memoryview) -> None:
         """Begin a call."""
@@ -91,9 +109,30 @@ class GrpcioDriver:
             self._answer(token, GrpcStatus.UNAVAILABLE, b"", NOT_SENT + "the driver was closed")
             return
         target = self._methods[count % len(self._methods)][method]
-        call = asyncio.get_running_loop().create_task(self._call(token, target, bytes(message)))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        is_paged = self._shapes[method] is Shape.PAGES
+        self._start(self._call(token, target, bytes(message), is_paged))
+
+    def send_in_lane(
+        self, token: int, method: int, message: bytes | bytearray | memoryview, lane: int
+    ) -> None:
+        """Put a message on the standing stream of *lane*."""
+        self._counters.sent_count += 1
+        if self._is_closed:
+            self._answer(token, GrpcStatus.UNAVAILABLE, b"", NOT_SENT + "the driver was closed")
+            return
+        streams = self._streams[method]
+        deadline_ns = self._clock() + self._timeout_ns
+        streams[lane % len(streams)].send(StreamMessage(token, message, deadline_ns))
+
+    def subscribe(
+        self, token: int, method: int, message: bytes, on_message: OnMessage, on_end: OnEnd
+    ) -> None:
+        """Ask for a server stream without end."""
+        if self._is_closed or not self._methods:
+            on_end(token, GrpcStatus.UNAVAILABLE, NOT_SENT + "not connected")
+            return
+        target = self._methods[token % len(self._methods)][method]
+        self._start(self._follow(token, target, message, on_message, on_end))
 
     def flush(self) -> None:
         """Do nothing: grpcio writes when it likes."""
@@ -101,6 +140,11 @@ class GrpcioDriver:
     async def close(self) -> None:
         """Cancel what is in flight and close the channels."""
         self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for streams in self._streams.values():
+            for stream in streams:
+                await stream.close()
         calls = list(self._calls)
         for call in calls:
             call.cancel()
@@ -114,19 +158,62 @@ class GrpcioDriver:
         """What was done so far; the transport's own counts stay 0."""
         return self._counters.stats()
 
-    async def _call(self, token: int, target: _Method, message: bytes) -> None:
+    def _start(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _call(self, token: int, target: Any, message: bytes, is_paged: bool) -> None:
         try:
-            reply = await target(message, timeout=self._timeout_s, metadata=self._metadata)
+            call = target(message, timeout=self._timeout_s, metadata=self._metadata)
+            reply = await _read_pages(call) if is_paged else await call
         except grpc.aio.AioRpcError as error:
             status, text = error.code().value[0], error.details() or ""
-            certainty = NOT_SENT if any(words in text for words in _UNPROCESSED) else ""
+            certainty = NOT_SENT if is_unprocessed(text) else ""
             self._answer(token, status, b"", certainty + text)
+        except ReplyError as error:
+            self._answer(token, GrpcStatus.INTERNAL, b"", str(error))
         except asyncio.CancelledError:
             text = CONNECTION_LOST + "closed by the driver"
             self._answer(token, GrpcStatus.UNAVAILABLE, b"", text)
             raise
         else:
             self._answer(token, GrpcStatus.OK, reply, "")
+
+    async def _follow(
+        self, token: int, target: Any, message: bytes, on_message: OnMessage, on_end: OnEnd
+    ) -> None:
+        call = target(message, metadata=self._metadata)
+        try:
+            async for item in call:
+                on_message(token, item)
+            status, text = GrpcStatus.OK, ""
+        except grpc.aio.AioRpcError as error:
+            status, text = GrpcStatus(error.code().value[0]), error.details() or ""
+        except asyncio.CancelledError:
+            on_end(token, GrpcStatus.UNAVAILABLE, CONNECTION_LOST + "closed by the driver")
+            raise
+        on_end(token, status, f"the stream ended, {status.name}: {text}")
+
+    def _make_streams(self, method: int) -> list[GrpcioStream]:
+        options, channels = self._stream_options, self._methods
+        assert options is not None, "standing streams need their options"
+
+        def make(index: int) -> GrpcioStream:
+            target = channels[index % len(channels)][method]
+            book = StreamBook(options=options, on_reply=self._on_reply, counters=self._counters)
+            return GrpcioStream(
+                lambda: target(metadata=self._metadata), book, self._clock, self._counters
+            )
+
+        return [make(index) for index in range(options.stream_count)]
+
+    def _sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        now_ns = self._clock()
+        for streams in self._streams.values():
+            for stream in streams:
+                stream.book.expire(now_ns)
 
     def _answer(self, token: int, status: int, message: bytes, text: str) -> None:
         self._counters.reply_count += 1
@@ -145,3 +232,24 @@ class GrpcioDriver:
         credentials = channel_credentials(self._tls)
         options += channel_options(self._tls)
         return grpc.aio.secure_channel(self._address, credentials, options)
+
+
+def _callable(channel: grpc.aio.Channel, path: str, shape: Shape) -> Any:
+    match shape:
+        case Shape.UNARY:
+            return channel.unary_unary(path)
+        case Shape.STREAM:
+            return channel.stream_stream(path)
+        case Shape.PAGES | Shape.FEED:
+            return channel.unary_stream(path)
+
+
+async def _read_pages(call: Any) -> bytes:
+    pages, total_bytes = [], 0
+    async for message in call:
+        pages += [PREFIX.pack(0, len(message)), message]
+        total_bytes += PREFIX.size + len(message)
+        if total_bytes > REPLY_BYTES_MAX:
+            call.cancel()
+            raise ReplyError(f"reply of more than {REPLY_BYTES_MAX} bytes in all")
+    return b"".join(pages)

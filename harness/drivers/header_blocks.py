@@ -59,11 +59,11 @@ def encode_request_block(
     path: str,
     authority: str,
     is_tls: bool,
-    timeout_ns: int,
+    timeout_ns: int | None,
     metadata: Sequence[tuple[str, str | bytes]],
 ) -> bytes:
     """
-    Return the header block of every call of one method.
+    Return the header block of every call of one method; without a deadline if it has none.
 
     Raises:
         ValueError: a metadata key or value that HTTP/2 can't carry.
@@ -77,8 +77,9 @@ def encode_request_block(
         _named(b"te", b"trailers"),
         _literal(_INDEX_CONTENT_TYPE, b"application/grpc"),
         _literal(_INDEX_USER_AGENT, b"acctbench"),
-        _named(b"grpc-timeout", encode_timeout(timeout_ns)),
     ]
+    if timeout_ns is not None:
+        fields.append(_named(b"grpc-timeout", encode_timeout(timeout_ns)))
     fields += [_named(*_metadata_field(key, value)) for key, value in metadata]
     return b"".join(fields)
 

@@ -4,6 +4,7 @@ The sending half of one HTTP/2 connection: streams opened, windows honoured, byt
 It turns calls into frames in `out` and keeps what the peer allows: stream slots, send windows,
 frame size. It reads nothing and writes to no socket. The one idea: a message that fits at once
 (nearly all) is one pack and two appends; one that doesn't becomes an upload, fed as windows open.
+Streams of many messages (`streams`) are fed likewise, from what their users left pending.
 """
 
 import struct
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from harness.drivers.grpc_call import PREFIX, PREFIX_BYTES, Call, Counters
+from harness.drivers.grpc_stream import OpenStream
 from harness.drivers.http2 import (
     FRAME_BYTES_MAX_DEFAULT,
     HEAD,
@@ -58,7 +60,7 @@ def _template(block: bytes) -> tuple[Callable[..., bytes], bytes]:
 
 
 class RequestWriter:
-    """Frames for one connection; `calls` are its open streams by id."""
+    """Frames for one connection; `calls` and `streams` are its open streams by id."""
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class RequestWriter:
     ) -> None:
         self.out = bytearray()
         self.calls: dict[int, Call] = {}
+        self.streams: dict[int, OpenStream] = {}
         self.next_stream_id = first_stream_id
         self._blocks = blocks
         self._templates = [_template(block) for block in blocks]
@@ -164,6 +167,61 @@ class RequestWriter:
             self._uploads.pop(stream_id, None)
         return [self.calls.pop(stream_id) for stream_id in stream_ids]
 
+    # -------------------------------------------------------------------------------- streams
+
+    def open_stream(self, method: int, stream: OpenStream) -> bool:
+        """Begin *stream* with its HEADERS; False (and nothing done) when it has to wait."""
+        if len(self.calls) >= self._slot_count:
+            return False
+        stream.stream_id = self.next_stream_id
+        stream.window_bytes = self._stream_window_bytes
+        block = self._blocks[method]
+        self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream.stream_id, block)
+        self.streams[stream.stream_id] = stream
+        self.next_stream_id += 2
+        if self.next_stream_id > STREAM_ID_MAX:
+            self.retire()
+        self._count_slots()
+        return True
+
+    def room_bytes(self, stream: OpenStream) -> int:
+        """Return what may be written on *stream* now."""
+        return 0 if self._is_paused else min(self._window_bytes, stream.window_bytes)
+
+    def feed(self, stream: OpenStream) -> None:
+        """Write what is pending on *stream*, as far as the windows go, and its end behind it."""
+        pending = stream.pending
+        while pending:
+            room_bytes = min(self.room_bytes(stream), self._frame_bytes_max)
+            if room_bytes <= 0:
+                return
+            chunk_bytes = min(len(pending), room_bytes)
+            self.out += HEAD.pack(chunk_bytes << 8 | FrameType.DATA, 0, stream.stream_id)
+            if chunk_bytes == len(pending):
+                self.out += pending
+                pending.clear()
+            else:
+                self.out += pending[:chunk_bytes]
+                del pending[:chunk_bytes]
+            stream.window_bytes -= chunk_bytes
+            self._window_bytes -= chunk_bytes
+        if stream.is_finishing and not stream.is_half_closed:
+            stream.is_half_closed = True
+            self.out += pack_frame(FrameType.DATA, Flag.END_STREAM, stream.stream_id)
+
+    def drop_stream(self, stream: OpenStream, code: ErrorCode | None) -> None:
+        """Forget *stream*; the peer is told *code*, unless it ended the stream itself."""
+        if code is not None:
+            self.out += pack_reset(stream.stream_id, code)
+        del self.streams[stream.stream_id]
+        self._count_slots()
+
+    def take_streams(self, above: int = 0) -> list[OpenStream]:
+        """Remove and return the open streams with ids above *above*."""
+        taken = [self.streams.pop(one) for one in sorted(self.streams) if one > above]
+        self._count_slots()
+        return taken
+
     # --------------------------------------------------------------------------------- limits
 
     @property
@@ -174,18 +232,18 @@ class RequestWriter:
     def retire(self) -> None:
         """Open no more streams; those open go on."""
         self._is_retired = True
-        self._slot_count = 0
+        self._count_slots()
 
     def pause(self) -> None:
         """Open no streams and feed no uploads: the transport is full."""
         self._is_paused = True
-        self._slot_count = 0
+        self._count_slots()
 
     def resume(self) -> None:
         """Go on after `pause`; also the start, once the peer's settings are here."""
         self._is_paused = False
-        self._slot_count = 0 if self._is_retired else self._peer_slot_count
-        self._feed_uploads()
+        self._count_slots()
+        self._feed_all()
 
     def apply_settings(self, settings: list[tuple[int, int]]) -> None:
         """
@@ -219,19 +277,22 @@ class RequestWriter:
         self._window_bytes += increment_bytes
         if self._window_bytes > WINDOW_BYTES_LIMIT:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow")
-        if self._uploads:
-            self._feed_uploads()
+        self._feed_all()
 
     def widen_stream(self, stream_id: int, increment_bytes: int) -> bool:
         """Take a WINDOW_UPDATE of a stream; False if its window would exceed 2^31 - 1."""
-        upload = self._uploads.get(stream_id)
-        if upload is None:  # all of it is sent, or the stream is gone
+        holder = self._uploads.get(stream_id) or self.streams.get(stream_id)
+        if holder is None:  # all of it is sent, or the stream is gone
             return True
-        upload.window_bytes += increment_bytes
-        if upload.window_bytes > WINDOW_BYTES_LIMIT:
+        holder.window_bytes += increment_bytes
+        if holder.window_bytes > WINDOW_BYTES_LIMIT:
             return False
-        self._feed_uploads()
+        self._feed_all()
         return True
+
+    def _count_slots(self) -> None:
+        is_closed = self._is_paused or self._is_retired
+        self._slot_count = 0 if is_closed else self._peer_slot_count - len(self.streams)
 
     # -------------------------------------------------------------------------------- uploads
 
@@ -243,9 +304,12 @@ class RequestWriter:
         if stream_id in self._uploads:
             self._counters.block(call, self._clock())
 
-    def _feed_uploads(self) -> None:
+    def _feed_all(self) -> None:
         if self._is_paused:
             return
+        for stream in self.streams.values():
+            if stream.pending:
+                self.feed(stream)
         for stream_id, upload in list(self._uploads.items()):
             if self._window_bytes <= 0:
                 return
@@ -269,7 +333,8 @@ class RequestWriter:
         self._counters.unblock(upload.call, self._clock())
 
     def _change_stream_windows(self, difference_bytes: int) -> None:
-        for upload in self._uploads.values():
-            upload.window_bytes += difference_bytes
-            if upload.window_bytes > WINDOW_BYTES_LIMIT:
+        holders: list[_Upload | OpenStream] = [*self._uploads.values(), *self.streams.values()]
+        for holder in holders:
+            holder.window_bytes += difference_bytes
+            if holder.window_bytes > WINDOW_BYTES_LIMIT:
                 raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow")

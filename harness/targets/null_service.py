@@ -6,6 +6,7 @@ known, so that the generator's roofline and its latencies can be held against th
 contract and looks at no request. `--engine aio` is an empty grpc.aio method, what a Python service
 costs at least; `--engine wire` frames HTTP/2 by hand, to be faster than whoever asks and on time.
 The one idea: nothing a client says can change the answer, so the wire engine decodes no header.
+With `--echo` it gives back what it gets, on streams too: see `null_echo`.
 
     python -m harness.targets.null_service --port 0 --engine wire --delay serial:300us
 """
@@ -45,21 +46,20 @@ from harness.drivers.http2 import (
     unpack_settings,
 )
 from harness.targets.null_delays import Delay, Departures, parse_delay
+from harness.targets.null_echo import HEAD_BLOCK, TRAILER_BLOCK, EchoConnection, EchoMethods
 
 HOST: Final = "127.0.0.1"
 
 # ------------------------------------------------------------------------------------- engine: wire
 
 _MESSAGE_BYTES: Final = 5  # the prefix of an empty message
-_HEAD_BLOCK: Final = b"\x88\x0f\x10\x10application/grpc"  # :status 200, content-type
-_TRAILER_BLOCK: Final = b"\x00\x0bgrpc-status\x010"
 _GREETING: Final = pack_settings({Setting.INITIAL_WINDOW_SIZE: WINDOW_BYTES_LIMIT})
 _WIDENING: Final = pack_window_update(0, WINDOW_BYTES_LIMIT - WINDOW_BYTES_DEFAULT)
-_REPLY: Final = struct.Struct(f">5sI{len(_HEAD_BLOCK)}s5sI5x5sI{len(_TRAILER_BLOCK)}s").pack
-_HEAD_START: Final = HEAD.pack(len(_HEAD_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS, 0)[:5]
+_REPLY: Final = struct.Struct(f">5sI{len(HEAD_BLOCK)}s5sI5x5sI{len(TRAILER_BLOCK)}s").pack
+_HEAD_START: Final = HEAD.pack(len(HEAD_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS, 0)[:5]
 _DATA_START: Final = HEAD.pack(_MESSAGE_BYTES << 8 | FrameType.DATA, 0, 0)[:5]
 _TRAILER_START: Final = HEAD.pack(
-    len(_TRAILER_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 0
+    len(TRAILER_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 0
 )[:5]
 
 
@@ -187,12 +187,12 @@ class NullConnection(asyncio.Protocol):
         self._out += _REPLY(
             _HEAD_START,
             stream_id,
-            _HEAD_BLOCK,
+            HEAD_BLOCK,
             _DATA_START,
             stream_id,
             _TRAILER_START,
             stream_id,
-            _TRAILER_BLOCK,
+            TRAILER_BLOCK,
         )
 
 
@@ -231,7 +231,7 @@ class _AnyMethod(grpc.GenericRpcHandler):
 # --------------------------------------------------------------------------------------------- main
 
 
-async def serve(*, port: int, engine: str, delay: Delay | None) -> None:
+async def serve(*, port: int, engine: str, delay: Delay | None, is_echo: bool = False) -> None:
     """Serve on *port* (0: any) until stdin ends or SIGTERM comes; prints the ready line."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -240,13 +240,15 @@ async def serve(*, port: int, engine: str, delay: Delay | None) -> None:
     threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
     departures = Departures(delay) if delay is not None else None
     if engine == "wire":
-        server = await loop.create_server(lambda: NullConnection(departures), HOST, port)
+        server = await loop.create_server(
+            lambda: EchoConnection() if is_echo else NullConnection(departures), HOST, port
+        )
         _announce(server.sockets[0].getsockname()[1])
         await stop.wait()
         server.close()
         return
     aio_server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
-    aio_server.add_generic_rpc_handlers((_AnyMethod(departures),))
+    aio_server.add_generic_rpc_handlers((EchoMethods() if is_echo else _AnyMethod(departures),))
     bound_port = aio_server.add_insecure_port(f"{HOST}:{port}")
     await aio_server.start()
     _announce(bound_port)
@@ -274,12 +276,15 @@ def main() -> None:
     parser.add_argument(
         "--delay", default="", help="constant:2ms, serial:300us, bimodal:1ms:20ms:0.1"
     )
+    parser.add_argument("--echo", action="store_true", help="give back what comes; no delay")
     flags = parser.parse_args()
+    if flags.echo and flags.delay:
+        parser.error("--echo answers at once: it takes no --delay")
     try:
         delay = parse_delay(flags.delay) if flags.delay else None
     except ValueError as error:
         parser.error(str(error))
-    uvloop.run(serve(port=flags.port, engine=flags.engine, delay=delay))
+    uvloop.run(serve(port=flags.port, engine=flags.engine, delay=delay, is_echo=flags.echo))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from harness.drivers.closed_loop import closed_loop
-from harness.drivers.grpc import GrpcDriver, ReplyHandler
+from harness.drivers.grpc import GrpcDriver, ReplyHandler, Shape, StreamOptions
 from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.drivers.grpcio_driver import GrpcioDriver
 from harness.targets.null_delays import BimodalDelay, ConstantDelay, SerialDelay, parse_delay
 from tests.drivers.peer import Replies, run
+from tests.drivers.streams import numbered, read_number
 
 MILLISECOND_NS = 1_000_000
 BOTH = pytest.mark.parametrize("make", [GrpcWireDriver, GrpcioDriver])
@@ -99,6 +100,37 @@ def test_any_method_is_answered(make: Any, engine: str) -> None:
         run(lambda: main(address))
 
 
+@BOTH
+@pytest.mark.parametrize("engine", ["wire", "aio"])
+def test_echo_gives_back_what_it_gets(make: Any, engine: str) -> None:
+    """On streams and unary, messages around and beyond frames and windows, to both drivers."""
+
+    async def main(address: str) -> None:
+        replies = Replies()
+        driver = make(
+            address=address,
+            methods=["/any.Thing/Stream", "/any.Thing/Call"],
+            shapes=[Shape.STREAM, Shape.UNARY],
+            streams=StreamOptions(stream_count=3, window_count=50, read=read_number),
+            on_reply=replies.take,
+            timeout_ns=20_000 * MILLISECOND_NS,
+        )
+        await driver.connect()
+        for token in range(300):
+            driver.send_in_lane(token, 0, numbered(token, bytes(token * 100)), token)
+        driver.send(300, 1, bytes(3_000_000))
+        driver.flush()
+        results = [await replies.of(token) for token in range(301)]
+        await driver.close()
+
+        assert {one.status for one in results} == {0}
+        assert all(len(one.message) == token * 100 for token, one in enumerate(results[:300]))
+        assert results[300].message == bytes(3_000_000)
+
+    with null_service("--engine", engine, "--echo") as (address, _):
+        run(lambda: main(address))
+
+
 @pytest.mark.parametrize("engine", ["wire", "aio"])
 def test_serial_delay_over_the_wire(engine: str) -> None:
     """Twenty calls at once to a server of 2 ms come back after 2, 4, ... 40 ms: none earlier."""
@@ -165,4 +197,32 @@ def test_closed_loop_counts_what_it_did() -> None:
         assert result.calls_per_cpu_s == pytest.approx(result.call_count * 1e9 / result.cpu_ns)
 
     with null_service() as (address, _):
+        run(lambda: main(address))
+
+
+def test_closed_loop_on_streams() -> None:
+    """The same on standing streams, a lane for each message in flight."""
+
+    async def main(address: str) -> None:
+        result = await closed_loop(
+            lambda *, on_reply: GrpcWireDriver(
+                address=address,
+                methods=["/t.S/Stream"],
+                shapes=[Shape.STREAM],
+                streams=StreamOptions(stream_count=2, window_count=8, read=read_number),
+                on_reply=on_reply,
+                timeout_ns=20_000 * MILLISECOND_NS,
+            ),
+            method=0,
+            messages=[b"a", b"b"],
+            in_flight_count=4,
+            duration_s=0.1,
+            warmup_s=0.02,
+            numbered=numbered,
+        )
+
+        assert result.statuses == {0: result.call_count}
+        assert result.call_count > 10
+
+    with null_service("--echo") as (address, _):
         run(lambda: main(address))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.drivers.grpc import NOT_SENT, GrpcDriver, GrpcStatus, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
+from harness.engine.positions import Positions
 from harness.engine.records import Records
 from harness.engine.reply_log import ReplyLog
 from harness.model.operation import Outcome
@@ -47,6 +48,10 @@ class Codec(Protocol):
 
     def reply_code(self, message: bytes | memoryview) -> int:
         """The domain code of a reply; raises MalformedReplyError."""
+        ...
+
+    def reply_position(self, message: bytes | memoryview) -> int:
+        """The journal position of a reply; raises MalformedReplyError."""
         ...
 
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
@@ -89,7 +94,10 @@ class Dispatcher:
         self._is_kafka = tuple(kind.channel is Channel.KAFKA for kind in kinds)
         self._becomes_visible = self._is_kafka if sees_events else (False,) * len(self._is_kafka)
         self._topic = tuple(topic_prefix + kind.address for kind in kinds)
+        self._is_stream = tuple(kind.channel is Channel.GRPC_STREAM for kind in kinds)
         self._origin_at = tuple(kind.origin_at for kind in kinds)
+        self._seen_at = tuple(kind.seen_at for kind in kinds)
+        self._positions = Positions(plan, self._seen_at)
         self._codec = codec
         self._clock = clock
         self._in_flight_count_max = in_flight_count_max
@@ -177,6 +185,8 @@ class Dispatcher:
         if status == _GRPC_OK:
             try:
                 code = self._codec.reply_code(message)
+                if self._positions.is_wanted_by_any and self._positions.wants(operation):
+                    self._positions.keep(operation, self._codec.reply_position(message))
             except MalformedReplyError as error:
                 self._fail(operation, _GRPC_INTERNAL, f"the reply can't be read: {error}")
                 return
@@ -288,9 +298,14 @@ class Dispatcher:
         origin_at = self._origin_at[kind]
         if origin_at >= 0:
             _ORIGIN.pack_into(self._blob, start + origin_at, self._intended_ns[operation])
+        if self._seen_at[kind] >= 0:
+            self._positions.patch(operation, self._blob, start + self._seen_at[kind])
         message = self._blob[start : self._start[operation + 1]]
         self._sent_ns[operation] = self._clock()
-        drivers.grpc.send(operation, kind, message)
+        if self._is_stream[kind]:
+            drivers.grpc.send_in_lane(operation, kind, message, self._stream[operation])
+        else:
+            drivers.grpc.send(operation, kind, message)
 
     def _produce(self, operation: int) -> None:
         drivers = self._drivers

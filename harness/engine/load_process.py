@@ -20,10 +20,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvloop
 
 from harness.drivers.by_name import GRPC_DRIVERS
-from harness.drivers.grpc import GrpcDriver
+from harness.drivers.grpc import GrpcDriver, Shape, StreamOptions
 from harness.drivers.kafka import KafkaDriver
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
@@ -98,9 +99,19 @@ class LoadProcess:
             clock=self.clock,
             sees_events=endpoint["sees_events"],
         )
+        used = set(np.unique(self.plan.kind).tolist())
         grpc: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
             address=endpoint["grpc_address"],
             methods=[kind.address for kind in kinds],  # indexed by kind
+            shapes=[
+                _SHAPES[kind.channel] if index in used else Shape.UNARY
+                for index, kind in enumerate(kinds)
+            ],
+            streams=StreamOptions(
+                stream_count=scenario.load.stream_count,
+                window_count=scenario.load.stream_window_count,
+                read=self.system.stream_reply,
+            ),
             on_reply=dispatcher.on_reply,
             timeout_ns=scenario.load.timeout_ns,
             connection_count=scenario.load.connection_count,
@@ -109,16 +120,12 @@ class LoadProcess:
         )
         await grpc.connect()
         kafka = None
-        used = {
-            kinds[index].address
-            for index in set(self.plan.kind.tolist())
-            if kinds[index].channel is Channel.KAFKA
-        }
-        if used:
+        topics = {kinds[index].address for index in used if kinds[index].channel is Channel.KAFKA}
+        if topics:
             kafka = KafkaDriver(
                 address=endpoint["kafka_address"],
                 settings=KafkaSettings(**endpoint["kafka"]),
-                topics=[endpoint["topic_prefix"] + topic for topic in sorted(used)],
+                topics=[endpoint["topic_prefix"] + topic for topic in sorted(topics)],
                 headers=self.system.record_headers(
                     run_tag=specification.run_tag, shard=specification.shard
                 ),
@@ -288,6 +295,12 @@ class LoadProcess:
             counters[counter] = counts[outcome]
 
 
+_SHAPES = {
+    Channel.GRPC: Shape.UNARY,
+    Channel.GRPC_PAGES: Shape.PAGES,
+    Channel.GRPC_STREAM: Shape.STREAM,
+    Channel.KAFKA: Shape.UNARY,  # never called
+}
 _SHOWN = (
     (Counter.ACKNOWLEDGED, Outcome.ACKNOWLEDGED),
     (Counter.REJECTED, Outcome.REJECTED),

@@ -1,5 +1,5 @@
 """
-Unknown outcomes made known: the same request again, by the same request id.
+Unknown outcomes made known: the same request again, by the same request id, on the same way.
 
 An operation that timed out or failed in transport may or may not have been applied; only the target
 knows. The contract's idempotency makes asking safe: a repeated id is answered with the stored
@@ -97,6 +97,10 @@ class Resolver:
                     b"%d" % self._plan.stream[operation],
                     self._dispatcher.sealed(operation),
                 )
+            elif kinds[kind].channel is Channel.GRPC_STREAM:
+                lane = int(self._plan.stream[operation])
+                payload = self._dispatcher.payload(operation)
+                self._drivers.grpc.send_in_lane(operation, kind, payload, lane)
             else:
                 self._drivers.grpc.send(operation, kind, self._dispatcher.payload(operation))
         self._drivers.grpc.flush()

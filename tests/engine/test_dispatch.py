@@ -9,17 +9,20 @@ import pytest
 
 from harness.engine.columns import Columns, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
+from harness.engine.positions import pad_varint
 from harness.model.operation import Outcome
 from harness.model.validity import count_operations
 from harness.system import Channel, KindSpec, MalformedReplyError, Payloads, ShardPlan
 
-CALL, RECORD, AGAIN = 0, 1, 2
+CALL, RECORD, AGAIN, MESSAGE, READ = range(5)
 KINDS = (
     KindSpec(name="call", channel=Channel.GRPC, address="/a.B/Call", origin_at=0),
     KindSpec(name="record", channel=Channel.KAFKA, address="topic", origin_at=-1),
     KindSpec(name="again", channel=Channel.KAFKA, address="topic", origin_at=-1, resends=True),
+    KindSpec(name="message", channel=Channel.GRPC_STREAM, address="/a.B/Stream", origin_at=0),
+    KindSpec(name="read", channel=Channel.GRPC_PAGES, address="/a.B/List", origin_at=-1, seen_at=3),
 )
-PAYLOAD_BYTES = 8
+PAYLOAD_BYTES = 16
 
 
 class ScriptedGrpc:
@@ -27,7 +30,12 @@ class ScriptedGrpc:
 
     def __init__(self) -> None:
         self.sent: list[tuple[int, bytes]] = []
+        self.lanes: list[tuple[int, int]] = []
         self.flush_count = 0
+
+    def send_in_lane(self, token: int, method: int, message: memoryview, lane: int) -> None:
+        self.sent.append((token, bytes(message)))
+        self.lanes.append((token, lane))
 
     def send(self, token: int, method: int, message: memoryview) -> None:
         self.sent.append((token, bytes(message)))
@@ -58,6 +66,9 @@ class PlainCodec:
             raise MalformedReplyError("255")
         return message[0] if len(message) else 0
 
+    def reply_position(self, message: bytes | memoryview) -> int:
+        return int.from_bytes(message[1:], "big")
+
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
         return bytes(payload) + struct.pack("<qq", sequence, origin_ns)
 
@@ -74,6 +85,8 @@ class Bench:
         records: Sequence[int] = (),
         again: Sequence[int] = (),
         late_by: dict[int, int] | None = None,
+        messages: dict[int, int] | None = None,
+        reads: Sequence[int] = (),
         in_flight_count_max: int = 100,
         sees_events: bool = True,
     ) -> None:
@@ -97,6 +110,10 @@ class Bench:
         late = np.zeros(count if late_by else 0, np.uint8)
         for operation, position_count in (late_by or {}).items():
             late[operation] = position_count
+        for operation, lane in (messages or {}).items():
+            kind[operation] = MESSAGE
+            stream[operation] = lane
+        kind[list(reads)] = READ
         plan = ShardPlan(
             shard=0,
             shard_count=1,
@@ -130,9 +147,12 @@ class Bench:
         for operation in range(self.spec.row_count):
             self.dispatcher.offer(operation)
 
-    def reply(self, operation: int, *, code: int = 0, status: int = 0, detail: str = "") -> None:
+    def reply(
+        self, operation: int, *, code: int = 0, status: int = 0, detail: str = "", position: int = 0
+    ) -> None:
         self.now_ns += 100
-        self.dispatcher.on_reply(operation, status, bytes([code]), detail)
+        message = bytes([code]) + position.to_bytes(8, "big")
+        self.dispatcher.on_reply(operation, status, message, detail)
 
     def acknowledge(self, operation: int) -> None:
         self.now_ns += 100
@@ -164,7 +184,7 @@ def test_independent_operation_goes_at_once_with_its_intended_time_inside(
 
     bench.offer_all()
 
-    assert bench.grpc.sent == [(0, struct.pack("<Q", 500))]
+    assert bench.grpc.sent == [(0, struct.pack("<Q", 500) + bytes(8))]
     assert bench.columns.sent_ns[0] == 1_000
     assert bench.outcome(0) is Outcome.IN_FLIGHT
 
@@ -333,6 +353,59 @@ def test_a_record_is_sent_again(benches: list[Bench]) -> None:
     assert bench.dispatcher.sequences == {0: 1, 1: 1, 3: 2}
     assert bench.dispatcher.sealed(1) == bench.kafka.sent[1][3]
     assert other.outcome(2) is Outcome.CANCELLED
+
+
+def test_messages_of_a_lane_go_on_their_stream(benches: list[Bench]) -> None:
+    """A stream operation is sent with its lane, its intended time inside, and settles as a call."""
+    bench = Bench(3, messages={0: 42, 2: 0}, needs={2: (0,)})
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0)
+    bench.reply(2, code=9)
+
+    assert bench.sent == [0, 1, 2]
+    assert bench.grpc.lanes == [(0, 42), (2, 0)]
+    assert bench.grpc.sent[2][1][:8] == struct.pack("<Q", 520)
+    assert (bench.outcome(0), bench.outcome(2)) == (Outcome.ACKNOWLEDGED, Outcome.REJECTED)
+
+
+@pytest.mark.parametrize("position", [0, 1, 127, 128, 2**40 + 5, 2**63 - 1])
+def test_a_read_asks_for_what_it_must_see(benches: list[Bench], position: int) -> None:
+    """The position in the needed reply is patched into the read as a padded varint."""
+    bench = Bench(4, needs={1: (0,), 3: (2,)}, reads=[1, 3])
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(2, position=7)
+    bench.reply(0, position=position)
+
+    assert bench.sent == [0, 2, 3, 1]
+    patched = [message[3:13] for token, message in bench.grpc.sent if token in {1, 3}]
+    assert [read_varint(one) for one in patched] == [7, position]
+    assert all(len(one) == 10 and min(one[:9]) >= 0x80 and one[9] <= 1 for one in patched)
+    assert all(message[:3] == b"\0\0\0" for token, message in bench.grpc.sent if token in {1, 3})
+
+
+def test_a_read_that_needs_nothing_is_sent_as_it_was_encoded(benches: list[Bench]) -> None:
+    """Without a needed operation there is nothing to patch."""
+    bench = Bench(1, reads=[0])
+    benches.append(bench)
+
+    bench.offer_all()
+
+    assert bench.grpc.sent == [(0, bytes(PAYLOAD_BYTES))]
+
+
+@pytest.mark.parametrize("value", [0, 1, 2**63, 2**64 - 1])
+def test_padded_varints_hold_any_position(value: int) -> None:
+    """All 64 bits fit into the ten bytes."""
+    assert read_varint(pad_varint(value)) == value
+
+
+def read_varint(raw: bytes) -> int:
+    """Read as protobuf does."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
 
 
 def test_bound_in_flight_drops_and_counts(benches: list[Bench]) -> None:

@@ -1,6 +1,7 @@
 """Unknown outcomes asked for again: each once answered, the hopeless given up at the deadline."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from harness.engine import resolve
 from harness.engine.dispatch import Drivers
 from harness.engine.resolve import UNRESOLVED, Resolver
 from harness.model.operation import Outcome
-from tests.engine.test_dispatch import KINDS, Bench
+from tests.engine.test_dispatch import CALL, KINDS, MESSAGE, Bench
 
 
 class Codec:
@@ -25,11 +26,11 @@ class Codec:
         return bool(message[1])
 
 
-def resolver_of(bench: Bench) -> Resolver:
+def resolver_of(bench: Bench, *, kind: int = CALL, lanes: Sequence[int] = ()) -> Resolver:
     """A resolver of what *bench* left unknown."""
     count = bench.spec.row_count
     plan: Any = type("Plan", (), {"__len__": lambda _: count})()
-    plan.kind, plan.stream = np.zeros(count, np.uint8), np.full(count, -1)
+    plan.kind, plan.stream = np.full(count, kind, np.uint8), np.array(lanes or [-1] * count)
     drivers: Any = Drivers(grpc=bench.grpc, kafka=None)  # type: ignore[arg-type]
     return Resolver(
         dispatcher=bench.dispatcher,
@@ -121,6 +122,32 @@ def test_late_answer_saves_the_second_sending(monkeypatch: pytest.MonkeyPatch) -
         assert [token for token, _ in bench.grpc.sent[already:]] == [0]
         assert finished == [1]
         assert resolver.outcome.tolist() == [Outcome.ACKNOWLEDGED] * 2
+
+    asyncio.run(scene())
+
+
+def test_messages_are_repeated_on_their_lane_and_answered_once() -> None:
+    """A late answer to the first request and the one to its repeat count once together."""
+
+    async def scene() -> None:
+        bench = Bench(2, messages={0: 5, 1: 6})
+        bench.offer_all()
+        bench.reply(0, status=14, detail="connection lost: reset")
+        bench.reply(1, status=4, detail="no reply within the deadline")
+        finished: list[int] = []
+        resolver = resolver_of(bench, kind=MESSAGE, lanes=[5, 6])
+
+        resolver.start(finished.append)
+        assert bench.grpc.lanes[2:] == [(0, 5), (1, 6)]
+        bench.dispatcher.on_reply(1, 0, b"\x00\x00", "")
+        bench.dispatcher.on_reply(1, 0, b"\x09\x01", "")
+        assert finished == []
+        bench.dispatcher.on_reply(0, 0, b"\x00\x01", "")
+
+        assert finished == [2]
+        assert resolver.outcome.tolist() == [Outcome.ACKNOWLEDGED, Outcome.ACKNOWLEDGED]
+        assert resolver.code.tolist() == [0, 0]
+        assert resolver.replayed.tolist() == [1, 0]
 
     asyncio.run(scene())
 

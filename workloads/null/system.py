@@ -1,6 +1,7 @@
 """The smallest System: one kind of operation, no dependencies, no events, one invariant."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,16 @@ from harness.system import (
 _PAYLOAD_BYTES_DEFAULT = 64  # about a Reserve request
 _PAYLOAD_BYTES_MAX = 1 << 20
 _ORIGIN_BYTES = 8
+_INDEX_AT, _INDEX_BYTES = 8, 4  # of an operation on a stream, little endian
+_HEAD_BYTES = _ORIGIN_BYTES + _INDEX_BYTES
 
 
 class NullSystem:
-    """Calls of /null.v1.NullService/Call with `payload_bytes` bytes."""
+    """
+    Calls of /null.v1.NullService/Call with `payload_bytes` bytes, or messages on its Stream.
+
+    A stream gives every message back as it was (target "echo"); a reply names its operation.
+    """
 
     name = "null"
     kinds = (
@@ -42,9 +49,11 @@ class NullSystem:
     topics: tuple[str, ...] = ()
 
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
-        """Its only kind."""
-        del scenario
-        return self.kinds
+        """Its only kind, as a call or on standing streams."""
+        if scenario.load.transport is LoadTransport.UNARY:
+            return self.kinds
+        address = "/null.v1.NullService/Stream"
+        return (replace(self.kinds[0], channel=Channel.GRPC_STREAM, address=address),)
 
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
         """Only `payload_bytes` is known."""
@@ -53,13 +62,9 @@ class NullSystem:
             for key, value in scenario.workload.items()
             if key != "payload_bytes"
         ]
-        if scenario.load.transport is LoadTransport.STREAM:
-            faults.append(("load.transport", "stream", "this system has unary calls only"))
         size = scenario.workload.get("payload_bytes", _PAYLOAD_BYTES_DEFAULT)
-        if not isinstance(size, int) or not _ORIGIN_BYTES <= size <= _PAYLOAD_BYTES_MAX:
-            faults.append(
-                ("workload.payload_bytes", str(size), f"write {_ORIGIN_BYTES} to 1048576")
-            )
+        if not isinstance(size, int) or not _HEAD_BYTES <= size <= _PAYLOAD_BYTES_MAX:
+            faults.append(("workload.payload_bytes", str(size), f"write {_HEAD_BYTES} to 1048576"))
         return faults
 
     def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
@@ -72,6 +77,7 @@ class NullSystem:
         )
         offset_ns = all_ns[shard::shard_count]
         none = np.full(len(offset_ns), -1, np.int32)
+        is_stream = scenario.load.transport is LoadTransport.STREAM
         return ShardPlan(
             shard=shard,
             shard_count=shard_count,
@@ -80,7 +86,7 @@ class NullSystem:
             needs_a=none,
             needs_b=none,
             after=none,
-            stream=none,
+            stream=np.arange(len(offset_ns), dtype=np.int32) if is_stream else none,
             columns={},
         )
 
@@ -101,11 +107,14 @@ class NullSystem:
         }
 
     def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
-        """Zeros; the origin time is patched into the first eight bytes."""
+        """Zeros behind the origin time, which is patched in at send, and the operation's index."""
         del run_tag
         size = int(scenario.workload.get("payload_bytes", _PAYLOAD_BYTES_DEFAULT))
+        rows = np.zeros((len(plan), size), np.uint8)
+        index = np.arange(len(plan), dtype="<u4")
+        rows[:, _INDEX_AT:_HEAD_BYTES] = index.view(np.uint8).reshape(-1, _INDEX_BYTES)
         return Payloads(
-            blob=bytearray(size * len(plan)),
+            blob=bytearray(rows.data),
             start=np.arange(len(plan) + 1, dtype=np.int64) * size,
         )
 
@@ -119,8 +128,10 @@ class NullSystem:
         return ()
 
     def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
-        """No operation goes on a stream yet (see check_workload)."""
-        raise MalformedReplyError(f"no stream was asked for, and {len(message)} bytes came")
+        """The message is the one that was sent."""
+        if len(message) < _HEAD_BYTES:
+            raise MalformedReplyError(f"{len(message)} bytes came back")
+        return int.from_bytes(message[_INDEX_AT:_HEAD_BYTES], "little"), message
 
     def reply_code(self, message: bytes | memoryview) -> int:
         """Any reply is success."""

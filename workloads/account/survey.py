@@ -9,7 +9,7 @@ trouble is a TargetError; after it the audit must still speak, so trouble is abs
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -36,6 +36,22 @@ _STALLED_S = 3.0  # at rest and not where it should be for so long: it won't get
 _QUIET_S = 0.3  # all was answered; only a service that emits late still moves
 _READING_COUNT_MAX = 3  # tries to read all accounts while nothing changes
 _SYSTEM_ACCOUNT_IDS = tuple(value for value in contract.SystemAccount.values() if value)
+
+
+class Unrest(NamedTuple):
+    """
+    What a target had left to do when the wait for it ended.
+
+    Attributes:
+        missing: As a sentence; empty when it was at rest.
+        may_come: It was still at it, so nothing is lost yet.
+    """
+
+    missing: str
+    may_come: bool
+
+
+AT_REST = Unrest("", may_come=False)
 
 
 def open_target(endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> TargetState:
@@ -96,7 +112,10 @@ def close_target(
                 timeout_s=timeout_s,
                 quiet_s=_STALLED_S if produced_count else _QUIET_S,
             )
-            state = replace(state, absent=(*state.absent, *unrest))
+            if unrest.missing:
+                state = replace(state, absent=(*state.absent, unrest.missing))
+            if unrest.may_come:
+                state = replace(state, unrest=unrest.missing)
     except grpc.RpcError as error:
         reason = f"the target did not answer after the run ({error.code().name})"
         state = TargetState(absent=(*opening.absent, reason))
@@ -114,7 +133,7 @@ def _survey(
     quiet_s: float,
     opening: TargetState | None = None,
     produced_count: int = 0,
-) -> tuple[TargetState, tuple[str, ...]]:
+) -> tuple[TargetState, Unrest]:
     """The target once it is at rest; and why it may not be, if so."""
     absent: list[str] = []
     if capabilities is None:
@@ -192,13 +211,8 @@ def _await_rest(
     produced_count: int,
     opening: TargetState | None,
     timeout_s: float,
-) -> tuple[str, ...]:
-    """
-    Wait until all that was produced is consumed, and all that happened is emitted.
-
-    Returns:
-        What is still missing, as a sentence; nothing when it is at rest.
-    """
+) -> Unrest:
+    """Wait until all that was produced is consumed, and all that happened is emitted."""
     before = sum(opening.sources.values()) if opening is not None and opening.sources else 0
     deadline_s = time.monotonic() + timeout_s
     last: bytes = b""
@@ -209,7 +223,7 @@ def _await_rest(
         consumed_count = sum(source.last_seq for source in stats.sources) - before
         emitted = min(_emitted(stats, endpoint), default=stats.journal_seq)
         if consumed_count >= produced_count and emitted >= stats.journal_seq:
-            return ()
+            return AT_REST
         now_s, this = time.monotonic(), stats.SerializeToString(deterministic=True)
         if this != last:
             last, stalled_s = this, now_s + _STALLED_S
@@ -218,7 +232,9 @@ def _await_rest(
                 f"the target did not come to rest: {consumed_count} of {produced_count} "
                 f"executions consumed, {emitted} of {stats.journal_seq} transactions emitted"
             )
-            return (missing,)
+            # What it says itself that it has yet to emit is no loss, even if it stands still; an
+            # execution that a target at a standstill has not consumed is.
+            return Unrest(missing, now_s <= stalled_s or emitted < stats.journal_seq)
         time.sleep(_POLL_S)
 
 
@@ -231,9 +247,7 @@ def _emitted(stats: contract.Stats, endpoint: Endpoint) -> list[int]:
     return [seq for topic, seq in by_topic.items() if topic not in endpoint.absent_topics]
 
 
-def _await_quiet(
-    control: Control, account_id: int, *, quiet_s: float, timeout_s: float
-) -> tuple[str, ...]:
+def _await_quiet(control: Control, account_id: int, *, quiet_s: float, timeout_s: float) -> Unrest:
     """The same of a target without stats: until its journal has not moved for *quiet_s*."""
     deadline_s = time.monotonic() + timeout_s
     last_seq, moved_s = -1, time.monotonic()
@@ -242,13 +256,14 @@ def _await_quiet(
         now_s = time.monotonic()
         if newest_seq is None:
             time.sleep(quiet_s)  # nothing to go by
-            return ()
+            return AT_REST
         if newest_seq != last_seq:
             last_seq, moved_s = newest_seq, now_s
         if now_s - moved_s > quiet_s:
-            return ()
+            return AT_REST
         if now_s > deadline_s:
-            return (f"the target did not come to rest: its journal is at {newest_seq} and moves",)
+            missing = f"the target did not come to rest: its journal is at {newest_seq} and moves"
+            return Unrest(missing, may_come=True)
         time.sleep(_POLL_S)
 
 

@@ -481,3 +481,49 @@ def test_others_on_an_attached_target_are_not_judged(scenario: Scenario, tmp_pat
     spoiled.is_attached = True
 
     assert broken(judged(spoiled, tmp_path)) == set()
+
+
+# ------------------------------------------------------------------------------ causes, and unrest
+
+
+def test_a_gap_leads_and_what_follows_says_so(scenario: Scenario, tmp_path: Path) -> None:
+    """I8 comes first; I1 and I7, which a missing transaction breaks too, name it as their cause."""
+    spoiled = run(scenario)
+    drop_event(spoiled)
+    found = judged(spoiled, tmp_path)
+
+    assert next(iter(found)) == "I8"
+    assert {"I1", "I7"} <= broken(found)
+    for key in broken(found) - {"I8"}:
+        assert "gap in the ledger" in found[key].sentence
+    assert "gap in the ledger" not in found["I8"].sentence
+
+
+def unfinished(spoiled: Run) -> Run:
+    """The end of the ledger is not there yet, and the target says so."""
+    del spoiled.events[-20:]
+    spoiled.closing = replace(
+        spoiled.closing,
+        unrest="the target did not come to rest: 20 transactions behind",
+        absent=("the target did not come to rest: 20 transactions behind",),
+    )
+    return spoiled
+
+
+def test_a_target_that_is_still_at_it_has_lost_nothing(scenario: Scenario, tmp_path: Path) -> None:
+    """What may yet come disproves nothing: UNKNOWN, with the reason once."""
+    found = judged(unfinished(run(scenario)), tmp_path)
+
+    assert broken(found) == set()
+    assert {key for key in found if found[key].status is Correctness.PASSED} == {"I3", "I22"}
+    for key in {*found} - {"I3", "I22"}:
+        assert found[key].sentence.count("did not come to rest") == 1
+
+
+def test_what_is_wrong_already_is_found_all_the_same(scenario: Scenario, tmp_path: Path) -> None:
+    """Money made on the ledger is made, whatever is still to come."""
+    spoiled = unfinished(run(scenario, once(Kind.TRANSFER, without_contra)()))
+    found = judged(spoiled, tmp_path)
+
+    assert broken(found) == {"I1"}
+    assert "did not come to rest" in found["I1"].sentence

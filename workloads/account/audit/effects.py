@@ -75,21 +75,23 @@ class EffectFold:
         """An effect that is not what was asked for."""
         self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
-    def finish(self, *, put_aside_count: int | None) -> None:
+    def finish(self, *, put_aside_count: int | None, is_whole: bool) -> None:
         """
         Every operation against its duty.
 
         Args:
             put_aside_count: Records among the dead letters since the opening; None: not known.
+            is_whole: No more effects are to come: what has none now has lost it.
         """
         log, tally, counts = self._log, self.exactly_once, self._count
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
         if unknown:
             tally.note(f"{unknown:,} whose outcome was never learnt may have none or one")
-        self._check_overtaken(counts, put_aside_count)
+        if is_whole:
+            self._check_overtaken(counts, put_aside_count)
         may_be_none = np.isin(log.kind, _NO_EFFECT_NEEDED)
-        lost = (log.duty == Duty.ONE) & (counts == 0) & ~may_be_none
+        lost = is_whole & (log.duty == Duty.ONE) & (counts == 0) & ~may_be_none
         self._report(lost, "was acknowledged and has no effect")
         self._report((log.duty == Duty.NONE) & (counts > 0), "was refused or not sent, and applied")
         self._report((log.duty != Duty.NONE) & (counts > 1), "was applied more than once")

@@ -7,6 +7,7 @@ it never becomes a pass, and never hides the others.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,11 +44,16 @@ _TITLES = {
     "I22": "What was sent is what was planned, and all of it is accounted for",
     "I23": "What was acknowledged survives a kill",
 }
+_CAUSES = ("I23", "I8")  # what a gap in the ledger breaks by itself
 _OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I23")
 
 
 def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
-    """Every invariant, in order of its number; I23 only if the target was killed on purpose."""
+    """
+    Every invariant, in order of its number, but causes before what follows from them.
+
+    I23 only if the target was killed on purpose.
+    """
     found: dict[str, Invariant] = {}
 
     def attempt(identities: tuple[str, ...], check: Callable[[], tuple[Tally, ...]]) -> None:
@@ -58,18 +64,33 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
             reason = f"the check failed ({_words(error)})"
             found.update({item: unknown(item, _TITLES[item], reason) for item in identities})
 
-    attempt(_OF_THE_LEDGER, lambda: _Ledger(evidence).tallies())
+    ledger = None
+
+    def of_the_ledger() -> tuple[Tally, ...]:
+        nonlocal ledger
+        ledger = _Ledger(evidence)
+        return ledger.tallies()
+
+    attempt(_OF_THE_LEDGER, of_the_ledger)
     attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
     attempt(("I6",), lambda: (_told(evidence),))
     attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
     shown = [item for item in _TITLES if item != "I23" or evidence.restarts_ns]
+    if ledger is not None and ledger.has_gap:
+        shown.sort(key=lambda item: _CAUSES.index(item) if item in _CAUSES else len(_CAUSES))
     return tuple(found[item] for item in shown)
 
 
 class _Ledger:
-    """The folds that go with the ledger."""
+    """
+    The folds that go with the ledger.
+
+    Attributes:
+        has_gap: Transactions are missing; other laws may seem broken for that alone.
+    """
 
     def __init__(self, evidence: AuditEvidence) -> None:
+        self.has_gap = False
         self._evidence = evidence
         self._opening, self._closing = _opening(evidence), _closing(evidence)
         self._log = _log(evidence)
@@ -107,9 +128,13 @@ class _Ledger:
         )
         # Whatever stops the reading, a service's own bytes included: what was found until then
         # stays found, and nothing passes.
-        for reason in self._closing.absent:
-            for tally in tallies:
-                tally.note(reason)
+        unrest = self._closing.unrest
+        for tally in tallies:
+            for reason in self._closing.absent:
+                if reason != unrest:
+                    tally.note(reason)
+            if unrest:
+                tally.lacks(unrest)
         try:
             if self._evidence.events_path is None:
                 for tally in tallies:
@@ -121,6 +146,12 @@ class _Ledger:
         except Exception as error:  # noqa: BLE001
             for tally in tallies:
                 tally.lacks(f"the ledger can't be judged to its end ({_words(error)})")
+        self.has_gap = self._sequences.has_gap
+        for tally in tallies:
+            if tally.violation_count and unrest:
+                tally.note(unrest)
+            if tally.violation_count and self.has_gap and tally.identity not in _CAUSES:
+                tally.note("this may follow from the gap in the ledger alone (I8)")
         return tallies
 
     def _look_at_the_end(self) -> None:
@@ -149,7 +180,15 @@ class _Ledger:
 
     def _finish(self) -> None:
         """Everything that only the end can tell."""
-        self._effects.finish(put_aside_count=self._put_aside_count())
+        is_whole = not self._closing.unrest
+        self._effects.finish(put_aside_count=self._put_aside_count(), is_whole=is_whole)
+        if not is_whole:
+            # Taken while the target moved, its parts are not of one moment: only a total that it
+            # gave in one answer can be wrong by itself.
+            moving = replace(self._closing, accounts=None)
+            self._balances.check_sums(moving, is_attached=self._evidence.is_attached)
+            self._sequences.check_updates(self._closing)
+            return
         self._balances.finish(self._closing, is_attached=self._evidence.is_attached)
         run_tag = self._evidence.run_tag
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))

@@ -24,7 +24,12 @@ _INSTRUMENT_BITS = 32
 
 
 class SequenceFold:
-    """Fed with the whole ledger topic, repeated records included."""
+    """
+    Fed with the whole ledger topic, repeated records included.
+
+    Attributes:
+        has_gap: Transactions are missing, in the middle or at the end.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class SequenceFold:
             facts="sequence numbers",
             law="journal_seq, account_seq and the sources' numbers follow each other",
         )
+        self.has_gap = False
         self._first_seq = self._next_seq = (opening.journal_seq or 0) + 1
         self._is_anchored = opening.journal_seq is not None
         self._opening, self._places, self._recall = opening, places, recall
@@ -61,6 +67,7 @@ class SequenceFold:
         missing = seq - newest[:-1] - 1
         is_new = missing >= 0
         self.tally.checked_count += int(np.count_nonzero(is_new))
+        self.has_gap |= bool((missing > 0).any())
         self.tally.violate_all(
             missing > 0,
             lambda row: f"journal_seq {seq[row]} follows {newest[row]}: {missing[row]} missing",
@@ -105,12 +112,14 @@ class SequenceFold:
         if closing.journal_seq is None:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:
+            self.has_gap |= self._next_seq - 1 < closing.journal_seq
             self.tally.check(
                 self._next_seq - 1 == closing.journal_seq,
                 f"the ledger topic ends at journal_seq {self._next_seq - 1}, "
                 f"the journal at {closing.journal_seq}",
                 size=abs(closing.journal_seq - self._next_seq + 1),
             )
+        self.check_updates(closing)
         self._check_accounts(closing)
         self._check_sources(closing, log, source_of)
 
@@ -141,7 +150,8 @@ class SequenceFold:
         if first < len(part):
             yield part.part(first, len(part))
 
-    def _check_accounts(self, closing: TargetState) -> None:
+    def check_updates(self, closing: TargetState) -> None:
+        """The accounts' numbers on acct.balances.v1 follow each other."""
         updates = closing.updates
         if updates is None:
             self.tally.lacks("acct.balances.v1 was not read")
@@ -150,6 +160,9 @@ class SequenceFold:
             if updates.gap_count:
                 self.tally.violate(updates.gap_first, size=updates.gap_count)
                 self.tally.violation_count += updates.gap_count - 1
+
+    def _check_accounts(self, closing: TargetState) -> None:
+        updates = closing.updates
         if closing.accounts is None or self._opening.accounts is None:
             self.tally.lacks("the accounts' own numbers are not known")
             return

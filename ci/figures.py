@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import brokers
 import foreign
 import large
 import numpy as np
@@ -319,6 +320,30 @@ def large_run(operation_count: int) -> None:
         say("verdict with a cent lost in the middle", value, "FAILED: I1")
 
 
+def both_brokers() -> None:
+    """One plan with each broker: verdicts, event-visible latency, and balances folded."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs, comparison = brokers.both(Path(folder), ScenarioOverrides())
+    for item in runs:
+        verdicts = f"{item.validity}, {item.correctness}, {item.performance}"
+        say(f"{item.kafka}: {item.operation_count:,} operations", verdicts, "all green")
+        say("  visible p50 / p99", _milliseconds(item.visible_p50_ns, item.visible_p99_ns))
+        say("  its own floor p50 / p99", _milliseconds(item.floor_p50_ns, item.floor_p99_ns))
+        say("  broker", f"{item.broker_cpu_cores or 0:.0%} of a core")
+        say("  transactions on its ledger topic", f"{item.transaction_count:,}")
+    value = f"{comparison.ended_otherwise_count:,} of {comparison.operation_count:,}"
+    say("operations that ended otherwise", value, "0")
+    value = f"{comparison.differing_balance_count:,} of {comparison.balance_count:,}"
+    say("balances that differ, by account and asset", value, "0")
+    if not comparison.is_same:
+        say(f"the ledgers are NOT shown to be the same: {comparison.first}", "")
+
+
+def _milliseconds(*values_ns: int | None) -> str:
+    shown = ["too few" if value is None else f"{value / 1e6:.1f}" for value in values_ns]
+    return " / ".join(shown) + " ms"
+
+
 PARTS: dict[str, Callable[[], object]] = {
     "driver": driver_against_reference,
     "lateness": lateness,
@@ -326,6 +351,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "kafka": kafka,
     "reference": reference,
     "foreign": foreign_core,
+    "brokers": both_brokers,
 }
 LARGE = "large"
 

@@ -67,6 +67,7 @@ class RunRequest:
     runs_folder: Path
     command: str  # repeats the run
     profiler: MakeProfiler | None = None  # looks into the target over the measured phase
+    keeps_evidence: bool = False  # every event, and the state of target and broker, in any case
 
 
 class RunView(Protocol):
@@ -301,7 +302,8 @@ class Run:
         self.folder.rename(whole)
         self.folder = whole
         stored = load_run(whole)
-        if stored.record.correctness.status is Correctness.PASSED:
+        is_proved = stored.record.correctness.status is Correctness.PASSED
+        if is_proved and not self._request.keeps_evidence:
             self._remove_raw_evidence()
         return stored
 

@@ -42,7 +42,7 @@ WAYS = {
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }
-NEEDS_A_PEER = re.compile(r"--kafka \S+:\d+|staging\.toml")
+NEEDS_A_PEER = re.compile(r"--kafka (\S+:\d+|apache)|staging\.toml")
 
 
 def examples_of(text: str) -> list[str]:

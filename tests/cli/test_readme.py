@@ -7,11 +7,16 @@ import pytest
 
 from harness.cli.main import exit_code_of
 from harness.cli.manual import manual
+from harness.cli.options import checked_scenario, scenario_folder
+from harness.model.scenario_file import ScenarioOverrides
+from harness.targets.broker_fit import check_broker_fits
 from harness.targets.target_file import parse_target
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USAGE = re.compile(r"(?<=<!-- usage -->\n```\n).*?(?=```\n<!-- /usage -->)", re.DOTALL)
+
+STEPS = "[[steps]]"
 
 
 def blocks(language: str) -> list[str]:
@@ -34,9 +39,21 @@ def test_usage_is_that_of_help(
 
 def test_target_files_can_be_used(tmp_path: Path) -> None:
     """Every target file shown is a right one."""
-    names = [parse_target(text, file=tmp_path / "x.toml").name for text in blocks("toml")]
+    targets = [text for text in blocks("toml") if not text.startswith(STEPS)]
+    names = [parse_target(text, file=tmp_path / "x.toml").name for text in targets]
 
     assert names == ["my-service", "staging"]
+
+
+def test_steps_can_be_planned(tmp_path: Path) -> None:
+    """The steps shown fit the default scenario, and the broker that they are shown for."""
+    (steps,) = [text for text in blocks("toml") if text.startswith(STEPS)]
+    file = tmp_path / "harmed.toml"
+    file.write_text((scenario_folder() / "spot-steady.toml").read_text() + steps)
+    scenario = checked_scenario(str(file), ScenarioOverrides())
+
+    check_broker_fits("apache", scenario)
+    assert len(scenario.steps) == 2
 
 
 def test_map_shows_what_is_there() -> None:

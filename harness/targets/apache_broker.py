@@ -185,7 +185,8 @@ class ApacheBroker:
 
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--cluster-id", cluster_id, "--config", str(self._properties))
+        # In one word: every 64th id begins with a hyphen.
+        arguments = ("format", f"--cluster-id={cluster_id}", "--config", str(self._properties))
         child = ChildProcess(self._java("the formatter of Apache Kafka", (_FORMATTER, *arguments)))
         child.run_to_end(_FORMAT_TIMEOUT_S)
 

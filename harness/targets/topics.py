@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from harness.errors import BrokerError
 from harness.model.kafka import ANY_BROKER
 
 _TOPIC_EXISTS_CODE = 36
+_LEADER_TIMEOUT_S = 30.0
+_POLL_S = 0.01
 
 
 def create_topics(address: str, partitions: Mapping[str, int]) -> None:
@@ -44,10 +47,35 @@ async def _create_topics(address: str, partitions: Mapping[str, int]) -> None:
         if partitions:
             topics = [NewTopic(name, count, 1) for name, count in partitions.items()]
             _check_created(await client.create_topics(topics), address)
+            await _await_leaders(client, list(partitions), address)
     except (KafkaError, OSError) as error:
         raise BrokerError(f"the broker at {address} can't be used: {error}") from error
     finally:
         await client.close()
+
+
+async def _await_leaders(client: AIOKafkaAdminClient, topics: list[str], address: str) -> None:
+    """
+    Wait until every partition can be written to.
+
+    Apache Kafka answers when its controller has made a topic; its brokers hear of it later.
+    """
+    deadline_s = time.monotonic() + _LEADER_TIMEOUT_S
+    while True:
+        found = await client.describe_topics(topics)
+        waiting = set(topics) - {topic["topic"] for topic in found if _has_leaders(topic)}
+        if not waiting:
+            return
+        if time.monotonic() > deadline_s:
+            raise BrokerError(
+                f"the broker at {address} made the topic {min(waiting)}, but gives it no leader"
+            )
+        await asyncio.sleep(_POLL_S)
+
+
+def _has_leaders(topic: Mapping[str, Any]) -> bool:
+    leaders = [partition["leader"] for partition in topic["partitions"]]
+    return bool(leaders) and min(leaders) >= 0
 
 
 def _check_created(response: Any, address: str) -> None:

@@ -38,7 +38,7 @@ UNITLESS = frozenset(
         ),
         # values beside a `unit` field, or quantiles of the unit that their holder's name says
         *("value", "limit", "q", "low", "high", "mean", "max", "min", "a", "b", "theta"),
-        *("target", "tolerance", "start", "end", "number"),
+        *("target", "at_most", "tolerance", "start", "end", "number"),
     )
 )
 # Counts of operations by outcome: the record's class says that it counts.

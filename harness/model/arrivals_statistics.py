@@ -42,16 +42,31 @@ _KS_COUNT_MIN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistic:
-    """One number of a plan; met if within *tolerance* of *target*, or if it has none."""
+    """One number of a plan; met if within *tolerance* of *target*, and not above *at_most*."""
 
     name: str
     value: float
     target: float | None = None
     tolerance: float | None = None
+    at_most: float | None = None
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether there is anything to meet."""
+        return self.target is not None or self.at_most is not None
+
+    @property
+    def demand(self) -> str:
+        """What it must be, in words."""
+        if self.at_most is not None:
+            return f"at most {self.at_most:.4g}"
+        return f"{self.target or 0:.4g} within {self.tolerance or 0:.3g}"
 
     @property
     def is_met(self) -> bool:
         """Whether it is what the scenario asks for."""
+        if self.at_most is not None and self.value > self.at_most:
+            return False
         if self.target is None or self.tolerance is None:
             return True
         return bool(abs(self.value - self.target) <= self.tolerance)
@@ -63,8 +78,11 @@ class Statistic:
             shown |= {
                 "target": round(self.target, 4),
                 "tolerance": round(self.tolerance, 4),
-                "ok": self.is_met,
             }
+        if self.at_most is not None:
+            shown["at_most"] = round(self.at_most, 4)
+        if self.is_asked_for:
+            shown["ok"] = self.is_met
         return shown
 
 

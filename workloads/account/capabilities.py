@@ -59,12 +59,19 @@ def _explicit(scenario: Scenario) -> dict[str, str]:
 
 def _implied(scenario: Scenario) -> dict[str, str]:
     """Features that the scenario's own operations are made of, and which of them needs each."""
-    mix = parse_workload(scenario.workload).mix
+    workload = parse_workload(scenario.workload)
+    mix = workload.mix
     needs = {}
     if mix.amend:
         needs["amend"] = "workload.mix.amend"
-    if mix.fill:
-        needs["executions"] = "workload.mix.fill"
+    if mix.fill or mix.ioc:
+        needs["executions"] = f"workload.mix.{'fill' if mix.fill else 'ioc'}"
+    if mix.pend:
+        needs["two_phase"] = "workload.mix.pend"
+    if workload.read_your_writes and mix.get_balances + mix.list_ledger:
+        needs["read_your_writes"] = "workload.read_your_writes"
+    if workload.subscriptions:
+        needs["stream_account"] = "workload.subscriptions"
     if scenario.load.transport is LoadTransport.STREAM:
         needs["reserve_stream"] = 'load.transport = "stream"'
     if any(step.action is StepAction.KILL_RESTART for step in scenario.steps):

@@ -1,17 +1,13 @@
 """
 The account core as the harness drives it: SYSTEM implements harness.system.System.
 
-Only glue and the two readers that run once a message: what a reply's code is, and which operation
-an event belongs to. They look at fixed bytes, because a protobuf object a message would cost the
-load process and the observer more than everything else they do.
+Only glue: what is planned is workloads.account.plan, what is read from bytes is replies, what is
+asked of the target beside the load is survey, and what is judged is audit.
 """
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from harness.model.record import Invariant
@@ -20,7 +16,6 @@ from harness.system import (
     AuditEvidence,
     Endpoint,
     KindSpec,
-    MalformedReplyError,
     Payloads,
     Replies,
     ShardPlan,
@@ -31,25 +26,31 @@ from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.describe import describe_plans
-from workloads.account.plan.identity import operation_of_cause, operation_of_id, source_name
+from workloads.account.plan.identity import source_name
 from workloads.account.plan.kinds import (
     BALANCES_TOPIC,
     DEAD_LETTER_TOPIC,
     EXECUTIONS_TOPIC,
     KIND_SPECS,
     LEDGER_TOPIC,
+    STREAM_SPECS,
 )
 from workloads.account.plan.messages import encode_plan, seal_execution
-from workloads.account.plan.parameters import parse_workload, workload_faults
+from workloads.account.plan.parameters import (
+    parse_workload,
+    phase_faults,
+    workload_faults,
+)
 from workloads.account.plan.planner import make_plan
 from workloads.account.plan.seeds import reference_json
 from workloads.account.plan.watched import watched_accounts
-
-_ACK_TAG = 0x0A  # field 1 of every reply but CreateAccount's, which is an Ack itself
-_CODE_TAG, _JOURNAL_SEQ_TAG = 0x08, 0x10
-_REQUEST_HEAD = b"\x0a\x12\x0a\x10"  # JournalTxn.cause (18 bytes) = Cause.request_id (16 bytes)
-_MATCH_ID_TAG, _KAFKA_TAG = 0x39, 0x12
-_FIXED64 = struct.Struct("<Q")
+from workloads.account.replies import (
+    ack_of,
+    decode_replies,
+    event_reader,
+    reply_code,
+    stream_reply,
+)
 
 
 class AccountSystem:
@@ -62,15 +63,11 @@ class AccountSystem:
 
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
         """The kinds as they travel in *scenario*."""
-        del scenario
-        return self.kinds
+        return STREAM_SPECS if scenario.load.transport is LoadTransport.STREAM else KIND_SPECS
 
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
-        """Faults of the [workload] table as (key, value, remedy)."""
-        faults = list(workload_faults(scenario.workload))
-        if scenario.load.transport is LoadTransport.STREAM:
-            faults.append(("load.transport", "stream", "this system has unary calls only"))
-        return faults
+        """Faults of the [workload] table, then of it and the phases, as (key, value, remedy)."""
+        return workload_faults(scenario.workload) or phase_faults(scenario)
 
     def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
         """The operations of one shard."""
@@ -96,35 +93,20 @@ class AccountSystem:
         )
 
     def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
-        """No operation goes on a stream yet (see check_workload)."""
-        raise MalformedReplyError(f"no stream was asked for, and {len(message)} bytes came")
+        """The operation that a ReserveResult is of, and the reply in it."""
+        return stream_reply(message)
 
     def reply_code(self, message: bytes | memoryview) -> int:
-        """
-        Ack.code, read from the first bytes.
-
-        Encoders write fields in ascending order, and proto3 leaves a 0 out: an Ack begins with its
-        code, or the code is 0. Anything that begins otherwise is left to protobuf.
-        """
-        if len(message) >= 4 and message[0] == _ACK_TAG and message[1] <= 0x7F:
-            tag = message[2]
-            if tag == _JOURNAL_SEQ_TAG:
-                return 0
-            if tag == _CODE_TAG:
-                low = message[3]
-                if low <= 0x7F:
-                    return low
-                if len(message) >= 5 and message[4] <= 0x7F:
-                    return low & 0x7F | message[4] << 7
-        return _ack_of(message).code
+        """Ack.code, read from the first bytes."""
+        return reply_code(message)
 
     def reply_replayed(self, message: bytes | memoryview) -> bool:
         """Whether the stored outcome of an earlier request was repeated."""
-        return _ack_of(message).replayed
+        return ack_of(message).replayed
 
     def reply_position(self, message: bytes | memoryview) -> int:
         """Ack.journal_seq."""
-        return _ack_of(message).journal_seq
+        return ack_of(message).journal_seq
 
     def code_name(self, code: int) -> str:
         """The contract's word for *code*."""
@@ -132,17 +114,12 @@ class AccountSystem:
         return known.name if known is not None else f"CODE_{code}"
 
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
-        """
-        What the replies said, 0 where there was none.
-
-        Columns: journal_seq, account_seq, replayed, t_ingress_ns, t_commit_ns, locked_minor,
-        available_minor, malformed.
-        """
+        """What the replies said, 0 where there was none; see workloads.account.replies."""
         return decode_replies(plan, replies)
 
     def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
         """From a JournalTxn to the operation that caused it."""
-        return make_event_reader(run_tag)
+        return event_reader(run_tag)
 
     def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
         """A StreamAccount for each account that the scenario wants watched."""
@@ -196,88 +173,6 @@ class AccountSystem:
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
         """Every invariant."""
         return judge(evidence)
-
-
-def make_event_reader(run_tag: int) -> Callable[[bytes], int]:
-    """From a JournalTxn's bytes to (shard << 32 | index), -1 for another run's."""
-    request_head = _REQUEST_HEAD + run_tag.to_bytes(8, "big")
-    head_length = len(request_head)
-    from_bytes = int.from_bytes
-    unpack = _FIXED64.unpack_from
-
-    def read(value: bytes) -> int:
-        if value[:head_length] == request_head:
-            return from_bytes(value[head_length : head_length + 8], "big")
-        # A match: its id is the last field of the cause, which is the transaction's first.
-        if len(value) > 2 and value[0] == 0x0A and value[2] == _KAFKA_TAG:
-            end = 2 + value[1]
-            if value[1] <= 0x7F and len(value) >= end and value[end - 9] == _MATCH_ID_TAG:
-                return operation_of_id(unpack(value, end - 8)[0], run_tag)
-        if value[:4] == _REQUEST_HEAD:
-            return -1  # another client's request
-        return operation_of_cause(_cause_of(value), run_tag)
-
-    return read
-
-
-def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]:
-    """See AccountSystem.decode_replies."""
-    names = ("journal_seq", "account_seq", "t_ingress_ns", "t_commit_ns")
-    amounts = ("locked_minor", "available_minor")
-    columns = {name: np.zeros(len(plan), dtype=np.int64) for name in (*names, *amounts)}
-    replayed = np.zeros(len(plan), dtype=np.bool_)
-    malformed = np.zeros(len(plan), dtype=np.bool_)
-    messages = {
-        spec_index: _REPLY_OF[spec.address.rpartition("/")[2]]
-        for spec_index, spec in enumerate(KIND_SPECS)
-        if spec.address.startswith("/")
-    }
-    kinds, blob, start = plan.kind.data, memoryview(replies.blob), replies.start.tolist()
-    for position, operation in enumerate(replies.operation.tolist()):
-        message = messages[kinds[operation]]
-        try:
-            reply = message.FromString(bytes(blob[start[position] : start[position + 1]]))
-        except DecodeError:
-            malformed[operation] = True
-            continue
-        ack = reply if message is contract.Ack else reply.ack
-        for name in names:
-            columns[name][operation] = getattr(ack, name)
-        replayed[operation] = ack.replayed
-        if message is contract.ReserveReply:
-            columns["locked_minor"][operation] = reply.locked_minor
-        if message is not contract.Ack:
-            columns["available_minor"][operation] = reply.available_minor
-    return {**columns, "replayed": replayed, "malformed": malformed}
-
-
-_REPLY_OF: Mapping[str, Any] = {
-    "Reserve": contract.ReserveReply,
-    "AmendReservation": contract.ReserveReply,
-    "Release": contract.ReserveReply,
-    "ApplyTransfer": contract.TransferReply,
-    "InternalTransfer": contract.TransferReply,
-    "CreateAccount": contract.Ack,
-}
-
-
-def _ack_of(message: bytes | memoryview) -> contract.Ack:
-    """The Ack of any reply: its field 1, or (CreateAccount) the whole message."""
-    whole = bytes(message)
-    try:
-        if whole and whole[0] & 0x07 == 0 and whole[0] >> 3 == 1:
-            return contract.Ack.FromString(whole)
-        reply = contract.TransferReply.FromString(whole)
-        return reply.ack if reply.HasField("ack") else contract.Ack.FromString(whole)
-    except DecodeError as error:
-        raise MalformedReplyError(f"no Ack in a reply of {len(whole)} bytes: {error}") from error
-
-
-def _cause_of(value: bytes) -> contract.Cause:
-    try:
-        return contract.JournalTxn.FromString(value).cause
-    except DecodeError:
-        return contract.Cause()  # no transaction: the audit, which reads all of them, says so
 
 
 SYSTEM = AccountSystem()

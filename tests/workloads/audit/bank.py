@@ -1,9 +1,9 @@
 """
 A bank in miniature: runs a plan as an honest service would, and leaves all evidence behind.
 
-Its arithmetic is its own, from the contract and for orders that are filled once, so that it can
-contradict the audit. A *tamper* function may change, drop or double each transaction before it is
-posted: the balances follow what is posted, as they would in a service with that fault.
+Its arithmetic is its own, from the contract, so that it can contradict the audit. A *tamper*
+function may change, drop or double each transaction before it is posted: the balances follow what
+is posted, as they would in a service with that fault.
 """
 
 from collections import defaultdict
@@ -29,14 +29,14 @@ from workloads.account.audit.evidence import (
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.identity import REQUEST_ID, id_base, source_name
-from workloads.account.plan.kinds import KIND_SPECS, Kind
+from workloads.account.plan.kinds import KIND_SPECS, RECORDS, Kind
 from workloads.account.plan.parameters import parse_workload
 from workloads.account.plan.planner import make_plan
 from workloads.account.plan.seeds import seeds
 
 RUN_TAG = 0x5EED_0000_00C0_FFEE
 FIRST_ID = 1_000
-AVAILABLE, LOCKED = 0, 1
+AVAILABLE, LOCKED, SET_ASIDE = 0, 1, 3
 FEES, EXTERNAL = 1, 4
 BUY = 1
 BASE_PER_LOT, QUOTE_PER_TICK_LOT = 100_000, 10
@@ -82,6 +82,22 @@ def ceil_ppm(value: int) -> int:
     return (value + 999_999) // 1_000_000
 
 
+def phase_moves(
+    kind: Kind, account_id: int, asset: int, amount: int
+) -> list[tuple[int, int, int, int]]:
+    """What a phase of a two-phase transfer moves."""
+    match kind, amount < 0:
+        case Kind.PEND, True:
+            return [(account_id, asset, 0, amount), (account_id, asset, SET_ASIDE, -amount)]
+        case Kind.VOID, True:
+            return [(account_id, asset, SET_ASIDE, amount), (account_id, asset, 0, -amount)]
+        case Kind.POST, _:
+            bucket = SET_ASIDE if amount < 0 else AVAILABLE
+            return [(account_id, asset, bucket, amount), (EXTERNAL, asset, 0, -amount)]
+        case _:
+            return []  # a deposit that is not posted
+
+
 @dataclass
 class Run:
     """What a run left behind; tests spoil it before it is judged."""
@@ -114,7 +130,7 @@ class Run:
             opening=self.opening,
             closing=closing,
             restarts_ns=self.restarts_ns,
-            produced_count=int((self.table["kind"] == "fill").sum()),
+            produced_count=int((self.table["sequence"] > 0).sum()),
             is_attached=self.is_attached,
         )
 
@@ -125,7 +141,7 @@ class Bank:
 
     tamper: Tamper = honest
     balances: dict[tuple[int, int], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0, 0])
+        default_factory=lambda: defaultdict(lambda: [0, 0, 0, 0])
     )
     account_seq: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     orders: dict[int, Lock] = field(default_factory=dict)
@@ -145,7 +161,8 @@ class Bank:
         """One operation: (domain code, replayed)."""
         kind, column = Kind(plan.kind[index]), plan.columns
         if int(column["duplicate_of"][index]) >= 0:
-            return 0, True
+            changed = "is_changed" in column and bool(column["is_changed"][index])
+            return (int(contract.IDEMPOTENCY_MISMATCH), False) if changed else (0, True)
         account_id = FIRST_ID + int(column["account"][index])
         peer_id = FIRST_ID + int(column["peer_account"][index])
         amount, asset = int(column["amount_minor"][index]), int(column["asset"][index])
@@ -169,9 +186,30 @@ class Bank:
                 lock = self.orders[order_id]
                 if self._move_lock(kind, cause, order_id, -lock.minor):
                     del self.orders[order_id]
-            case Kind.FILL:
+            case Kind.FILL | Kind.LATE_FILL:
                 self._fill(plan, index)
+            case Kind.ORDER_EVENT:
+                lock = self.orders[order_id]
+                if self._move_lock(kind, self._execution(plan, index), order_id, -lock.minor):
+                    del self.orders[order_id]
+            case Kind.PEND | Kind.POST | Kind.VOID:
+                self._post(kind, cause, phase_moves(kind, account_id, asset, amount), (account_id,))
         return 0, False
+
+    def _execution(self, plan: ShardPlan, index: int) -> contract.Cause:
+        """A record's place in its source, and its name."""
+        instrument = int(plan.columns["instrument"][index])
+        source = source_name(RUN_TAG, plan.shard), instrument
+        self.sources[source] += 1
+        return contract.Cause(
+            kafka=contract.KafkaRef(
+                topic="me.executions.v1",
+                source_seq=self.sources[source],
+                src=source[0],
+                instrument_id=instrument,
+                match_id=id_base(RUN_TAG, plan.shard) | index,
+            )
+        )
 
     def _reserve(self, plan: ShardPlan, index: int, cause: contract.Cause) -> int:
         column = plan.columns
@@ -192,8 +230,8 @@ class Bank:
     def _amend(self, plan: ShardPlan, index: int, order_id: int, cause: contract.Cause) -> None:
         lock = self.orders[order_id]
         before = lock.minor
-        lock.limit = int(plan.columns["price_ticks"][index])
-        lock.lots = int(plan.columns["qty_lots"][index])
+        lock.limit = int(plan.columns["price_ticks"][index]) or lock.limit
+        lock.lots = int(plan.columns["qty_lots"][index]) or lock.lots
         self._move_lock(Kind.AMEND, cause, order_id, lock.minor - before)
 
     def _move_lock(self, kind: Kind, cause: contract.Cause, order_id: int, delta: int) -> bool:
@@ -208,25 +246,16 @@ class Bank:
         column, base = plan.columns, id_base(RUN_TAG, plan.shard)
         price, lots = int(column["price_ticks"][index]), int(column["qty_lots"][index])
         instrument = int(column["instrument"][index])
-        source = source_name(RUN_TAG, plan.shard), instrument
-        self.sources[source] += 1
-        cause = contract.Cause(
-            kafka=contract.KafkaRef(
-                topic="me.executions.v1",
-                source_seq=self.sources[source],
-                src=source[0],
-                instrument_id=instrument,
-                match_id=base | index,
-            )
-        )
+        cause = self._execution(plan, index)
         postings: list[tuple[int, int, int, int, int]] = []
         fees, changed, touched = 0, {}, []
         for name, ppm in (("order", 1_000), ("peer_order", 400)):
             order_id = base | int(column[name][index])
             lock = replace(self.orders[order_id])
             before, notional = lock.minor, price * lots * QUOTE_PER_TICK_LOT
-            lock.basis, fee = notional * ppm, ceil_ppm(notional * ppm)
-            lock.charged, lock.lots = fee, lock.lots - lots
+            lock.basis += notional * ppm
+            fee = ceil_ppm(lock.basis) - lock.charged
+            lock.charged, lock.lots = lock.charged + fee, lock.lots - lots
             freed = before - lock.minor
             who, base_minor = lock.account_id, lots * BASE_PER_LOT
             postings.append((who, lock.asset, LOCKED, -freed, order_id))
@@ -295,21 +324,19 @@ class Bank:
             for asset in sorted(
                 {p.asset_id for p in posted.postings if p.account_id == account_id}
             ):
-                available, locked = self.balances[account_id, asset]
+                parts = self.balances[account_id, asset]
                 update.balances.add(
                     asset_id=asset,
-                    available_minor=available,
-                    locked_orders_minor=locked,
-                    total_minor=available + locked,
+                    available_minor=parts[AVAILABLE],
+                    locked_orders_minor=parts[LOCKED],
+                    locked_withdrawal_minor=parts[SET_ASIDE],
+                    total_minor=sum(parts),
                 )
             self.updates.append(update.SerializeToString())
 
     def dump(self) -> TargetState:
         """What ControlService would tell."""
-        balances = {
-            key: BalanceDump(available, locked, 0, 0, available + locked)
-            for key, (available, locked) in self.balances.items()
-        }
+        balances = {key: BalanceDump(*parts, sum(parts)) for key, parts in self.balances.items()}
         users: dict[int, int] = defaultdict(int)
         system: dict[int, dict[int, int]] = defaultdict(dict)
         for (account_id, asset), dump in balances.items():
@@ -370,7 +397,9 @@ def run(scenario: Scenario, tamper: Tamper = honest) -> Run:
         table["code"][index], table["replayed"][index] = code, replayed
         table["sent_ns"][index], table["done_ns"][index] = now_ns + 1, now_ns + 2
         table["visible_ns"][index] = now_ns + 3
-        if plan.kind[index] == Kind.FILL:
+        if plan.kind[index] == Kind.REPEAT:
+            table["sequence"][index] = table["sequence"][plan.needs_a[index]]
+        elif plan.kind[index] in RECORDS:
             source = source_name(RUN_TAG, shard), int(plan.columns["instrument"][index])
             table["sequence"][index] = bank.sources[source]
     return Run(

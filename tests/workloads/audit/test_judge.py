@@ -346,10 +346,13 @@ def test_a_resolved_outcome_counts(scenario: Scenario, tmp_path: Path) -> None:
 
 def test_a_duplicate_speaks_for_its_original(scenario: Scenario, tmp_path: Path) -> None:
     """Where the repetition was answered as applied, the request must be on the ledger."""
-    table = run(scenario).table
+    accounts = {"kind": "uniform", "count": 20}
+    mix = {"transfer": "90%", "duplicate": "10%"}
+    deposits = replace(scenario, workload={"accounts": accounts, "mix": mix})
+    table = run(deposits).table
     repeat = int(np.flatnonzero((table["duplicate_of"] >= 0) & (table["shard"] == 0))[0])
     original = int(table["duplicate_of"][repeat])
-    spoiled = run(scenario, losing(scenario, original))
+    spoiled = run(deposits, losing(deposits, original))
     spoiled.table.loc[original, "outcome"] = int(Outcome.TIMED_OUT)
 
     assert broken(judged(spoiled, tmp_path)) == {"I7"}

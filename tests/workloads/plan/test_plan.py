@@ -13,8 +13,9 @@ from harness.model.scenario_file import ScenarioOverrides, load_scenario
 from harness.system import ShardPlan, plan_digest
 from workloads.account.plan.describe import describe_plans, plan_statistics
 from workloads.account.plan.kinds import Kind
+from workloads.account.plan.mixed import REFUSED_QTY_LOTS
 from workloads.account.plan.parameters import Workload, parse_workload, workload_faults
-from workloads.account.plan.planner import REFUSED_QTY_LOTS, make_plan
+from workloads.account.plan.planner import make_plan
 
 PACKAGED = resources.files("workloads.scenarios")
 MIX = {"reserve": "48%", "release": "45%", "fill": "4%", "transfer": "3%"}

@@ -16,6 +16,7 @@ from workloads.account.audit.tally import Tally
 from workloads.account.contract import accounts_pb2 as contract
 
 LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
 FEES: int = contract.FEES
 
 
@@ -85,6 +86,13 @@ class Blame:
                 )
                 continue
             users[account_id, asset_id] += got - wanted
+            if bucket == LOCKED_WITHDRAWAL:
+                self._effects.wrong(
+                    suspect.row_index,
+                    f"set {got} of asset {asset_id} aside for a withdrawal, must be {wanted}",
+                    size=abs(got - wanted),
+                    at=suspect.number,
+                )
             if bucket == LOCKED_ORDERS:
                 self._locks.violate(
                     f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",

@@ -12,6 +12,7 @@ from workloads.account.audit.columns import Column, Mask
 from workloads.account.audit.ledger import Transactions
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.tally import Tally
+from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.kinds import Kind
 
 _NO_EFFECT_NEEDED = (Kind.AMEND, Kind.CREATE_ACCOUNT)  # asked for what already is: nothing changes
@@ -62,7 +63,7 @@ class EffectFold:
         is_first[first[self._count[rows] == 0]] = True
         np.add.at(self._count, row[is_ours], 1)
         firsts = np.flatnonzero(is_first)
-        self._check_groups(part, row, firsts[self._log.kind[row[firsts]] == Kind.FILL])
+        self._check_groups(part, row, firsts[self._log.is_match[row[firsts]]])
         return is_first
 
     def revoke(self, operation: int) -> None:
@@ -137,14 +138,25 @@ class EffectFold:
             )
 
     def _check_duplicates(self) -> None:
+        """A request's repetitions are answered as it was; with another payload they are refused."""
         log = self._log
-        repeats = np.flatnonzero(
-            (log.duplicate_of >= 0) & (log.outcome == Outcome.ACKNOWLEDGED) & ~log.replayed
-        )
+        repeated = log.duplicate_of >= 0
+        is_same, is_changed = repeated & ~log.is_changed, repeated & log.is_changed
+        acknowledged = log.final_outcome == Outcome.ACKNOWLEDGED
+        refused = log.final_outcome == Outcome.REJECTED
+        anew = is_same & (log.outcome == Outcome.ACKNOWLEDGED) & ~log.replayed
         # Its original may have been the one that came second: one of the two is the first.
-        broken = np.zeros(log.count, np.bool_)
-        broken[repeats[~log.replayed[log.duplicate_of[repeats]]]] = True
-        self._report(broken, "repeats a request and was answered as a new one")
+        anew &= ~log.replayed[log.duplicate_of]
+        self._report(anew, "repeats a request and was answered as a new one")
+        flipped = is_same & refused & acknowledged[log.duplicate_of]
+        self._report(flipped, "repeats a request that was applied, and was refused")
+        self._report(
+            is_changed & acknowledged, "has the id of a request that asked otherwise, and was taken"
+        )
+        other_reason = is_changed & refused & (log.final_code != contract.IDEMPOTENCY_MISMATCH)
+        self._report(
+            other_reason, "has the id of another request, and was refused for another reason"
+        )
 
     def _check_durability(self, counts: NDArray[np.int32], lost: NDArray[np.bool_]) -> None:
         if not self._restarts_ns:

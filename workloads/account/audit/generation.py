@@ -32,11 +32,10 @@ def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
     ]
     _check_plans(tally, evidence, plans)
     for statistic in plan_statistics(scenario, plans):
-        if statistic.target is not None:
+        if statistic.is_asked_for:
             tally.check(
                 statistic.is_met,
-                f"{statistic.name} is {statistic.value:.4g}, must be {statistic.target:.4g} "
-                f"within {statistic.tolerance or 0:.3g}",
+                f"{statistic.name} is {statistic.value:.4g}, must be {statistic.demand}",
             )
     return tally
 

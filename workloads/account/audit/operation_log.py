@@ -16,7 +16,7 @@ from harness.model.operation import Outcome
 from workloads.account.audit.columns import Column, Words
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
 from workloads.account.plan.identity import OPERATION_BITS, id_base, tag_of_ids
-from workloads.account.plan.kinds import Kind
+from workloads.account.plan.kinds import MATCHES, READS, Kind
 
 _NONE = -1
 _INDEX_BITS = 32
@@ -39,8 +39,10 @@ class OperationLog:
         kind: Kind by row.
         duty: Duty by row; a duplicate has NONE of its own, its request is the original's.
         account, peer_account: Indices of accounts, see `account_id`.
-        instrument, side, price_ticks, ...: What was asked, by row; order, peer_order and
-            duplicate_of are rows.
+        instrument, side, price_ticks, ...: What was asked, by row; order, peer_order,
+            duplicate_of and pending are rows.
+        is_match: Fills, late ones too.
+        is_changed: A duplicate that asks for something else under its original's request id.
     """
 
     def __init__(self, table: Any, *, run_tag: int) -> None:
@@ -51,8 +53,9 @@ class OperationLog:
         self._first_row = np.searchsorted(self.shard, np.arange(self.shard_count + 1))
         self._check_order()
         self.kind = _kinds(table)
+        self.is_match = np.isin(self.kind, MATCHES)
         self.outcome = table["outcome"].to_numpy(np.uint8)
-        self.final_outcome = _final_outcome(table)
+        self.final_outcome, self.final_code = _final_outcome(table), _final_code(table)
         self.sent_ns, self.done_ns = _array(table, "sent_ns"), _array(table, "done_ns")
         self.visible_ns = _array(table, "visible_ns")
         self.sequence = _array(table, "sequence")
@@ -64,6 +67,10 @@ class OperationLog:
         self.order = self._rows(_array(table, "order"))
         self.peer_order = self._rows(_array(table, "peer_order"))
         self.duplicate_of = self._rows(_array(table, "duplicate_of"))
+        self.is_changed = _optional(table, "is_changed", np.bool_)
+        self.pending = self.order
+        if "pending" in table.columns:
+            self.pending = self._rows(_array(table, "pending"))
         self.creates_account = _array(table, "creates_account")
         self.is_overtaken = self._overtaken()
         self.duty = self._duties()
@@ -130,10 +137,11 @@ class OperationLog:
         may be first, and what becomes of the fill is the harness's doing.
         """
         released_ns = np.zeros(self.count, dtype=np.int64)
-        releases = np.flatnonzero((self.kind == Kind.RELEASE) & (self.sent_ns > 0))
+        is_release = (self.kind == Kind.RELEASE) & (self.duplicate_of < 0)
+        releases = np.flatnonzero(is_release & (self.sent_ns > 0))
         released_ns[self.order[releases]] = self.sent_ns[releases]
         overtaken = np.zeros(self.count, dtype=np.bool_)
-        fills = np.flatnonzero((self.kind == Kind.FILL) & (self.sent_ns > 0))
+        fills = np.flatnonzero(self.is_match & (self.sent_ns > 0))
         for orders in (self.order[fills], self.peer_order[fills]):
             first_ns = released_ns[orders]
             seen_ns = self.visible_ns[fills]
@@ -150,9 +158,10 @@ class OperationLog:
         repeats = np.flatnonzero(self.duplicate_of >= 0)
         originals = self.duplicate_of[repeats]
         # A repetition that was applied proves that the request was, by whichever of the two.
-        proved = originals[final[repeats] == Outcome.ACKNOWLEDGED]
+        proved = originals[(final[repeats] == Outcome.ACKNOWLEDGED) & ~self.is_changed[repeats]]
         duty[proved[duty[proved] == Duty.ANY]] = Duty.ONE
         duty[repeats] = Duty.NONE
+        duty[np.isin(self.kind, (*READS, Kind.REPEAT))] = Duty.NONE
         return duty
 
 
@@ -168,6 +177,14 @@ def _final_outcome(table: Any) -> NDArray[np.uint8]:
     final = np.where(resolved >= 0, resolved, _array(table, "outcome")).astype(np.uint8)
     final[_array(table, "never_sent") & (resolved < 0)] = Outcome.CANCELLED
     return final
+
+
+def _final_code(table: Any) -> NDArray[np.int32]:
+    resolved = _array(table, "resolved_outcome") >= 0
+    codes: NDArray[np.int32] = np.where(
+        resolved, _array(table, "resolved_code"), _array(table, "code")
+    )
+    return codes
 
 
 def _array(table: Any, name: str) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.account.audit.columns import Column
 from workloads.account.audit.evidence import AccountsDump, OrderDump, TargetState
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.order_model import lock_minor
@@ -54,6 +55,7 @@ def check_ends(
     if listed is not None:
         _check_listed(orders, listed, tallies.locks)
     if not is_attached:
+        _check_set_aside(log, opening.accounts, closing.accounts, tallies.locks)
         _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
     elif listed is not None:
         tallies.locks.note("account totals are not held to it, as others may trade too")
@@ -159,17 +161,33 @@ def _by_row(log: OperationLog, order_ids: Iterable[int]) -> NDArray[np.bool_]:
 
 
 def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """By row of the reserve: is the order over for certain, and may it be."""
-    releases, fills = log.kind == Kind.RELEASE, log.kind == Kind.FILL
-    ending = [(releases, log.order)]
-    for orders in (log.order, log.peer_order):
-        is_whole = log.qty_lots == log.qty_lots[np.maximum(orders, 0)]
-        ending.append((fills & is_whole, orders))
+    """
+    By row of the reserve: is the order over for certain, and may it be.
+
+    Over is what was released, ended by the engine, or filled to what its last amendment left of it.
+    """
+    is_certain, is_possible = log.duty == Duty.ONE, log.duty != Duty.NONE
+    ends = np.isin(log.kind, (Kind.RELEASE, Kind.ORDER_EVENT))
+    amends = (log.kind == Kind.AMEND) & (log.qty_lots > 0)
+    asked_lots = log.qty_lots.astype(np.int64)
+    certain = np.flatnonzero(amends & is_certain)  # in order of time: the last one stands
+    asked_lots[log.order[certain]] = log.qty_lots[certain]
     is_ended, is_undecided = (np.zeros(log.count, dtype=np.bool_) for _ in range(2))
-    for chosen, orders in ending:
-        is_ended[orders[chosen & (log.duty == Duty.ONE)]] = True
-        is_undecided[orders[chosen & (log.duty == Duty.ANY)]] = True
+    is_ended[log.order[ends & is_certain]] = True
+    is_undecided[log.order[(ends | amends) & is_possible & ~is_certain]] = True
+    is_reserve = log.kind == Kind.RESERVE
+    is_ended |= is_reserve & (_filled_lots(log, is_certain) >= asked_lots)
+    is_undecided |= is_reserve & (_filled_lots(log, is_possible) >= asked_lots)
     return is_ended, is_undecided & ~is_ended
+
+
+def _filled_lots(log: OperationLog, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """By row of the reserve: what the *chosen* fills take of the order."""
+    fills = np.flatnonzero(log.is_match & chosen)
+    filled_lots = np.zeros(log.count, dtype=np.int64)
+    for orders in (log.order, log.peer_order):
+        np.add.at(filled_lots, orders[fills], log.qty_lots[fills])
+    return filled_lots
 
 
 def _check_listed(orders: Sequence[_Order], listed: Listed, tally: Tally) -> None:
@@ -220,6 +238,42 @@ def _check_locked(
             f"its open orders need {must_be}",
             size=abs(balance.locked_orders_minor - must_be),
         )
+
+
+def _check_set_aside(
+    log: OperationLog, opening: AccountsDump, closing: AccountsDump, tally: Tally
+) -> None:
+    """What is set aside for withdrawals, against those that have a first phase and no second."""
+    is_certain = log.duty == Duty.ONE
+    phases = np.isin(log.kind, (Kind.PEND, Kind.POST, Kind.VOID))
+    unknown = np.flatnonzero(phases & (log.duty == Duty.ANY))
+    left_out = set(_places_of(log, unknown))
+    settled = phases & (log.kind != Kind.PEND) & is_certain
+    is_left = (log.kind == Kind.PEND) & is_certain & (log.amount_minor < 0)
+    is_left[log.pending[settled]] = False
+    needed: dict[tuple[int, int], int] = defaultdict(int)
+    left = np.flatnonzero(is_left)
+    for place, amount_minor in zip(
+        _places_of(log, left), log.amount_minor[left].tolist(), strict=True
+    ):
+        needed[place] -= amount_minor
+    for key, balance in closing.balances.items():
+        before = opening.balances.get(key)
+        must_be = needed.get(key, 0) + (before.locked_withdrawal_minor if before is not None else 0)
+        locked_minor = balance.locked_withdrawal_minor
+        if key in left_out or (not must_be and not locked_minor):
+            continue
+        tally.check(
+            locked_minor == must_be,
+            f"account {key[0]} asset {key[1]} has {locked_minor} set aside, "
+            f"its pending withdrawals need {must_be}",
+            size=abs(locked_minor - must_be),
+        )
+
+
+def _places_of(log: OperationLog, rows: Column) -> list[tuple[int, int]]:
+    """Account and asset of each row."""
+    return list(zip(log.account_id(rows).tolist(), log.asset[rows].tolist(), strict=True))
 
 
 def _check_strangers(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:

@@ -51,6 +51,7 @@ from workloads.account.plan.parameters import Workload
 
 AVAILABLE: int = contract.AVAILABLE
 LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
 FEES: int = contract.FEES
 EXTERNAL: int = contract.EXTERNAL
 
@@ -59,6 +60,8 @@ _STEP_OF = {
     Kind.AMEND: Step.AMEND,
     Kind.FILL: Step.FILL,
     Kind.RELEASE: Step.RELEASE,
+    Kind.LATE_FILL: Step.FILL,
+    Kind.ORDER_EVENT: Step.RELEASE,
 }
 _NO_STEP = -1
 _STEP_BY_KIND = np.array([int(_STEP_OF.get(kind, _NO_STEP)) for kind in Kind])
@@ -159,7 +162,7 @@ class OrderFold:
         """The first transaction of each operation: is its effect what was asked for."""
         first = np.flatnonzero(is_first)
         kinds = self._log.kind[row[first]]
-        self.tallies.fees.checked_count += int(np.count_nonzero(kinds == Kind.FILL))
+        self.tallies.fees.checked_count += int(np.count_nonzero(self._log.is_match[row[first]]))
         moves_locks = _STEP_BY_KIND[kinds] != _NO_STEP
         self.tallies.locks.checked_count += int(np.count_nonzero(moves_locks))
         steps, owner = self._steps(first, row[first])
@@ -175,6 +178,7 @@ class OrderFold:
                 [
                     *self._order_lines(steps.rows(done), followed.rows(done), owner[done]),
                     *self._transfer_lines(first, row[first]),
+                    *self._phase_lines(first, row[first]),
                 ]
             ),
         )
@@ -269,6 +273,34 @@ class OrderFold:
             for account_id, delta_minor in zip(sides, (amount, -amount), strict=True):
                 lines.append(Lines.of(owner[chosen], account_id, asset_id, AVAILABLE, delta_minor))
         return lines
+
+    def _phase_lines(self, owner: Column, row: Column) -> list[Lines]:
+        """
+        What the phases of two-phase transfers must move.
+
+        A withdrawal is set aside by the first, and goes out or comes back by the second; a deposit
+        comes in by the second alone. The second one's asset and amount are its first one's.
+        """
+        log, lines = self._log, []
+        amount = log.amount_minor[row].astype(np.int64)
+        kind = log.kind[row]
+        is_withdrawal = amount < 0
+        for chosen, *moves in (
+            ((kind == Kind.PEND) & is_withdrawal, (AVAILABLE, 1), (LOCKED_WITHDRAWAL, -1)),
+            ((kind == Kind.VOID) & is_withdrawal, (LOCKED_WITHDRAWAL, 1), (AVAILABLE, -1)),
+            ((kind == Kind.POST) & is_withdrawal, (LOCKED_WITHDRAWAL, 1)),
+            ((kind == Kind.POST) & ~is_withdrawal, (AVAILABLE, 1)),
+        ):
+            rows, asset_id = row[chosen], log.asset[row[chosen]]
+            lines += [
+                Lines.of(
+                    owner[chosen], log.account_id(rows), asset_id, bucket, sign * amount[chosen]
+                )
+                for bucket, sign in moves
+            ]
+        posts = kind == Kind.POST
+        contra = Lines.of(owner[posts], EXTERNAL, log.asset[row[posts]], AVAILABLE, -amount[posts])
+        return [*lines, contra]
 
     def _check_held(self, part: Transactions) -> None:
         """Every posting to the lock of an order: none frees more than the order holds."""

@@ -18,7 +18,6 @@ from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.recall import Recall, Told
 from workloads.account.audit.tally import Tally
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.kinds import Kind
 
 _INSTRUMENT_BITS = 32
 
@@ -194,7 +193,7 @@ class SequenceFold:
     def _check_sources(
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
-        sent = np.flatnonzero((log.kind == Kind.FILL) & (log.sequence > 0))
+        sent = np.flatnonzero(log.sequence > 0)
         if not len(sent):
             return
         if closing.sources is None:

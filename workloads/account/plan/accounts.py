@@ -66,6 +66,13 @@ def make_accounts(workload: Workload, market: Market, *, seed: int) -> Accounts:
     ranks = generator(seed, _RANKS).permutation(count)
     by_rank = rank_weights(workload)
     chance = generator(seed, _HOLDINGS)
+    if workload.holdings == "all":
+        listed = market.instrument_count
+        return Accounts(
+            weights=by_rank[ranks],
+            held_start=np.arange(count + 1, dtype=np.int64) * listed,
+            held=np.tile(np.arange(1, listed + 1, dtype=np.uint16), count),
+        )
     kinds = pareto(chance.random(count), _ASSETS_SCALE, _ASSETS_SHAPE)
     held_count = np.minimum(np.floor(kinds), market.instrument_count).astype(np.int64)
     held_start = np.concatenate([[0], np.cumsum(held_count)])

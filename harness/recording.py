@@ -114,8 +114,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         schedule_digest=facts.schedule_digest,
         seed=scenario.seed,
         phases={
-            "warmup_ns": scenario.warmup_ns,
-            "measure_ns": scenario.measure_ns,
+            "warmup_ns": scenario.driven_warmup_ns,
+            "measure_ns": scenario.driven_measure_ns,
             "drain_ns": scenario.drain_ns,
         },
         target=facts.target,
@@ -241,6 +241,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "worker_count": scenario.load.worker_count,
         "connection_count": scenario.load.connection_count,
         "in_flight_count_max": scenario.load.in_flight_count_max,
+        "stretch": scenario.load.stretch,
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),

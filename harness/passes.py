@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.model.record import RunRecord
-from harness.model.verdict import ExitCode, worst_exit_code
+from harness.model.verdict import Correctness, ExitCode, worst_exit_code
 from harness.profilers.profiled_run import MakeProfiler
 from harness.runner import Run, RunRequest, RunView
 from harness.store import StoredRun, load_run, pass_folder
@@ -40,11 +40,25 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """The plain run and its twins by name; *exit_code* is the worst that any of them says."""
+    """The plain run and its twins by name."""
 
     plain: StoredRun
     twins: Mapping[str, StoredRun]
-    exit_code: ExitCode
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """
+        The plain run's, or worse: a twin lost a cent, or has no profile.
+
+        Whether a twin was on time does not matter: its timings are not used.
+        """
+        codes = [ExitCode(self.plain.record.exit_code)]
+        for twin in self.twins.values():
+            if twin.record.correctness.status is Correctness.FAILED:
+                codes.append(ExitCode.AUDIT_FAILED)
+            if not twin.record.profiles:
+                codes.append(ExitCode.INCONCLUSIVE)
+        return worst_exit_code(codes)
 
 
 def run_passes(
@@ -86,8 +100,7 @@ def run_passes(
             replace(request, scenario=scenario, runs_folder=folder.parent, profiler=one.profiler)
         )
         twins[one.name] = load_run(Path(twin.folder).rename(folder))
-    codes = [ExitCode(run.record.exit_code) for run in (plain, *twins.values())]
-    return Passes(plain=plain, twins=twins, exit_code=worst_exit_code(codes))
+    return Passes(plain=plain, twins=twins)
 
 
 def _stretch(plain: RunRecord, slowdown: float) -> float:

@@ -22,9 +22,10 @@ from harness.engine.results import (
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
 from harness.errors import RecordError
-from harness.model.objectives import judge_objectives
+from harness.model.objectives import judge_objectives, not_timed
 from harness.model.quantiles import distribution
 from harness.model.record import (
+    PLAIN,
     SCHEMA_VERSION,
     CorrectnessSection,
     Invariant,
@@ -70,7 +71,7 @@ class RunFacts:
     driven: Driven
     sampler: ResourceSampler
     invariants: tuple[Invariant, ...]
-    instrumentation: str = "plain"
+    instrumentation: str = PLAIN
     profiles: tuple[ProfileEntry, ...] = ()
     profile_notes: tuple[str, ...] = ()
 
@@ -95,6 +96,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         latency=latency,
         resources=resources,
     )
+    if facts.instrumentation != PLAIN:
+        performance = not_timed(performance, facts.instrumentation)
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
     code = exit_code(
         validity.status,

@@ -29,13 +29,13 @@ class Pass:
     Attributes:
         name: What its folder is called, e.g. "cpu".
         profiler: Makes what looks into the target.
-        slowdown: How much more CPU time the target may need under it: so much slower the same
+        slowdown_ratio: How much more CPU time the target may need under it; so much slower the same
             operations are sent, where they would saturate it.
     """
 
     name: str
     profiler: MakeProfiler
-    slowdown: float
+    slowdown_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +90,11 @@ def run_passes(
     plain = execute(replace(request, profiler=None))
     twins: dict[str, StoredRun] = {}
     for one in passes:
-        stretch = _stretch(plain.record, one.slowdown)
+        stretch = _stretch(plain.record, one.slowdown_ratio)
         scenario = replace(
-            request.scenario, load=replace(request.scenario.load, stretch=stretch), objectives=()
+            request.scenario,
+            load=replace(request.scenario.load, stretch_ratio=stretch),
+            objectives=(),
         )
         view.phase("pass", _describe(one, stretch))
         folder = pass_folder(plain.folder, one.name)
@@ -103,12 +105,12 @@ def run_passes(
     return Passes(plain=plain, twins=twins)
 
 
-def _stretch(plain: RunRecord, slowdown: float) -> float:
+def _stretch(plain: RunRecord, slowdown_ratio: float) -> float:
     """So that the target, slowed so much, stays below _BUSY_SHARE of a core; 1 where it does."""
     cpu_cores = plain.resources["target"].cpu_cores_mean
-    if cpu_cores is None or slowdown <= 1:
+    if cpu_cores is None or slowdown_ratio <= 1:
         return 1.0
-    return min(_STRETCH_MAX, max(1.0, cpu_cores * slowdown / _BUSY_SHARE))
+    return min(_STRETCH_MAX, max(1.0, cpu_cores * slowdown_ratio / _BUSY_SHARE))
 
 
 def _describe(one: Pass, stretch: float) -> str:

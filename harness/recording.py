@@ -244,7 +244,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "worker_count": scenario.load.worker_count,
         "connection_count": scenario.load.connection_count,
         "in_flight_count_max": scenario.load.in_flight_count_max,
-        "stretch": scenario.load.stretch,
+        "stretch": scenario.load.stretch_ratio,
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),

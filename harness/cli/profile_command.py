@@ -138,10 +138,12 @@ def _passes(options: dict[str, Any]) -> list[Pass]:
         subprocesses=options.pop("subprocesses"),
     )
     return [
-        Pass(name="cpu", profiler=lambda folder: PySpyProfiler(folder, settings), slowdown=1.0),
+        Pass(
+            name="cpu", profiler=lambda folder: PySpyProfiler(folder, settings), slowdown_ratio=1.0
+        ),
         Pass(
             name="memory",
             profiler=lambda folder: MemrayProfiler(folder, native=native),
-            slowdown=_MEMRAY_SLOWDOWN,
+            slowdown_ratio=_MEMRAY_SLOWDOWN,
         ),
     ]

@@ -12,11 +12,13 @@ import json
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _EXIT_PARENT_GONE = 4
+_EXIT_CALLBACK_ERROR = 1
 
 
 def specification_line(specification: object) -> bytes:
@@ -38,6 +40,29 @@ def say(event: str, **values: Any) -> None:
     """Tell the parent."""
     sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
     sys.stdout.flush()
+
+
+def fail_on_callback_errors() -> None:
+    """
+    End this program, saying why, when a callback of the running loop raises what nobody foresaw.
+
+    The loop would only log it, and the run wait for replies that are never counted. An OSError is
+    the peer's or the network's: whom it concerns hears of it by the loss of the connection. What a
+    task raises is told by whoever awaits it.
+    """
+
+    def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        is_awaited = "task" in context or "future" in context
+        if error is None or is_awaited or isinstance(error, OSError):
+            loop.default_exception_handler(context)
+            return
+        traceback.print_exception(error)
+        sys.stderr.flush()
+        say("failed", error="EngineError", message=f"{type(error).__name__}: {error}")
+        os._exit(_EXIT_CALLBACK_ERROR)
+
+    asyncio.get_running_loop().set_exception_handler(fail)
 
 
 def listen(on_command: Callable[[dict[str, Any]], None]) -> None:

@@ -159,6 +159,7 @@ async def _serve(observer: Observer) -> None:
             case unknown:
                 raise ValueError(f"command: {unknown!r} is none of this program's")
 
+    child.fail_on_callback_errors()
     child.listen(obey)
     await observer.connect()
     child.say("observing")

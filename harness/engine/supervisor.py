@@ -36,6 +36,8 @@ _RESOLVE_TIMEOUT_S = DEADLINE_S + 15.0
 _FINISH_TIMEOUT_S = 300.0
 _LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
 _LOOK_S = 0.25
+# A load process ends its drain by itself; one that has not said so long after that is stuck.
+OVERDUE_NS = 15_000_000_000
 
 
 class InterruptedRunError(EngineError):
@@ -262,7 +264,11 @@ class Supervisor:
         )
         drained: set[Worker] = set()
         is_stopping = False
+        planned_ns = scenario.warmup_ns + scenario.measure_ns + scenario.drain_ns
+        overdue_at_ns = start_ns + planned_ns + OVERDUE_NS
         while len(drained) < len(self.load):
+            if time.monotonic_ns() > overdue_at_ns:
+                raise EngineError(self._describe_stuck(drained))
             event = self._crew.poll(_LOOK_S)
             if event is not None and event.name == "drained":
                 drained.add(event.worker)
@@ -279,3 +285,11 @@ class Supervisor:
             surroundings.on_progress(reader.look(time.monotonic_ns(), cpu_cores))
         if is_stopping:
             raise InterruptedRunError("stopped before the end of the measured phase")
+
+    def _describe_stuck(self, drained: set[Worker]) -> str:
+        stuck = next(worker for worker in self.load if worker not in drained)
+        shard, log = self.load.index(stuck), stuck.log_tail()
+        return (
+            f"load process {shard} has not finished {OVERDUE_NS / 1e9:.0f} s after the end of its "
+            f"drain; it is ended. Its log: {log or 'empty'}"
+        )

@@ -22,10 +22,9 @@ from harness.engine.results import (
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
 from harness.errors import RecordError
-from harness.model.objectives import judge_objectives, not_timed
+from harness.model.objectives import judge_objectives
 from harness.model.quantiles import distribution
 from harness.model.record import (
-    PLAIN,
     SCHEMA_VERSION,
     CorrectnessSection,
     Invariant,
@@ -51,6 +50,7 @@ from harness.targets.service import Target
 from harness.targets.target_file import AttachSpec
 
 SUBJECTS = ("target", "generator", "observer", "broker")
+SUBSCRIBER = "subscriber"  # only in a run that has subscriptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class RunFacts:
     driven: Driven
     sampler: ResourceSampler
     invariants: tuple[Invariant, ...]
-    instrumentation: str = PLAIN
+    instrumentation: str = "plain"
     profiles: tuple[ProfileEntry, ...] = ()
     profile_notes: tuple[str, ...] = ()
 
@@ -83,8 +83,9 @@ def make_record(facts: RunFacts) -> RunRecord:
     measured = window.holds(stamps.intended_ns)
     operations = count_operations(stamps.outcome[measured])
     rate, latency = rates(results, window), latencies(results, window)
+    subjects = (*SUBJECTS, SUBSCRIBER) if facts.load.subscriber_report else SUBJECTS
     resources = {
-        name: facts.sampler.summary(name, window.start_ns, window.end_ns) for name in SUBJECTS
+        name: facts.sampler.summary(name, window.start_ns, window.end_ns) for name in subjects
     }
     validity = judge_validity(
         stamps, window, count_operations(stamps.outcome), _generator_facts(facts), scenario.limits
@@ -96,8 +97,6 @@ def make_record(facts: RunFacts) -> RunRecord:
         latency=latency,
         resources=resources,
     )
-    if facts.instrumentation != PLAIN:
-        performance = not_timed(performance, facts.instrumentation)
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
     code = exit_code(
         validity.status,
@@ -117,8 +116,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         schedule_digest=facts.schedule_digest,
         seed=scenario.seed,
         phases={
-            "warmup_ns": scenario.driven_warmup_ns,
-            "measure_ns": scenario.driven_measure_ns,
+            "warmup_ns": scenario.warmup_ns,
+            "measure_ns": scenario.measure_ns,
             "drain_ns": scenario.drain_ns,
         },
         target=facts.target,
@@ -244,7 +243,6 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "worker_count": scenario.load.worker_count,
         "connection_count": scenario.load.connection_count,
         "in_flight_count_max": scenario.load.in_flight_count_max,
-        "stretch": scenario.load.stretch_ratio,
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),
@@ -254,6 +252,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "driver_stats": [report["driver"] for report in reports],
         "sent_per_cpu_second": sent_per_s / cpu_cores if cpu_cores else None,
         "observer": dict(facts.load.observer_report),
+        "subscriber": dict(facts.load.subscriber_report),
         "invisible_count": sum(report["invisible_count"] for report in reports),
         "resolved_count": facts.load.resolved_count,
     }

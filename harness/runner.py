@@ -23,7 +23,14 @@ from typing import Any, Protocol
 from harness import recording
 from harness.engine.placement import Placement, place
 from harness.engine.progress import Progress
-from harness.engine.supervisor import Driven, LoadFacts, Supervisor, Surroundings
+from harness.engine.supervisor import (
+    EVENTS_LOG,
+    SUBSCRIPTIONS_LOG,
+    Driven,
+    LoadFacts,
+    Supervisor,
+    Surroundings,
+)
 from harness.environment import read_environment
 from harness.errors import (
     BrokerError,
@@ -45,7 +52,7 @@ from harness.targets.broker import Broker, start_broker
 from harness.targets.broker_fit import check_broker_fits
 from harness.targets.broker_floor import FloorResult, measure_floor
 from harness.targets.build import LOG_NAME, build_target
-from harness.targets.resources import ResourceSampler
+from harness.targets.resources import ResourceSampler, sampler_of
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
 from harness.targets.topics import create_topics
@@ -53,7 +60,6 @@ from harness.targets.topics import create_topics
 _QUIESCE_TIMEOUT_S = 20.0
 _EVENTS_TIMEOUT_S = 10.0
 _TOPIC_PARTITION_COUNT = 1
-_EVENTS_LOG = "events.log"
 _ONE_TEXT_ERRORS = (TargetError, BrokerError, TransportError, EngineError, RecordError)
 
 
@@ -193,8 +199,10 @@ class Run:
         floor = measure_floor(
             broker.address, f"{self.run_id}.harness.floor", settings=broker.clients
         )
+        supervisor.subscribe(target.endpoint, self._placement.observer)
         supervisor.connect(target.endpoint)
-        sampler = _sampler(supervisor, target, broker)
+        own = [("target", target.pid), ("broker", broker.pid), *supervisor.pids]
+        sampler = sampler_of(own)
         sampler.start()
         stack.callback(sampler.stop)
         self.is_driving = True
@@ -282,7 +290,8 @@ class Run:
                 run_tag=self._run_tag,
                 seed=self._scenario.seed,
                 operations=loaded.facts.results.table,
-                events_path=supervisor.events_path if supervisor.observer else None,
+                events_path=supervisor.events_path,
+                subscriptions_path=supervisor.subscriptions_path,
                 opening=loaded.opening,
                 closing=loaded.closing,
                 restarts_ns=loaded.driven.restarts_ns,
@@ -311,7 +320,8 @@ class Run:
         """What only a failed audit needs: the state of target and broker, every event."""
         for state in ("workdir", "kafka"):
             shutil.rmtree(self.folder / state, ignore_errors=True)
-        (self.folder / _EVENTS_LOG).unlink(missing_ok=True)
+        for evidence in (EVENTS_LOG, SUBSCRIPTIONS_LOG):
+            (self.folder / evidence).unlink(missing_ok=True)
         for log in self.folder.glob("*.log"):
             if log.stat().st_size == 0:
                 log.unlink()
@@ -327,7 +337,7 @@ class Run:
     def _strike_logs(self) -> None:
         """A target that writes what it was sent must not make the run folder a secret."""
         for log in self.folder.glob("*.log") if self._secrets else ():
-            if log.name == _EVENTS_LOG:
+            if log.name in {EVENTS_LOG, SUBSCRIPTIONS_LOG}:
                 continue  # what was read from a topic
             data = log.read_bytes()
             struck = self._secrets.strike_bytes(data)
@@ -387,13 +397,3 @@ def _check_absent_topics(target: TargetSpec, system: System) -> None:
     ]
     if faults:
         raise TargetFileError(tuple(faults))
-
-
-def _sampler(supervisor: Supervisor, target: Target, broker: Broker) -> ResourceSampler:
-    sampler = ResourceSampler()
-    sampler.watch("target", target.pid)
-    sampler.watch("broker", broker.pid)
-    sampler.watch("observer", supervisor.observer.pid if supervisor.observer else None)
-    for pid in supervisor.load_pids:
-        sampler.watch("generator", pid)
-    return sampler

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from harness.model.kafka import KafkaSettings
 from harness.model.scenario import Scenario
+from harness.system import Endpoint
+
+FIRST_WORDS_S = 10.0
+"""How long the load waits for subscriptions that say nothing; the audit tells what they lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +41,14 @@ class ObserverSpecification:
     log_path: str
     cores: tuple[int, ...]
     event_descriptors: tuple[int, ...]  # an eventfd a shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberSpecification:
+    """What the subscriber is told first."""
+
+    scenario: Scenario
+    seed: int
+    endpoint: Endpoint
+    log_path: str
+    cores: tuple[int, ...]

@@ -1,7 +1,7 @@
 """
-The supervisor: load processes and observer from the parent's side, in the order of a run.
+The supervisor: its children (load processes, observer, subscriber) in the order of a run.
 
-    plan -> observe -> connect -> drive -> resolve -> finish
+    plan -> observe -> subscribe -> connect -> drive -> resolve -> finish
 
 It watches for anything of the run dying while the load goes. It knows nothing of accounts.
 """
@@ -22,7 +22,12 @@ from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
 from harness.engine.resolve import DEADLINE_S
 from harness.engine.results import Results, read_shards
-from harness.engine.specification import LoadSpecification, ObserverSpecification
+from harness.engine.specification import (
+    FIRST_WORDS_S,
+    LoadSpecification,
+    ObserverSpecification,
+    SubscriberSpecification,
+)
 from harness.engine.workers import Crew, Worker
 from harness.errors import EngineError
 from harness.model.record import Disturbance
@@ -36,6 +41,7 @@ _RESOLVE_TIMEOUT_S = DEADLINE_S + 15.0
 _FINISH_TIMEOUT_S = 300.0
 _LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
 _LOOK_S = 0.25
+EVENTS_LOG, SUBSCRIPTIONS_LOG = "events.log", "subscriptions.log"
 # A load process ends its drain by itself; one that has not said so long after that is stuck.
 OVERDUE_NS = 15_000_000_000
 
@@ -70,6 +76,7 @@ class LoadFacts:
     results: Results
     shard_reports: tuple[Mapping[str, Any], ...]
     observer_report: Mapping[str, Any]
+    subscriber_report: Mapping[str, Any]  # empty where there are no subscriptions
     produced_count: int  # Kafka records that the broker acknowledged
     resolved_count: int  # operations of unknown outcome that were asked for again
 
@@ -100,15 +107,21 @@ class Supervisor:
         self._columns: list[ColumnsSpec] = []
         self.load: list[Worker] = []
         self.observer: Worker | None = None
+        self.subscriber: Worker | None = None
         self.schedule_digest = ""
         self.operation_count = 0
         self.produced_count = 0  # both are known once resolved
         self.resolved_count = 0
 
     @property
-    def load_pids(self) -> list[int]:
-        """The load processes."""
-        return [worker.pid for worker in self.load]
+    def pids(self) -> list[tuple[str, int | None]]:
+        """Every child by the name of what it does; an observer that is not there has no pid."""
+        named: list[tuple[str, int | None]] = [
+            ("observer", self.observer.pid if self.observer is not None else None)
+        ]
+        if self.subscriber is not None:
+            named.append(("subscriber", self.subscriber.pid))
+        return named + [("generator", worker.pid) for worker in self.load]
 
     def start_planning(self, placement: Placement) -> None:
         """Start the load processes, which make their plans at once."""
@@ -150,7 +163,7 @@ class Supervisor:
             kafka_address=endpoint.kafka_address,
             kafka=endpoint.kafka,
             topic=endpoint.topic_prefix + self._system.observed_topic,
-            log_path=str(self.events_path),
+            log_path=str(self._events_path),
             cores=cores,
             event_descriptors=tuple(self._wakers),
         )
@@ -163,9 +176,38 @@ class Supervisor:
         self._crew.wait_for("observing", [self.observer], _CONNECT_TIMEOUT_S)
 
     @property
-    def events_path(self) -> Path:
-        """Where the observer keeps what it saw."""
-        return (self._folder / "events.log").resolve()
+    def events_path(self) -> Path | None:
+        """Where the observer keeps what it saw; None without an observer."""
+        return self._events_path if self.observer is not None else None
+
+    @property
+    def _events_path(self) -> Path:
+        return (self._folder / EVENTS_LOG).resolve()
+
+    def subscribe(self, endpoint: Endpoint, cores: tuple[int, ...]) -> None:
+        """Start the subscriber, if the system subscribes to anything; its streams then stand."""
+        if not self._system.subscriptions(self._scenario, seed=self._seed):
+            return
+        specification = SubscriberSpecification(
+            scenario=self._scenario,
+            seed=self._seed,
+            endpoint=endpoint,
+            log_path=str(self._subscriptions_path),
+            cores=cores,
+        )
+        self.subscriber = self._crew.add(
+            "harness.engine.subscriber", specification, log=self._folder / "subscriber.log"
+        )
+        self._crew.wait_for("subscribed", [self.subscriber], FIRST_WORDS_S + _CONNECT_TIMEOUT_S)
+
+    @property
+    def subscriptions_path(self) -> Path | None:
+        """Where the subscriber keeps what came; None without a subscriber."""
+        return self._subscriptions_path if self.subscriber is not None else None
+
+    @property
+    def _subscriptions_path(self) -> Path:
+        return (self._folder / SUBSCRIPTIONS_LOG).resolve()
 
     def connect(self, endpoint: Endpoint) -> None:
         """Connect the load processes to the target and the broker."""
@@ -189,8 +231,8 @@ class Supervisor:
         """
         scenario, clock = self._scenario, ClockWatch()
         start_ns = time.monotonic_ns() + _LEAD_NS
-        measure_ns = start_ns + scenario.driven_warmup_ns
-        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.driven_measure_ns)
+        measure_ns = start_ns + scenario.warmup_ns
+        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.measure_ns)
         for worker in self.load:
             worker.tell("start", start_ns=start_ns)
         disturber = Disturber(
@@ -227,6 +269,11 @@ class Supervisor:
             self.observer.tell("finish", expected_count=expected, timeout_s=timeout_s)
             wait_s = timeout_s + _CONNECT_TIMEOUT_S
             observer_report = self._crew.wait_for("finished", [self.observer], wait_s)[0]
+        subscriber_report: Mapping[str, Any] = {}
+        if self.subscriber is not None:
+            self.subscriber.tell("finish", timeout_s=timeout_s)
+            wait_s = timeout_s + _CONNECT_TIMEOUT_S
+            subscriber_report = self._crew.wait_for("finished", [self.subscriber], wait_s)[0]
         shards = range(len(self.load))
         paths = [self._folder / f"shard-{shard}" for shard in shards]
         plan_paths = [self._plan_path(shard) for shard in shards]
@@ -240,6 +287,7 @@ class Supervisor:
             results=results,
             shard_reports=tuple(reports),
             observer_report=observer_report,
+            subscriber_report=subscriber_report,
             produced_count=self.produced_count,
             resolved_count=self.resolved_count,
         )
@@ -259,8 +307,8 @@ class Supervisor:
         reader = ProgressReader(
             [Columns(spec) for spec in self._columns],
             start_ns=start_ns,
-            warmup_ns=scenario.driven_warmup_ns,
-            total_ns=scenario.driven_warmup_ns + scenario.driven_measure_ns,
+            warmup_ns=scenario.warmup_ns,
+            total_ns=scenario.warmup_ns + scenario.measure_ns,
         )
         drained: set[Worker] = set()
         is_stopping = False

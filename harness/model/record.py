@@ -18,7 +18,6 @@ from harness.model.quantiles import Distribution
 from harness.model.verdict import Correctness, Performance, Validity
 
 SCHEMA_VERSION = 1
-PLAIN = "plain"  # instrumentation of a run whose figures are timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ class RunRecord:
     target: Mapping[str, Any]  # name, kind, command, build, capabilities
     broker: Mapping[str, Any]  # kind, version, settings, floor_ns {p50, p99}
     load: Mapping[str, Any]  # driver, workers, scheduling, affinity, roofline_per_s if known
-    instrumentation: str  # PLAIN, or which profiler was attached: "cpu", "memory"
+    instrumentation: str  # "plain", or the profiler that was attached
     environment: Mapping[str, Any]
     validity: ValiditySection
     correctness: CorrectnessSection

@@ -46,6 +46,14 @@ class ResourceRow:
     value: float
 
 
+def sampler_of(subjects: Iterable[tuple[str, int | None]]) -> "ResourceSampler":
+    """A sampler that watches these (subject, pid), not started."""
+    sampler = ResourceSampler()
+    for subject, pid in subjects:
+        sampler.watch(subject, pid)
+    return sampler
+
+
 class ResourceSampler:
     """Samples once a second from a thread of its own, between start() and stop()."""
 

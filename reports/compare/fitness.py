@@ -24,6 +24,7 @@ _NOT_SETTINGS = frozenset(
         "observer",
         "resolved_count",
         "sent_per_cpu_second",
+        "subscriber",
         # broker
         "floor_ns",
         # target

@@ -13,7 +13,7 @@ from harness.model.quantiles import Distribution
 from harness.model.record import ProcessResources, RunRecord
 from reports.view.model import Unit
 from reports.view.tables import ALL_KINDS, quantile_name
-from reports.view.usage import SUBJECT_NAMES
+from reports.view.usage import OPTIONAL_SUBJECTS, SUBJECT_NAMES
 from reports.view.words import DASH, NO_DATA, quantity, significant
 
 _QUANTILES = (0.5, 0.99, 0.999)
@@ -169,6 +169,8 @@ def _resources(a: RunRecord, b: RunRecord) -> Iterable[ComparisonRow]:
     )
     for subject, name in SUBJECT_NAMES.items():
         pair = [run.resources.get(subject) for run in (a, b)]
+        if subject in OPTIONAL_SUBJECTS and not any(pair):
+            continue
         for figure, unit, of in parts:
             values = [None if used is None else of(used) for used in pair]
             yield ComparisonRow(

@@ -15,8 +15,10 @@ SUBJECT_NAMES = {
     "target": "service",
     "generator": "generator",
     "observer": "observer",
+    "subscriber": "subscriber",
     "broker": "broker",
 }
+OPTIONAL_SUBJECTS = frozenset({"subscriber"})  # where there is none there is nothing to miss
 _POINT_COUNT_MAX = 600
 
 _METRICS = (
@@ -106,6 +108,7 @@ def resource_table(record: RunRecord) -> Table:
         rows=tuple(
             _resource_row(name, record.resources.get(subject))
             for subject, name in SUBJECT_NAMES.items()
+            if subject in record.resources or subject not in OPTIONAL_SUBJECTS
         ),
         note="CPU in cores; its maximum is of one-second samples.",
     )

@@ -1,0 +1,26 @@
+"""A system that listens to server streams, for the subscriber's tests."""
+
+from collections.abc import Sequence
+
+from harness.model.scenario import Scenario
+from harness.system import Subscription
+from workloads.null.system import NullSystem
+
+
+class FeedingSystem(NullSystem):
+    """As many feeds as the seed says, of two methods in turn."""
+
+    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
+        """The request is the number of the subscription."""
+        del scenario
+        return [
+            Subscription(
+                address=f"/t.S/{'Tocks' if number % 2 else 'Ticks'}",
+                message=b"%d" % number,
+                label=f"feed {number}",
+            )
+            for number in range(seed)
+        ]
+
+
+SYSTEM = FeedingSystem()

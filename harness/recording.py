@@ -22,9 +22,10 @@ from harness.engine.results import (
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
 from harness.errors import RecordError
-from harness.model.objectives import judge_objectives
+from harness.model.objectives import judge_objectives, not_timed
 from harness.model.quantiles import distribution
 from harness.model.record import (
+    PLAIN,
     SCHEMA_VERSION,
     CorrectnessSection,
     Invariant,
@@ -71,7 +72,7 @@ class RunFacts:
     driven: Driven
     sampler: ResourceSampler
     invariants: tuple[Invariant, ...]
-    instrumentation: str = "plain"
+    instrumentation: str = PLAIN
     profiles: tuple[ProfileEntry, ...] = ()
     profile_notes: tuple[str, ...] = ()
 
@@ -97,6 +98,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         latency=latency,
         resources=resources,
     )
+    if facts.instrumentation != PLAIN:
+        performance = not_timed(performance, facts.instrumentation)
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
     code = exit_code(
         validity.status,
@@ -116,8 +119,8 @@ def make_record(facts: RunFacts) -> RunRecord:
         schedule_digest=facts.schedule_digest,
         seed=scenario.seed,
         phases={
-            "warmup_ns": scenario.warmup_ns,
-            "measure_ns": scenario.measure_ns,
+            "warmup_ns": scenario.driven_warmup_ns,
+            "measure_ns": scenario.driven_measure_ns,
             "drain_ns": scenario.drain_ns,
         },
         target=facts.target,
@@ -243,6 +246,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "worker_count": scenario.load.worker_count,
         "connection_count": scenario.load.connection_count,
         "in_flight_count_max": scenario.load.in_flight_count_max,
+        "stretch": scenario.load.stretch_ratio,
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),

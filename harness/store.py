@@ -10,6 +10,7 @@ Runs on disk: one folder a run, whole, or its name ends in `.incomplete`.
         target.log, broker.log
         profile/            of a profiled run: <metric>.profile.json.gz (harness.model.profile),
                             <metric>.folded for other programs
+        passes/<name>/      profiled twins of the run: whole runs, same plan (harness.passes)
         report.html         written by reports
 
 Stamps in operations.parquet are nanoseconds from the start of the measured phase (warm-up is
@@ -27,7 +28,7 @@ samples.parquet: offset_ns int64 as above; subjects target, generator, observer,
 import gzip
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,20 @@ class StoredRun:
         """The table of samples (columns in the module's docstring)."""
         return _read_table(self.folder / "samples.parquet")
 
+    def twins(self) -> Mapping[str, "StoredRun"]:
+        """
+        The run's profiled twins by name; none if it was not profiled.
+
+        Raises:
+            RecordError: one is damaged.
+        """
+        folders = sorted(pass_folder(self.folder, "x").parent.glob("*"))
+        return {
+            folder.name: load_run(folder)
+            for folder in folders
+            if not folder.name.endswith(INCOMPLETE_SUFFIX)
+        }
+
     def profiles(self) -> tuple[Profile, ...]:
         """
         The profiles that the record names.
@@ -72,6 +87,11 @@ class StoredRun:
             RecordError: one is missing or damaged.
         """
         return tuple(_read_profile(self.folder / entry.file) for entry in self.record.profiles)
+
+
+def pass_folder(run_folder: Path, name: str) -> Path:
+    """Where the profiled twin *name* of a run lies."""
+    return run_folder / "passes" / name
 
 
 def _read_profile(path: Path) -> Profile:

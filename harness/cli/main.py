@@ -32,6 +32,7 @@ from harness.model.verdict import EXIT_SENTENCES, ExitCode
 
 COMMANDS: dict[str, str] = {
     "run": "harness.cli.run_command:run",
+    "profile": "harness.cli.profile_command:profile",
     "plan": "harness.cli.plan_command:plan",
     "report": "harness.cli.report_command:report",
     "compare": "harness.cli.compare_command:compare",

@@ -77,11 +77,11 @@ def run(  # noqa: PLR0917 - click passes them by name
         runs_folder=runs_folder,
         command=shlex.join(["acctbench", *sys.argv[1:]]),
     )
-    view = _make_view(quiet)
+    view = make_view(quiet)
     stopped = threading.Event()
     this = Run(request, view, stopped)
     try:
-        with _stops_on_signal(stopped, lambda: this.is_driving):
+        with stops_on_signal(stopped, lambda: this.is_driving):
             stored = this.execute()
     finally:
         view.close()
@@ -98,7 +98,8 @@ def run(  # noqa: PLR0917 - click passes them by name
     return record.exit_code
 
 
-def _make_view(quiet: bool) -> QuietView | PlainView | TerminalView:
+def make_view(quiet: bool) -> QuietView | PlainView | TerminalView:
+    """Who watches a run: the terminal, a log, or nobody."""
     from harness.cli.live_view import PlainView, QuietView, TerminalView
 
     if quiet:
@@ -107,7 +108,7 @@ def _make_view(quiet: bool) -> QuietView | PlainView | TerminalView:
 
 
 @contextmanager
-def _stops_on_signal(stopped: threading.Event, is_driving: Callable[[], bool]) -> Iterator[None]:
+def stops_on_signal(stopped: threading.Event, is_driving: Callable[[], bool]) -> Iterator[None]:
     """While the load goes, the first signal ends it in order; any other interrupts at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -67,7 +67,7 @@ class LoadProcess:
         )
         self.columns_spec: ColumnsSpec = create_columns(len(self.plan))
         self.columns = Columns(self.columns_spec)
-        self.columns.intended_ns[:] = self.plan.intended_offset_ns
+        self.columns.intended_ns[:] = self.plan.intended_offset_ns * scenario.load.stretch_ratio
         self.plan = replace(self.plan, intended_offset_ns=self.columns.intended_ns)
         self.clock = time.monotonic_ns
         self.samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick
@@ -150,7 +150,7 @@ class LoadProcess:
             clock=self.clock,
             spin_ns=scenario.load.spin_ns,
         )
-        planned_ns = scenario.warmup_ns + scenario.measure_ns
+        planned_ns = scenario.driven_warmup_ns + scenario.driven_measure_ns
         self._drain_deadline_ns = start_ns + planned_ns + scenario.drain_ns
         loop = asyncio.get_running_loop()
         loop.add_reader(self._timer.descriptor, self.pacer.wake)

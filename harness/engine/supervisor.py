@@ -231,8 +231,8 @@ class Supervisor:
         """
         scenario, clock = self._scenario, ClockWatch()
         start_ns = time.monotonic_ns() + _LEAD_NS
-        measure_ns = start_ns + scenario.warmup_ns
-        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.measure_ns)
+        measure_ns = start_ns + scenario.driven_warmup_ns
+        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.driven_measure_ns)
         for worker in self.load:
             worker.tell("start", start_ns=start_ns)
         disturber = Disturber(
@@ -307,8 +307,8 @@ class Supervisor:
         reader = ProgressReader(
             [Columns(spec) for spec in self._columns],
             start_ns=start_ns,
-            warmup_ns=scenario.warmup_ns,
-            total_ns=scenario.warmup_ns + scenario.measure_ns,
+            warmup_ns=scenario.driven_warmup_ns,
+            total_ns=scenario.driven_warmup_ns + scenario.driven_measure_ns,
         )
         drained: set[Worker] = set()
         is_stopping = False

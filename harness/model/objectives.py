@@ -9,6 +9,7 @@ A metric without enough data is INCONCLUSIVE, never a pass.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.model.quantiles import Distribution
 from harness.model.record import Latency, Objective, PerformanceSection, ProcessResources
@@ -56,6 +57,22 @@ def judge_objectives(
         Performance.PASSED,
     )
     return PerformanceSection(status=worst, objectives=objectives)
+
+
+def not_timed(section: PerformanceSection, instrumentation: str) -> PerformanceSection:
+    """*section* of a run under a profiler: its figures are shown, and decide nothing."""
+    said = f"under the {instrumentation} profiler, so not a timing"
+    return PerformanceSection(
+        status=Performance.INCONCLUSIVE,
+        objectives=tuple(
+            replace(
+                objective,
+                status=Performance.INCONCLUSIVE,
+                sentence=f"{objective.sentence}; {said}",
+            )
+            for objective in section.objectives
+        ),
+    )
 
 
 def unknown_kinds(

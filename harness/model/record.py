@@ -18,6 +18,7 @@ from harness.model.quantiles import Distribution
 from harness.model.verdict import Correctness, Performance, Validity
 
 SCHEMA_VERSION = 1
+PLAIN = "plain"  # instrumentation of a run whose figures are timings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,7 @@ class RunRecord:
     target: Mapping[str, Any]  # name, kind, command, build, capabilities
     broker: Mapping[str, Any]  # kind, version, settings, floor_ns {p50, p99}
     load: Mapping[str, Any]  # driver, workers, scheduling, affinity, roofline_per_s if known
-    instrumentation: str  # "plain", or the profiler that was attached
+    instrumentation: str  # PLAIN, or which profiler was attached: "cpu", "memory"
     environment: Mapping[str, Any]
     validity: ValiditySection
     correctness: CorrectnessSection

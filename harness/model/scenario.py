@@ -62,6 +62,7 @@ class LoadSpec:
     transport: LoadTransport = LoadTransport.UNARY
     stream_count: int = 8  # standing streams a worker, over its connections
     stream_window_count: int = 256  # messages in flight a stream; past it they wait
+    stretch_ratio: float = 1.0  # the plan's times are multiplied by it: the same operations, slower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +107,13 @@ class Scenario:
     digest: str  # BLAKE2b of the parsed file with the command line's changes
     document: Mapping[str, Any]  # the parsed file, for the record
     seed: int = 42  # of the plan; not part of the digest
+
+    @property
+    def driven_warmup_ns(self) -> int:
+        """How long warm-up takes; the plan's warmup_ns, stretched."""
+        return round(self.warmup_ns * self.load.stretch_ratio)
+
+    @property
+    def driven_measure_ns(self) -> int:
+        """How long the measured phase takes; the plan's measure_ns, stretched."""
+        return round(self.measure_ns * self.load.stretch_ratio)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.errors import ProfilerError, RecordError
 from harness.model.profile import Profile, folded_lines, profile_to_json
-from harness.model.record import ProfileEntry
+from harness.model.record import PLAIN, ProfileEntry
 from harness.model.validity import Window
 from harness.profilers.agent_link import with_agent
 from harness.profilers.profiler import Profiler, SegmentClock
@@ -24,6 +24,7 @@ from harness.targets.target_file import LaunchSpec, TargetSpec
 MakeProfiler = Callable[[Path], Profiler]
 """From the folder of raw material to a profiler; raises ProfilerError."""
 
+MISSING = "The profile"  # how a note begins that tells of one that is missing
 _FOLDER, _RAW = "profile", "raw"
 
 
@@ -40,7 +41,7 @@ class ProfiledRun:
     @property
     def instrumentation(self) -> str:
         """For the record: what was attached while the figures were taken."""
-        return self._profiler.instrumentation if self._profiler is not None else "plain"
+        return self._profiler.instrumentation if self._profiler is not None else PLAIN
 
     def prepared(self, target: TargetSpec) -> TargetSpec:
         """*target* with what the profiler needs in its environment; makes the profiler."""
@@ -106,7 +107,7 @@ class ProfiledRun:
 
     def _miss(self, why: str) -> None:
         what = self._profiler.instrumentation if self._profiler is not None else "asked for"
-        self.notes.append(f"The profile ({what}) is missing or not whole: {why}.")
+        self.notes.append(f"{MISSING} ({what}) is missing or not whole: {why}.")
 
 
 def _counter(table: pd.DataFrame) -> Callable[[int, int], Mapping[str, int]]:

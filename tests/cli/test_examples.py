@@ -39,6 +39,7 @@ _QUICK = "--profile smoke --rate 100/s --duration 1s --warmup 200ms"
 _VERDICTS = (0, 1, 3, 4)  # what a busy machine makes of a run of one second is not the point here
 WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS),
+    "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=_VERDICTS),
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }

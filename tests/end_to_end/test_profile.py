@@ -1,0 +1,148 @@
+"""`acctbench profile` against the real reference: what it stores, and what it leaves alone."""
+
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from harness.model.profile import Metric, Profile
+from harness.model.record import PLAIN
+from harness.model.verdict import Correctness
+from harness.store import StoredRun, load_run
+
+SCENARIO = """
+name = "profiled"
+title = "A short run to be profiled"
+system = "workloads.account:SYSTEM"
+[arrivals]
+kind = "poisson"
+rate = "200/s"
+[phases]
+warmup = "1500ms"
+measure = "4s"
+drain = "5s"
+[limits]
+lateness_p99 = "50ms"   # tests run on machines that are busy
+generator_cpu = "95%"
+rate_error = "20%"
+[workload]
+accounts = { count = 60, kind = "uniform" }
+instruments = 4
+order_life = "200ms"
+seed_minor = 10000000000
+[workload.mix]
+reserve = "43%"
+release = "40%"
+fill = "5%"
+transfer = "12%"
+"""
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    """One `acctbench profile`, all passes."""
+    folder = tmp_path_factory.mktemp("profiled")
+    scenario = folder / "profiled.toml"
+    scenario.write_text(SCENARIO, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "harness.cli.main", "profile", str(scenario)),
+            *("--runs", str(folder / "runs"), "--sample-rate", "100"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode in {0, 1, 4}, done.stderr  # a busy machine may miss an objective
+    page = Path(done.stdout.strip())
+    assert page.name == "report.html"
+    return load_run(page.parent)
+
+
+def test_one_plan_three_passes_all_audited(profiled: StoredRun) -> None:
+    """The twins send what the plain run sent, and lose nothing."""
+    twins = profiled.twins()
+
+    assert sorted(twins) == ["cpu", "memory"]
+    assert profiled.record.instrumentation == PLAIN
+    for name, twin in twins.items():
+        assert twin.record.instrumentation == name
+        assert twin.record.correctness.status is Correctness.PASSED
+        assert twin.record.operations.scheduled == profiled.record.operations.scheduled
+        counts = {kind: done.scheduled for kind, done in twin.record.operations_by_kind.items()}
+        assert counts == {
+            kind: done.scheduled for kind, done in profiled.record.operations_by_kind.items()
+        }
+
+
+def test_a_profiled_run_is_never_a_timing(profiled: StoredRun) -> None:
+    """Whatever was demanded, figures taken under a profiler decide nothing."""
+    for twin in profiled.twins().values():
+        assert twin.record.performance.objectives
+        assert {item.status for item in twin.record.performance.objectives} == {"INCONCLUSIVE"}
+
+
+def test_cpu_adds_up_to_what_the_kernel_says(profiled: StoredRun) -> None:
+    """Samples are scaled to the CPU time of the segment; the reference's functions are in it."""
+    (profile,) = profiled.twins()["cpu"].profiles()
+
+    assert profile.metric is Metric.CPU_NS
+    assert len(profile.segments) == 4
+    for segment in profile.segments:
+        assert sum(segment.weights.values()) == pytest.approx(segment.cpu_ns, rel=1e-3)
+        assert segment.operation_count > 0
+    assert {"workloads", "asyncio"} <= _packages(profile)
+
+
+def test_only_the_measured_phase_is_profiled(profiled: StoredRun) -> None:
+    """Segments lie within the phase, one after the other."""
+    for twin in profiled.twins().values():
+        measure_ns = twin.record.phases["measure_ns"]
+        for profile in twin.profiles():
+            inside = [segment for segment in profile.segments if segment.start_ns >= 0]
+            assert inside
+            assert all(a.end_ns <= b.start_ns for a, b in pairwise(inside))
+            # A segment ends when the profiler says so: a little late on a busy machine.
+            assert inside[-1].end_ns <= measure_ns + 1_500_000_000
+
+
+def test_memory_by_function(profiled: StoredRun) -> None:
+    """Peak, survivors and allocations, with the reference's functions in them."""
+    profiles = {profile.metric: profile for profile in profiled.twins()["memory"].profiles()}
+
+    assert set(profiles) >= {
+        Metric.HIGH_WATER_BYTES,
+        Metric.SURVIVING_BYTES,
+        Metric.ALLOCATED_BYTES,
+        Metric.ALLOCATED_COUNT,
+    }
+    for profile in profiles.values():
+        assert sum(sum(segment.weights.values()) for segment in profile.segments) > 0
+        assert "workloads" in _packages(profile)
+
+
+def test_folded_stacks_lie_beside_it(profiled: StoredRun) -> None:
+    """For other programs: a stack and its weight a line."""
+    folded = profiled.twins()["cpu"].folder / "profile" / f"{Metric.CPU_NS}.folded"
+
+    lines = folded.read_text(encoding="utf-8").splitlines()
+
+    assert lines
+    assert all(line.rpartition(" ")[2].isdigit() for line in lines)
+
+
+def test_the_record_names_every_profile(profiled: StoredRun) -> None:
+    """With a digest of its bytes."""
+    for twin in profiled.twins().values():
+        document = json.loads((twin.folder / "record.json").read_text(encoding="utf-8"))
+        assert document["profiles"]
+        assert all((twin.folder / entry["file"]).is_file() for entry in document["profiles"])
+
+
+def _packages(profile: Profile) -> set[str]:
+    return {frame.package for frame in profile.frames}

@@ -39,6 +39,7 @@ accounts = { count = 40, kind = "uniform" }
 instruments = 4
 mix = { reserve = "38%", release = "34%", fill = "16%", transfer = "12%" }
 order_life = "300ms"
+subscriptions = 8
 """
 KILL_RESTART = """
 [[steps]]
@@ -152,6 +153,18 @@ FAULTS = {
         broken=frozenset({"I7", "I8"}),
         intact=frozenset({"I3", "I22"}),
     ),
+    # One update in nine is not told to those who watch the account; the topic has it.
+    "skipped delta": Fault(
+        patches=(
+            Patch(
+                file="watchers.py",
+                old="        else:\n            self._updates.append(update)\n",
+                new=("        elif account_seq % 9:\n            self._updates.append(update)\n"),
+            ),
+        ),
+        broken=frozenset({"I6"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I22"}),
+    ),
     # Answers go out when a group is handed to the disk, which is 24 groups behind.
     "acknowledged but not durable": Fault(
         patches=(
@@ -246,6 +259,11 @@ def test_copy_without_a_fault_is_green(is_killed: bool, run_once: RunOnce, tmp_p
 
     run = run_once(scenario(is_killed=is_killed), target_text(copy))
 
+    subscriber = run.record.load["subscriber"]
+    assert subscriber["message_count"] > 8, "more than snapshots"
+    assert subscriber["end_count"] >= (8 if is_killed else 0)
+    assert (run.record.resources["subscriber"].cpu_cores_mean or 0) > 0
+    assert not subscriber["is_cut_off"]
     passed = of_status(run, Correctness.PASSED)
     assert len(passed) == len(run.record.correctness.invariants), sentences(run)
     assert {fault_id for fault in FAULTS.values() for fault_id in fault.broken} <= (

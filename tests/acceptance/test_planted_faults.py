@@ -146,8 +146,8 @@ FAULTS = {
         patches=(
             Patch(
                 file="core.py",
-                old="if journal_seq > ledger_stream.emitted_seq:",
-                new="if journal_seq > ledger_stream.emitted_seq and journal_seq % 97:",
+                old="journal_seq > ledger_stream.emitted_seq:",
+                new="journal_seq > ledger_stream.emitted_seq and journal_seq % 97:",
             ),
         ),
         broken=frozenset({"I7", "I8"}),

@@ -270,7 +270,7 @@ class Run:
     def _settle(
         self, supervisor: Supervisor, endpoint: Endpoint, opening: Any
     ) -> tuple[LoadFacts, Any]:
-        supervisor.resolve()
+        supervisor.resolve(int(self._system.capabilities(opening).get("dedupe_horizon_s", 0)))
         closing = self._system.close(
             endpoint,
             self._scenario,

@@ -7,7 +7,7 @@ the command line, the live view and the service. Commands from the parent, in th
     connect {endpoint}             -> event connected
     start {start_ns}               -> event drained, once every operation is settled
     stop {}                           offer nothing more (Ctrl-C)
-    resolve {}                     -> event resolved: unknown outcomes asked for again
+    resolve {sent_since_ns}        -> event resolved: unknown outcomes asked for again
     finish {path}                  -> event finished; the shard's tables are written to path
 """
 
@@ -175,7 +175,7 @@ class LoadProcess:
                 self._drain_deadline_ns, self.clock() + self.specification.scenario.drain_ns
             )
 
-    def resolve(self) -> None:
+    def resolve(self, sent_since_ns: int) -> None:
         """Ask again for what has no known outcome, by the same request id."""
         assert self.dispatcher is not None, "connect first"
         assert self.drivers is not None, "connect first"
@@ -191,7 +191,8 @@ class LoadProcess:
         self.resolver.start(
             on_finished=lambda count: child.say(
                 "resolved", count=count, produced_count=self._produced_count()
-            )
+            ),
+            sent_since_ns=sent_since_ns,
         )
 
     async def finish(self, path: Path) -> dict[str, Any]:
@@ -377,7 +378,7 @@ async def _serve(process: LoadProcess, digest: str) -> None:
             case "stop":
                 process.stop()
             case "resolve":
-                process.resolve()
+                process.resolve(command["sent_since_ns"])
             case "finish":
                 child.say("finished", **await process.finish(Path(command["path"])))
                 return

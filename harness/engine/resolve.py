@@ -4,6 +4,8 @@ Unknown outcomes made known: the same request again, by the same request id, on 
 An operation that timed out or failed in transport may or may not have been applied; only the target
 knows. The contract's idempotency makes asking safe: a repeated id is answered with the stored
 outcome, or applied now for the first time, which is legal and told apart by the `replayed` flag.
+Past the time for which the target remembers ids the same request would be another one: it is not
+asked again, and stays unknown.
 """
 
 import asyncio
@@ -58,11 +60,21 @@ class Resolver:
         self._resting_count = 0  # to be sent again in a moment
         self._on_finished: Callable[[int], None] | None = None
 
-    def start(self, on_finished: Callable[[int], None]) -> None:
-        """Repeat every unknown operation, then call *on_finished* with how many there were."""
+    def start(self, on_finished: Callable[[int], None], *, sent_since_ns: int = 0) -> None:
+        """
+        Repeat every unknown operation that is still remembered.
+
+        Args:
+            on_finished: Called with how many there were.
+            sent_since_ns: Calls sent before this the target may have forgotten; records it knows by
+                their sequence numbers, for ever.
+        """
         outcome = self._columns.outcome
+        is_record = np.array([kind.channel is Channel.KAFKA for kind in self._kinds])
+        is_known_by_target = (self._columns.sent_ns >= sent_since_ns) | is_record[self._plan.kind]
         unknown = np.flatnonzero(
-            (outcome == int(Outcome.FAILED)) | (outcome == int(Outcome.TIMED_OUT))
+            ((outcome == int(Outcome.FAILED)) | (outcome == int(Outcome.TIMED_OUT)))
+            & is_known_by_target
         )
         self._pending.extend(
             operation

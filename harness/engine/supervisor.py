@@ -252,10 +252,14 @@ class Supervisor:
             clock=clock.facts(),
         )
 
-    def resolve(self) -> None:
-        """Ask again for every unknown outcome."""
+    def resolve(self, remembered_s: int = 0) -> None:
+        """Ask again for every unknown outcome that the target still remembers; 0: for ever."""
+        sent_since_ns = 0
+        if remembered_s:
+            # Asking takes a time, too: what would be forgotten during it counts as forgotten.
+            sent_since_ns = time.monotonic_ns() - int((remembered_s - DEADLINE_S) * 1e9)
         for worker in self.load:
-            worker.tell("resolve")
+            worker.tell("resolve", sent_since_ns=sent_since_ns)
         resolved = self._crew.wait_for("resolved", self.load, _RESOLVE_TIMEOUT_S)
         self.produced_count = sum(said["produced_count"] for said in resolved)
         self.resolved_count = sum(said["count"] for said in resolved)

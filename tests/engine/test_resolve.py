@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from harness.engine import resolve
 from harness.engine.dispatch import Drivers
 from harness.engine.resolve import UNRESOLVED, Resolver
 from harness.model.operation import Outcome
-from tests.engine.test_dispatch import CALL, KINDS, MESSAGE, Bench
+from tests.engine.test_dispatch import CALL, KINDS, MESSAGE, RECORD, Bench
 
 
 class Codec:
@@ -71,6 +72,29 @@ def test_unknown_outcomes_are_repeated_and_the_known_left_alone() -> None:
         ]
         assert resolver.code.tolist()[1:3] == [0, 7]
         assert resolver.replayed.tolist()[1:3] == [1, 0]
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(CALL, [2, 3]), (RECORD, [0, 1, 2, 3])])
+def test_what_the_target_may_have_forgotten_is_not_asked_again(kind: int, asked: list[int]) -> None:
+    """To ask would be to do it twice. Records are known by their numbers, for ever."""
+
+    async def scene() -> None:
+        bench = Bench(4, records=range(4) if kind == RECORD else ())
+        bench.dispatcher.sequences.update(enumerate(range(1, 5)))
+        bench.columns.sent_ns[:] = [100, 199, 200, 300]
+        bench.columns.outcome[:] = int(Outcome.TIMED_OUT)
+        resolver = resolver_of(bench, kind=kind)
+        sent: list[int] = []
+        resolver._drivers = SimpleNamespace(
+            grpc=SimpleNamespace(send=lambda operation, *_: sent.append(operation), flush=list),
+            kafka=SimpleNamespace(send=lambda operation, *_: sent.append(operation)),
+        )
+
+        resolver.start(lambda _: None, sent_since_ns=200)
+
+        assert sent == asked
 
     asyncio.run(scene())
 

@@ -103,6 +103,27 @@ def test_a_kill_loses_nothing_and_doubles_nothing(start: Start, tmp_path: Path) 
     assert printed.stdout == f"{digest.hex()}\n"
 
 
+def test_what_was_forgotten_stays_so_after_a_kill(start: Start, tmp_path: Path) -> None:
+    """The service says how long it remembers; a replay of its journal forgets where it did."""
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    program = start("--dedupe-horizon", "1")
+    said = program.control.GetCapabilities(contract.Empty())
+    program.fund((ALICE, QUOTE, 100))
+    program.accounts.Reserve(reserve(ALICE, 1, BUY, 10, 1, number=1))
+    remembered_count = program.stats().dedupe_count
+    program.await_stats(lambda stats: stats.dedupe_count == 0)
+    program.accounts.Reserve(reserve(ALICE, 2, BUY, 10, 1, number=2))
+    digest = program.digest()
+    program.kill()
+    replayed = start("--dedupe-horizon", "0").digest()
+
+    assert (said.dedupe_horizon_s, remembered_count) == (1, 1)
+    assert said.git_revision.removesuffix("-dirty") == head.stdout.strip()
+    assert replayed == digest
+
+
 def test_a_pending_transfer_survives_a_kill_and_is_settled_once(start: Start) -> None:
     """PENDING, kill -9, POST, kill -9: listed, then posted once, whoever asks again."""
     post = settle_pending(ALICE, contract.TransferRequest.POST, 1, id_number=2)

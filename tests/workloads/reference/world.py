@@ -191,7 +191,7 @@ class World:
             contract.TransferRequest: InputKind.TRANSFER,
         }
         self.put(kinds[type(request)], request.SerializeToString())
-        return self.state.outcomes[request.account_id][request.meta.request_id][1][0]
+        return self.state.outcomes.newer[request.account_id][request.meta.request_id][1][0]
 
     def execute(self, *values: bytes, src: str = "s", partition: int = 0) -> None:
         """Records of me.executions.v1, one after the other."""

@@ -1020,7 +1020,10 @@ class Capabilities(_message.Message):
     """"accounts.v1" """
     shard_count: _builtins.int
     dedupe_horizon_s: _builtins.int
-    """0: for ever"""
+    """How long request ids, ended orders and settled transfers are remembered at least; 0: for ever.
+    Past it the same request is a new one; what still holds money is never forgotten, and a PENDING
+    with the request_id of one that is still pending is IDEMPOTENCY_MISMATCH.
+    """
     batch_max_count: _builtins.int
     in_flight_max_count: _builtins.int
     page_max_count: _builtins.int

@@ -13,8 +13,10 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import uvloop
@@ -37,6 +39,14 @@ SWITCH_INTERVAL_S = 0.0005
 # Long-lived objects dominate: a full collection walks all of them and finds nothing.
 GC_THRESHOLDS = (50_000, 50, 1000)
 STDIN = 0
+# At 1,000 requests a second this remembers a million of them, 0.5 GB.
+DEDUPE_HORIZON_S = 600
+_QUIET: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.DEVNULL,
+    "timeout": 5,
+}
 
 
 class StartError(Exception):
@@ -56,6 +66,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tls-key", type=Path, metavar="PEM")
     parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="of the clients' certificates")
     parser.add_argument("--workdir", type=Path, metavar="FOLDER", help="holds the journal")
+    parser.add_argument(
+        "--dedupe-horizon",
+        type=int,
+        default=DEDUPE_HORIZON_S,
+        metavar="SECONDS",
+        help="how long requests, ended orders and settled transfers are remembered at least; "
+        "0: for ever",
+    )
     parser.add_argument("--executions-partitions", type=int, default=4, help="if made here")
     parser.add_argument("--balances-partitions", type=int, default=1, help="if made here")
     parser.add_argument("--kafka-linger-ms", type=int, default=5)
@@ -118,9 +136,12 @@ async def serve(options: argparse.Namespace) -> None:
     )
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     accounts = AccountService(core)
+    control = ControlService(
+        core, dedupe_horizon_s=options.dedupe_horizon, git_revision=options.git_revision
+    )
     for name, methods in (
         ("AccountService", accounts.methods()),
-        ("ControlService", ControlService(core).methods()),
+        ("ControlService", control.methods()),
     ):
         handler = grpc.method_handlers_generic_handler(f"accounts.v1.{name}", methods)
         server.add_generic_rpc_handlers((handler,))
@@ -139,6 +160,8 @@ async def serve(options: argparse.Namespace) -> None:
                 core, kafka=options.kafka, fetch_wait_ms=options.kafka_fetch_wait_ms
             )
             background.append(tasks.create_task(consuming))
+        if options.dedupe_horizon:
+            background.insert(0, tasks.create_task(_forget(core, options.dedupe_horizon)))
         sys.stdout.write(f"ready {json.dumps({'grpc_port': port, 'pid': os.getpid()})}\n")
         sys.stdout.flush()
         _watch_stdin(loop, stop)
@@ -151,6 +174,26 @@ async def serve(options: argparse.Namespace) -> None:
         for task in background:
             task.cancel()
     core.close()
+
+
+async def _forget(core: Core, horizon_s: int) -> None:
+    while True:
+        await asyncio.sleep(horizon_s)
+        await core.forget()
+
+
+def git_revision() -> str:
+    """The commit of this very source, "-dirty" if it was changed since; empty if it is in none."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    try:
+        # Not the commit of a repository that merely has our folder in it.
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], check=True, **_QUIET)
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        told = subprocess.run(describe, check=True, **_QUIET)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return str(told.stdout.decode().strip())
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -175,6 +218,7 @@ def main() -> int:
             journal = Journal(options.digest, creates=False)
             sys.stdout.write(f"{replayed_digest(journal).hex()}\n")
         else:
+            options.git_revision = git_revision()
             uvloop.run(serve(options))
     except (StartError, JournalError) as error:
         sys.stderr.write(f"{error}\n")

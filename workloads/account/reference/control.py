@@ -55,8 +55,9 @@ SEED_WAIT_S = 10.0
 class ControlService:
     """The handlers of accounts.v1.ControlService, by method name in `methods`."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, *, dedupe_horizon_s: int = 0, git_revision: str = "") -> None:
         self._core = core
+        self._dedupe_horizon_s, self._git_revision = dedupe_horizon_s, git_revision
 
     def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
         """The handlers by method name; messages are bytes on both sides."""
@@ -77,12 +78,13 @@ class ControlService:
             contract_version="accounts.v1",
             features=FEATURES,
             shard_count=1,
-            dedupe_horizon_s=0,
+            dedupe_horizon_s=self._dedupe_horizon_s,
             batch_max_count=BATCH_MAX_COUNT,
             in_flight_max_count=IN_FLIGHT_MAX_COUNT,
             page_max_count=PAGE_MAX_COUNT,
             reorder_max_count=REORDER_MAX_COUNT,
             build=f"acctbench reference {_build_version()}",
+            git_revision=self._git_revision,
             pid=os.getpid(),
             stream_window_max_count=STREAM_WINDOW_MAX_COUNT,
             stream_buffer_max_count=STREAM_BUFFER_MAX_COUNT,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from workloads.account.reference.commitment import Commitment, Group
 from workloads.account.reference.emission import Record, Stream, Topics
-from workloads.account.reference.inputs import replay_input
+from workloads.account.reference.inputs import InputKind, replay_input
 from workloads.account.reference.journal import Journal, JournalError
 from workloads.account.reference.ledger import Ledger
 from workloads.account.reference.state import DeadLetter, State, Transaction
@@ -23,6 +23,8 @@ from workloads.account.reference.watchers import Watchers
 # Past this many transactions that the broker has not taken, writes are refused: about 100 MB.
 BACKLOG_MAX_COUNT = 200_000
 IN_FLIGHT_MAX_COUNT = 20_000
+# Entries freed between two looks at what else there is to do: well under a millisecond.
+FREED_AT_ONCE_COUNT = 500
 LEDGER_STREAM, BALANCES_STREAM, DEAD_LETTERS_STREAM = "ledger", "balances", "dead_letters"
 
 
@@ -86,6 +88,19 @@ class Core:
         """Apply one input that is answered by nobody, and journal it."""
         replay_input(self.state, kind, payload)
         self.commitment.journal(kind, payload)
+
+    async def forget(self) -> None:
+        """Forget what is past the horizon, and free it little by little."""
+        tables = self.state.forget()
+        self.commitment.journal(InputKind.FORGET, b"")
+        while tables:
+            table = tables.pop()
+            while table:
+                for _ in range(min(FREED_AT_ONCE_COUNT, len(table))):
+                    _, value = table.popitem()
+                    if isinstance(value, dict):
+                        tables.append(value)
+                await asyncio.sleep(0)
 
     def refusal(self) -> str:
         """Why no write can be taken now ("5004 ..."); empty if it can."""

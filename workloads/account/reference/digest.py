@@ -21,7 +21,7 @@ def state_digest(state: State) -> bytes:
 
 
 def _facts(state: State) -> Iterator[tuple[Any, ...]]:
-    yield ("state", 2, state.journal_seq, state.epoch, state.seed_count, state.outcome_count)
+    yield ("state", 3, state.journal_seq, state.epoch, state.seed_count, state.outcome_count)
     yield ("records", state.duplicate_count, state.dead_letter_count)
     yield ("offsets", *sorted(state.next_offsets.items()), *sorted(state.stopped_partitions))
     for asset in sorted(state.assets.values(), key=lambda asset: asset.asset_id):
@@ -67,11 +67,14 @@ def _facts(state: State) -> Iterator[tuple[Any, ...]]:
             order.charged_minor,
             order.locked_minor,
         )
-    yield ("closed", *sorted(state.closed_orders.items()))
+    for generation, closed in state.closed_orders.generations():
+        yield ("closed", generation, *sorted(closed.items()))
     yield ("pending", *sorted(state.pending.items()))
-    yield ("settled", *sorted(state.settled.items()))
+    for generation, settled in state.settled.generations():
+        yield ("settled", generation, *sorted(settled.items()))
     for (src, instrument_id), source in sorted(state.sources.items()):
         waiting = sorted(source.waiting.items())
         yield ("source", src, instrument_id, source.last_seq, waiting)
-    for account_id, outcomes in sorted(state.outcomes.items()):
-        yield ("outcomes", account_id, sorted(outcomes.items()))
+    for generation, remembered in state.outcomes.generations():
+        for account_id, outcomes in sorted(remembered.items()):
+            yield ("outcomes", generation, account_id, sorted(outcomes.items()))

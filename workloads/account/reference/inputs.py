@@ -50,6 +50,7 @@ class InputKind(IntEnum):
     SEED = 9
     EXECUTION = 10
     OPERATION = 11
+    FORGET = 12
 
 
 class MalformedError(Exception):
@@ -229,6 +230,8 @@ def replay_input(state: State, kind: int, payload: bytes) -> None:
         apply_seeds(state, payload)
     elif kind == InputKind.REFERENCE_DATA:
         load_reference_data(state, contract.ReferenceData.FromString(payload))
+    elif kind == InputKind.FORGET:
+        state.forget()
     else:
         machine.apply(state, *_CALLS[kind](payload))
 

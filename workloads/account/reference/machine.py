@@ -44,6 +44,9 @@ TXN_SEED: int = contract.TXN_SEED
 CREATE_ACCOUNT, TRANSFER, INTERNAL_TRANSFER, RESERVE, AMEND, RELEASE, PEND, POST, VOID = range(9)
 
 
+_NOTHING: dict[bytes, tuple[Command, Outcome]] = {}
+
+
 def apply(state: State, request_id: bytes, epoch: int, command: Command) -> Outcome:
     """
     Apply one request, or give the stored outcome of the same one.
@@ -59,15 +62,18 @@ def apply(state: State, request_id: bytes, epoch: int, command: Command) -> Outc
             return refused(state, None, FENCED)
         state.epoch = epoch
         state.revision += 1
-    scope = state.outcomes.get(command[1])
-    if scope is None:
-        scope = state.outcomes[command[1]] = {}
-    known = scope.get(request_id)
+    outcomes = state.outcomes
+    scope = outcomes.newer.get(command[1])
+    known = scope.get(request_id) if scope is not None else None
+    if known is None and outcomes.older:
+        known = outcomes.older.get(command[1], _NOTHING).get(request_id)
     if known is not None:
         if known[0] != command:
             return refused(state, state.accounts.get(command[1]), IDEMPOTENCY_MISMATCH)
         return (*known[1][:6], True)
     outcome = _HANDLERS[command[0]](state, request_id, command)
+    if scope is None:
+        scope = outcomes.newer[command[1]] = {}
     scope[request_id] = (command, outcome)
     state.outcome_count += 1
     state.revision += 1

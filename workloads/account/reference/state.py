@@ -6,9 +6,10 @@ Integers, text and bytes only; no clock, no I/O. Transactions leave through two 
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.reference.memory import Memory
 from workloads.account.reference.orders import Instrument, Order
 
 # An asset's supply; two of them still fit the wire's sint64 (domain rule: 2^62).
@@ -143,6 +144,7 @@ class State:
         "instruments",
         "journal_seq",
         "next_offsets",
+        "older_outcome_count",
         "orders",
         "outcome_count",
         "outcomes",
@@ -160,12 +162,13 @@ class State:
         self.instruments: dict[int, Instrument] = {}
         self.accounts = {account_id: Account(account_id) for account_id in SYSTEM_ACCOUNT_IDS}
         self.orders: dict[int, Order] = {}
-        self.closed_orders: dict[int, int] = {}  # order_id -> account_id
+        self.closed_orders: Memory[int, int] = Memory()  # order_id -> account_id
         self.pending: dict[PendingKey, tuple[int, int]] = {}  # -> asset_id, amount_minor
-        self.settled: dict[PendingKey, tuple[int, int, int]] = {}  # -> ..., code of a second try
-        # Idempotency: account_id -> request_id -> (command, outcome), kept for ever.
-        self.outcomes: dict[int, dict[bytes, tuple[Command, Outcome]]] = {}
-        self.outcome_count = 0
+        # -> asset_id, amount_minor, code of a second try
+        self.settled: Memory[PendingKey, tuple[int, int, int]] = Memory()
+        # Idempotency: account_id -> request_id -> (command, outcome)
+        self.outcomes: Memory[int, dict[bytes, tuple[Command, Outcome]]] = Memory()
+        self.outcome_count = self.older_outcome_count = 0
         self.epoch = 0
         self.journal_seq = 0
         self.seed_count = 0
@@ -178,6 +181,18 @@ class State:
         self.revision = 0
         self.transactions: list[Transaction] = []
         self.dead_letters: list[DeadLetter] = []
+
+    def forget(self) -> list[dict[Any, Any]]:
+        """
+        Forget what is older than the last forgetting: outcomes, ended orders, settled transfers.
+
+        Returns:
+            What was dropped, which may take long to free.
+        """
+        self.revision += 1
+        self.outcome_count -= self.older_outcome_count
+        self.older_outcome_count = self.outcome_count
+        return [self.outcomes.forget(), self.closed_orders.forget(), self.settled.forget()]
 
     def user(self, account_id: int) -> Account | None:
         """The user's account; system accounts take no commands."""

@@ -28,6 +28,7 @@ from workloads.account.reference.state import (
 )
 
 ASSET_UNKNOWN: int = contract.ASSET_UNKNOWN
+IDEMPOTENCY_MISMATCH: int = contract.IDEMPOTENCY_MISMATCH
 PENDING_ALREADY_POSTED: int = contract.PENDING_ALREADY_POSTED
 PENDING_ALREADY_VOIDED: int = contract.PENDING_ALREADY_VOIDED
 PENDING_UNKNOWN: int = contract.PENDING_UNKNOWN
@@ -57,7 +58,10 @@ def pend(state: State, request_id: bytes, command: Command) -> Outcome:
     if isinstance(account, tuple):
         return account
     _, account_id, asset_id, amount_minor, _ = command
-    state.pending[account_id, int.from_bytes(request_id, "big")] = (asset_id, amount_minor)
+    key = (account_id, int.from_bytes(request_id, "big"))
+    if key in state.pending:  # its outcome was forgotten, the money is still set aside
+        return refused(state, account, IDEMPOTENCY_MISMATCH, asset_id)
+    state.pending[key] = (asset_id, amount_minor)
     postings: tuple[Posting, ...] = ()
     if amount_minor < 0:
         postings = _lock(account, asset_id, -amount_minor)

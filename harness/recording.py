@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from harness.engine.placement import Placement
 from harness.engine.results import (
@@ -18,6 +19,7 @@ from harness.engine.results import (
     rates,
     shares,
     stored_rows,
+    unseen_count,
 )
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
@@ -83,7 +85,8 @@ def make_record(facts: RunFacts) -> RunRecord:
     results, stamps = facts.load.results, facts.load.results.stamps
     measured = window.holds(stamps.intended_ns)
     operations = count_operations(stamps.outcome[measured])
-    rate, latency = rates(results, window), latencies(results, window)
+    causes_event = _causes_event(facts)
+    rate, latency = rates(results, window), latencies(results, window, causes_event)
     subjects = (*SUBJECTS, SUBSCRIBER) if facts.load.subscriber_report else SUBJECTS
     resources = {
         name: facts.sampler.summary(name, window.start_ns, window.end_ns) for name in subjects
@@ -171,6 +174,14 @@ def describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
         "settings": dict(broker.settings),
         "floor_ns": {"p50": floor.p50_ns, "p99": floor.p99_ns, "count": floor.count},
     }
+
+
+def _causes_event(facts: RunFacts) -> NDArray[np.bool_]:
+    """Which operations must be seen; none where nobody looked."""
+    table = facts.load.results.table
+    if not facts.load.observer_report:
+        return np.zeros(len(table), np.bool_)
+    return facts.system.causes_event(table)
 
 
 def write_tables(folder: Path, facts: RunFacts) -> None:
@@ -299,6 +310,12 @@ def _notes(facts: RunFacts) -> tuple[str, ...]:
     if invisible:
         notes.append(
             f"{invisible} operations waited for an event that was never seen, and went without it."
+        )
+    unseen = unseen_count(facts.load.results, _causes_event(facts))
+    if unseen:
+        notes.append(
+            f"{unseen} operations were acknowledged, and the event that says so never came; they "
+            "count as slower than all in `visible`."
         )
     if facts.broker["kind"] == "embedded":
         notes.append(

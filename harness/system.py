@@ -350,6 +350,14 @@ class System(Protocol):
         """
         ...
 
+    def causes_event(self, operations: Any) -> NDArray[np.bool_]:
+        """
+        Which rows of AuditEvidence.operations are seen on the observed topic if they are applied.
+
+        Not reads, nor what repeats another operation, whose event it shares; pure.
+        """
+        ...
+
     def event_count(self, closing: Any) -> int | None:
         """How many observed records there must be since the opening; None if not known."""
         ...

@@ -146,14 +146,22 @@ def stored_rows(results: Results, window: Window, rows: slice) -> pd.DataFrame:
     return pd.DataFrame(stored, copy=False)
 
 
-def latencies(results: Results, window: Window) -> dict[str, Latency]:
-    """Distributions by kind, and of all as "all"; the unanswered are charged to the response."""
+def latencies(
+    results: Results, window: Window, causes_event: NDArray[np.bool_]
+) -> dict[str, Latency]:
+    """
+    Distributions by kind, and of all as "all".
+
+    The unanswered are charged to the response, and to `visible` those without the event that
+    *causes_event* says they should have caused: left out, the survivors would look fast.
+    """
     stamps = results.stamps
     measured = window.holds(stamps.intended_ns)
     found = {
-        name: _latency(stamps, measured & is_kind) for name, is_kind in kinds_of(results.table)
+        name: _latency(stamps, measured & is_kind, causes_event)
+        for name, is_kind in kinds_of(results.table)
     }
-    return {"all": _latency(stamps, measured), **found}
+    return {"all": _latency(stamps, measured, causes_event), **found}
 
 
 def kinds_of(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -165,12 +173,14 @@ def kinds_of(table: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield str(kind.categories[code]), codes == code
 
 
-def _latency(stamps: Stamps, chosen: NDArray[np.bool_]) -> Latency:
+def _latency(stamps: Stamps, chosen: NDArray[np.bool_], causes_event: NDArray[np.bool_]) -> Latency:
     answered = chosen & np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
     unanswered = chosen & np.isin(stamps.outcome, [int(outcome) for outcome in UNANSWERED])
     unanswered_count = int(np.count_nonzero(unanswered))
     sent_count = int(np.count_nonzero(unanswered & (stamps.sent_ns > 0)))
-    seen = answered & (stamps.visible_ns > 0)
+    seen = chosen & (stamps.visible_ns > 0)
+    applied = answered & (stamps.outcome == Outcome.ACKNOWLEDGED)
+    unseen = (applied | unanswered) & causes_event & ~seen
     intended_ns, done_ns = stamps.intended_ns, stamps.done_ns
     return Latency(
         response_ns=distribution(
@@ -179,9 +189,19 @@ def _latency(stamps: Stamps, chosen: NDArray[np.bool_]) -> Latency:
         service_ns=distribution(
             done_ns[answered] - stamps.sent_ns[answered], unanswered_count=sent_count
         ),
-        visible_ns=distribution(stamps.visible_ns[seen] - intended_ns[seen]),
+        visible_ns=distribution(
+            stamps.visible_ns[seen] - intended_ns[seen],
+            unanswered_count=int(np.count_nonzero(unseen)),
+        ),
         wait_ns=distribution(stamps.eligible_ns[answered] - intended_ns[answered]),
     )
+
+
+def unseen_count(results: Results, causes_event: NDArray[np.bool_]) -> int:
+    """How many operations were acknowledged and never seen on the observed topic, in the run."""
+    stamps = results.stamps
+    applied = causes_event & (stamps.outcome == Outcome.ACKNOWLEDGED)
+    return int(np.count_nonzero(applied & (stamps.visible_ns == 0)))
 
 
 def rates(results: Results, window: Window) -> Rate:

@@ -136,7 +136,8 @@ def _judge(spec: ObjectiveSpec, value: float | None) -> Objective:
     elif math.isinf(value):
         status = Performance.FAILED if spec.at_most else Performance.PASSED
         sentence = (
-            f"{spec.metric} has no value: it falls among operations that were never answered; "
+            f"{spec.metric} has no value: it falls among operations that were never "
+            f"{'seen' if '.visible_ns.' in spec.metric else 'answered'}; "
             f"demanded: {word} {_words(spec.limit, unit)}"
         )
         value = None  # JSON has no infinity

@@ -132,7 +132,7 @@ class Latency:
 
     response_ns: Distribution
     service_ns: Distribution
-    visible_ns: Distribution  # visible - intended
+    visible_ns: Distribution  # visible - intended; without an event counts as unanswered
     wait_ns: Distribution  # eligible - intended: waiting for what it depends on
 
 

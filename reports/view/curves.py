@@ -94,10 +94,16 @@ def visible_curves(record: RunRecord, operations: pd.DataFrame) -> Chart:
     table = measured(operations)
     curves = drawn(
         tuple(
-            curve(plain(kind), colour, latencies(table[table["kind"] == kind]).visible_ns)
+            curve(
+                plain(kind),
+                colour,
+                latencies(table[table["kind"] == kind]).visible_ns,
+                unanswered_count=_unseen_count(record, kind),
+            )
             for kind, colour in kind_colours(kinds_of(table)).items()
         )
     )
+    unseen_count = _unseen_count(record, "all")
     return Chart(
         id="visible",
         title="Visible by kind",
@@ -107,7 +113,16 @@ def visible_curves(record: RunRecord, operations: pd.DataFrame) -> Chart:
         y_axis=Axis(title="visible", unit=Unit.NS, scale=Scale.LOG),
         series=(*curves, *_floor_lines(record, curves)),
         absence="no data: no effect was seen on an observed topic",
+        note=f"{count(unseen_count)} operations caused no event that was seen, and count as slower"
+        " than all: the curves end where they begin."
+        if unseen_count
+        else "",
     )
+
+
+def _unseen_count(record: RunRecord, kind: str) -> int:
+    """How many should have been seen and were not; which these are, only the record knows."""
+    return record.latency[kind].visible_ns.unanswered_count if kind in record.latency else 0
 
 
 def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series, ...]:

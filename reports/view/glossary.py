@@ -34,7 +34,8 @@ WAIT = Term(
 VISIBLE = Term(
     name="visible",
     sentence="From the moment an operation was due until its effect was seen on a Kafka topic"
-    " (visible - intended): when others learn of it.",
+    " (visible - intended): when others learn of it. One whose event never came counts as slower"
+    " than all that were seen.",
 )
 FLOOR = Term(
     name="broker's own floor",

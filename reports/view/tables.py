@@ -34,13 +34,13 @@ def quantile_name(q: float) -> str:
     return f"p{100 * q:.10g}"
 
 
-def quantile_cell(of: Distribution | None, q: float) -> Cell:
-    """The quantile *q* with its 95 % interval, or why there is none."""
+def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer") -> Cell:
+    """The quantile *q* with its 95 % interval, or why there is none; *missing*: of what."""
     item = None if of is None else next((one for one in of.quantiles if one.q == q), None)
     if of is None or item is None or of.count + of.unanswered_count == 0:
         return NO_DATA
     if item.is_unanswered:
-        return Cell(text=f"no answer ({of.unanswered_count:,} had none)", is_missing=True)
+        return Cell(text=f"no {missing} ({of.unanswered_count:,} had none)", is_missing=True)
     if item.value is None:
         return Cell(text=f"n too small (needs {item.needed_count:,})", is_missing=True)
     return Cell(text=duration(item.value), detail=_interval(item))
@@ -96,8 +96,9 @@ def visible_table(record: RunRecord) -> Table:
         tuple(
             (plain(kind), latency.visible_ns)
             for kind, latency in _all_last(record.latency).items()
-            if latency.visible_ns.count
+            if latency.visible_ns.count + latency.visible_ns.unanswered_count
         ),
+        missing="event",
     )
     floor = record.broker.get("floor_ns")
     floor = floor if isinstance(floor, Mapping) else {}
@@ -209,16 +210,20 @@ def _kind_row(kind: str, latency: Latency, measure_s: float) -> tuple[Cell, ...]
     )
 
 
-def _answered_cell(response: Distribution) -> Cell:
-    """How many were answered, and how many should have been."""
-    if response.count + response.unanswered_count == 0:
+def _answered_cell(of: Distribution) -> Cell:
+    """How many were answered (or seen), and how many should have been."""
+    if of.count + of.unanswered_count == 0:
         return NO_DATA
-    missing = response.unanswered_count
-    return Cell(text=count(response.count), detail=f"{count(missing)} were not" if missing else "")
+    missing = of.unanswered_count
+    return Cell(text=count(of.count), detail=f"{count(missing)} were not" if missing else "")
 
 
 def _distributions_table(
-    table_id: str, title: str, named: tuple[tuple[str, Distribution], ...]
+    table_id: str,
+    title: str,
+    named: tuple[tuple[str, Distribution], ...],
+    *,
+    missing: str = "answer",
 ) -> Table:
     return Table(
         id=table_id,
@@ -232,8 +237,8 @@ def _distributions_table(
         rows=tuple(
             (
                 Cell(text=name),
-                Cell(text=count(of.count)) if of.count else NO_DATA,
-                *(quantile_cell(of, q) for q in HEADLINE_QUANTILES),
+                _answered_cell(of),
+                *(quantile_cell(of, q, missing=missing) for q in HEADLINE_QUANTILES),
                 max_cell(of),
             )
             for name, of in named

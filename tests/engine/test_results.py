@@ -3,10 +3,13 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from harness.engine.results import eligible_ns
+from harness.engine.results import Results, eligible_ns, latencies, unseen_count
+from harness.model.operation import Outcome
+from harness.model.validity import Window
 
 CALL, RECORD = 0, 1
 
@@ -64,3 +67,35 @@ def test_operation_can_go_when_what_it_waited_for_is_there(
 ) -> None:
     """A wait that the target caused is not lateness of the generator, nor a clock that ran back."""
     assert eligible_ns(two(**changes), is_kafka=[False, True]).tolist()[1] == expected
+
+
+def test_event_that_never_came_is_charged_as_slower_than_all() -> None:
+    """Of what should be seen and was not: acknowledged or unanswered counts, refused doesn't."""
+    ends = (
+        [(Outcome.ACKNOWLEDGED, 30)] * 90
+        + [(Outcome.ACKNOWLEDGED, 0)] * 6
+        + [(Outcome.TIMED_OUT, 40), (Outcome.TIMED_OUT, 0), (Outcome.DROPPED, 0)]
+        + [(Outcome.REJECTED, 0), (Outcome.CANCELLED, 0)]
+        + [(Outcome.ACKNOWLEDGED, 0)] * 5  # of a kind that causes none
+    )
+    number = len(ends)
+    columns = {name: np.full(number, 10) for name in ("intended_ns", "eligible_ns", "sent_ns")}
+    table = pd.DataFrame(
+        {
+            **columns,
+            "done_ns": 20,
+            "visible_ns": [seen_ns for _, seen_ns in ends],
+            "outcome": [int(outcome) for outcome, _ in ends],
+            "kind": pd.Categorical(["write"] * (number - 5) + ["read"] * 5),
+        }
+    )
+    results = Results(table=table, tick_samples=())
+    causes_event = (table["kind"] == "write").to_numpy()
+    found = latencies(results, Window(start_ns=0, end_ns=100), causes_event)
+    visible_ns = found["all"].visible_ns
+
+    assert (visible_ns.count, visible_ns.unanswered_count) == (91, 8)
+    assert visible_ns.at(0.9) == 20
+    assert next(item for item in visible_ns.quantiles if item.q == 0.5).high == 20
+    assert found["read"].visible_ns.unanswered_count == 0
+    assert unseen_count(results, causes_event) == 6

@@ -259,6 +259,18 @@ class TestTables:
 
         assert [entry.text for entry in row[2:5]] == ["7.90 ms", "no data", "15.8 ms"]
 
+    def test_events_that_never_came_are_shown(self, tables: RunTables) -> None:
+        """Beside those that came; where a percentile falls among them it says so."""
+        fill = tables.record.latency["fill"]
+        unseen = distribution(np.arange(900), unanswered_count=100)
+        latency = tables.record.latency | {"fill": replace(fill, visible_ns=unseen)}
+        record = replace(tables.record, latency=latency)
+        row = _row(visible_table(record), "fill")
+
+        assert (row[1].text, row[1].detail) == ("900", "100 were not")
+        assert row[3].text == "899 ns"
+        assert row[4].text == "no event (100 had none)"
+
     def test_outcomes_that_are_no_answer_come_first(self, tables: RunTables) -> None:
         """Then refusals, then what went well."""
         words = [row[0].text for row in outcomes_table(tables.record).rows]

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,6 +103,13 @@ def test_order_events_are_nobodys() -> None:
     txn = contract.JournalTxn(cause=contract.Cause(kafka=reference), journal_seq=1)
 
     assert SYSTEM.event_reader(run_tag=RUN_TAG)(txn.SerializeToString()) == -1
+
+
+def test_what_repeats_a_request_causes_no_event_of_its_own() -> None:
+    """Every first request does; its duplicate's event is joined to the first."""
+    table = pd.DataFrame({"kind": ["reserve", "transfer", "transfer"], "duplicate_of": [-1, -1, 1]})
+
+    assert SYSTEM.causes_event(table).tolist() == [True, True, False]
 
 
 def test_replies_are_decoded_by_operation() -> None:

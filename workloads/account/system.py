@@ -8,6 +8,7 @@ asked of the target beside the load is survey, and what is judged is audit.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.record import Invariant
@@ -162,6 +163,13 @@ class AccountSystem:
             produced_count=produced_count,
             timeout_s=timeout_s,
         )
+
+    def causes_event(self, operations: Any) -> NDArray[np.bool_]:
+        """All but reads, records that are sent again, and requests that repeat another."""
+        silent = [spec.name for spec in self.kinds if spec.resends or spec.seen_at >= 0]
+        repeats = operations["duplicate_of"].to_numpy() >= 0
+        found: NDArray[np.bool_] = ~(operations["kind"].isin(silent).to_numpy() | repeats)
+        return found
 
     def event_count(self, closing: Any) -> int | None:
         """How many transactions there were since the opening."""

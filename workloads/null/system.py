@@ -192,6 +192,10 @@ class NullSystem:
         """Nothing to wait for."""
         del endpoint, scenario, opening, produced_count, timeout_s
 
+    def causes_event(self, operations: Any) -> NDArray[np.bool_]:
+        """None does."""
+        return np.zeros(len(operations), np.bool_)
+
     def event_count(self, closing: Any) -> int | None:
         """None are expected."""
         del closing

@@ -44,7 +44,8 @@ from harness.errors import EngineError, HarnessError
 from harness.model.kafka import KafkaSettings
 from harness.model.operation import Outcome
 from harness.model.tls import TlsOptions
-from harness.system import Channel, load_system, plan_digest
+from harness.plan_digest import plan_digest
+from harness.system import Channel, load_system
 
 # In-flight samples, time-outs of waits, counters for the live view. Ticks have a timerfd of their
 # own: the loop's timers would run just after an event was handled, when more than usual is in

@@ -24,7 +24,8 @@ from harness.engine.shard_file import Exceptions, Resolved, write_plan, write_sh
 from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
 from harness.model.validity import Window
-from harness.system import Payloads, ShardPlan, plan_digest
+from harness.plan_digest import plan_digest
+from harness.system import Payloads, ShardPlan
 from workloads.account.audit.evidence import (
     AccountsDump,
     BalanceDump,

@@ -10,7 +10,8 @@ import pytest
 
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides, load_scenario
-from harness.system import ShardPlan, plan_digest
+from harness.plan_digest import plan_digest
+from harness.system import ShardPlan
 from workloads.account.plan.describe import describe_plans, plan_statistics
 from workloads.account.plan.kinds import Kind
 from workloads.account.plan.mixed import REFUSED_QTY_LOTS

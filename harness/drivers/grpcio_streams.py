@@ -2,7 +2,7 @@
 The standing streams of the grpcio driver: the same book as the framed driver's, grpcio's writing.
 
 One task a stream keeps it open, one more writes to it. grpcio takes one message at a time and says
-nothing of windows, so what waits for them waits inside its `write`.
+nothing of HTTP/2's windows, so what waits for them waits inside its `write`, uncounted.
 """
 
 import asyncio
@@ -41,8 +41,12 @@ class GrpcioStream:
         self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
     def send(self, message: StreamMessage) -> None:
-        """Put *message* behind all earlier ones; whether it is blocked is not known here."""
-        self.book.waiting.append(message)
+        """Put *message* behind all earlier ones; past our own window it counts as blocked."""
+        book = self.book
+        if len(book.in_flight) + len(book.waiting) < book.window_count:
+            book.waiting.append(message)
+        else:
+            book.park(message, self._clock())
         self._wake.set()
 
     async def close(self) -> None:

@@ -23,12 +23,15 @@ from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.order_ends import check_ends, check_lists
 from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.read_table import reads_of
+from workloads.account.audit.reads import ReadLaw
 from workloads.account.audit.recall import Recall
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.tally import Tally, unknown
 from workloads.account.audit.told import check_told
 from workloads.account.plan.identity import source_name
-from workloads.account.plan.parameters import parse_workload
+from workloads.account.plan.kinds import Kind
+from workloads.account.plan.parameters import Workload, parse_workload
 from workloads.account.plan.watched import watched_accounts
 
 _TITLES = {
@@ -41,18 +44,19 @@ _TITLES = {
     "I7": "Each request and match has exactly one effect",
     "I8": "Sequences have no gaps",
     "I19": "Fees are right to the unit",
+    "I21": "Reads are never older than was asked for",
     "I22": "What was sent is what was planned, and all of it is accounted for",
     "I23": "What was acknowledged survives a kill",
 }
 _CAUSES = ("I23", "I8")  # what a gap in the ledger breaks by itself
-_OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I23")
+_OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I21", "I23")
 
 
 def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     """
     Every invariant, in order of its number, but causes before what follows from them.
 
-    I23 only if the target was killed on purpose.
+    I21 only of a plan with reads, I23 only if the target was killed on purpose.
     """
     found: dict[str, Invariant] = {}
 
@@ -75,7 +79,10 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
     attempt(("I6",), lambda: (_told(evidence),))
     attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
-    shown = [item for item in _TITLES if item != "I23" or evidence.restarts_ns]
+    left_out = set() if evidence.restarts_ns else {"I23"}
+    if not _has_reads(parse_workload(evidence.scenario.workload)):
+        left_out.add("I21")
+    shown = [item for item in _TITLES if item not in left_out]
     if ledger is not None and ledger.has_gap:
         shown.sort(key=lambda item: _CAUSES.index(item) if item in _CAUSES else len(_CAUSES))
     return tuple(found[item] for item in shown)
@@ -112,6 +119,7 @@ class _Ledger:
             opening=self._opening.accounts,
             effects=self._effects,
         )
+        self._reads = _reads(evidence, self._log)
 
     def tallies(self) -> tuple[Tally, ...]:
         """Read the ledger and judge it."""
@@ -125,6 +133,7 @@ class _Ledger:
             self._sequences.tally,
             orders.fees,
             self._effects.durable,
+            *(() if self._reads is None else (self._reads.tally,)),
         )
         # Whatever stops the reading, a service's own bytes included: what was found until then
         # stays found, and nothing passes.
@@ -192,6 +201,8 @@ class _Ledger:
         self._balances.finish(self._closing, is_attached=self._evidence.is_attached)
         run_tag = self._evidence.run_tag
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
+        if self._reads is not None:
+            self._reads.finish(self._closing)
         check_ends(
             self._orders,
             self._log,
@@ -211,10 +222,30 @@ class _Ledger:
         asked_by = np.zeros(len(part), np.int64)
         asked_by[row >= 0] = self._log.account_id(row[row >= 0])
         self._sequences.touch(part, asked_by)
+        if self._reads is not None:
+            self._reads.take(part, asked_by)
         is_balanced = self._balances.take(part, moves)
         self._orders.observe(part, row)
         is_first = self._effects.take(part, row)
         self._orders.take(part, row, moves, is_first=is_first, is_balanced=is_balanced)
+
+
+def _has_reads(workload: Workload) -> bool:
+    return workload.mix.get_balances + workload.mix.list_ledger > 0
+
+
+def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
+    """None for a plan without any."""
+    workload = parse_workload(evidence.scenario.workload)
+    if not _has_reads(workload):
+        return None
+    table = evidence.operations
+    return ReadLaw(
+        log,
+        reads_of(table, log, Kind.GET_BALANCES, limit_count=0),
+        reads_of(table, log, Kind.LIST_LEDGER, limit_count=workload.page),
+        opening=_opening(evidence),
+    )
 
 
 def _told(evidence: AuditEvidence) -> Tally:

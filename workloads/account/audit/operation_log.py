@@ -40,7 +40,7 @@ class OperationLog:
         duty: Duty by row; a duplicate has NONE of its own, its request is the original's.
         account, peer_account: Indices of accounts, see `account_id`.
         instrument, side, price_ticks, ...: What was asked, by row; order, peer_order,
-            duplicate_of and pending are rows.
+            duplicate_of, pending and write (that a read must see) are rows.
         is_match: Fills, late ones too.
         is_changed: A duplicate that asks for something else under its original's request id.
     """
@@ -71,6 +71,9 @@ class OperationLog:
         self.pending = self.order
         if "pending" in table.columns:
             self.pending = self._rows(_array(table, "pending"))
+        self.write = np.full(self.count, _NONE)
+        if "write" in table.columns:
+            self.write = self._rows(_array(table, "write"))
         self.creates_account = _array(table, "creates_account")
         self.is_overtaken = self._overtaken()
         self.duty = self._duties()

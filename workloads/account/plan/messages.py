@@ -75,7 +75,7 @@ def _count_field(tag: bytes, value: int) -> bytes:
     return tag + _unsigned(value) if value else b""
 
 
-class _Encoder:
+class PlanEncoder:
     """One plan's messages, one method a kind, called in the order of the plan."""
 
     def __init__(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> None:
@@ -266,7 +266,7 @@ def _optional(plan: ShardPlan, name: str) -> memoryview | None:
 
 def encode_plan(scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
     """Every message of *plan*, in its order."""
-    encoder = _Encoder(scenario, plan, run_tag=run_tag)
+    encoder = PlanEncoder(scenario, plan, run_tag=run_tag)
     by_kind = [encoder.by_kind[kind] for kind in Kind]
     lengths = np.zeros(len(plan) + 1, dtype=np.int64)
     parts, kinds = [], plan.kind.data

@@ -2,7 +2,7 @@
 The life of a run, from a scenario and a target to a stored record.
 
     build -> broker up -> target up -> plans made -> seed -> observe -> warm up -> MEASURE -> drain
-    -> resolve unknowns -> quiesce -> audit -> stop -> record
+    -> resolve unknowns -> quiesce -> stop -> audit -> record
 
 The folder's name ends in `.incomplete` until the record is whole. Whatever happens, every process
 that was started here is stopped here.
@@ -52,6 +52,7 @@ from harness.targets.broker import Broker, start_broker
 from harness.targets.broker_fit import check_broker_fits
 from harness.targets.broker_floor import FloorResult, measure_floor
 from harness.targets.build import LOG_NAME, build_target
+from harness.targets.replay import replay_journal
 from harness.targets.resources import ResourceSampler, sampler_of
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
@@ -150,9 +151,9 @@ class Run:
         stack.callback(target.stop)
         with _blaming_the_dead(target, broker):
             loaded = self._load(stack, supervisor, target, broker)
+        target_end, _ = target.stop(), broker.stop()
         self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
         invariants = self._audit(supervisor, loaded)
-        target_end, _ = target.stop(), broker.stop()
         supervisor.close()
         self._view.phase("record", str(self.folder))
         profiles = self._profiled.store(loaded.driven.window, loaded.facts.results.table)
@@ -297,6 +298,7 @@ class Run:
                 restarts_ns=loaded.driven.restarts_ns,
                 produced_count=loaded.facts.produced_count,
                 is_attached=isinstance(self._request.target.how, AttachSpec),
+                replay=replay_journal(self._request.target, folder=self.folder),
             )
         )
 
@@ -307,10 +309,8 @@ class Run:
             struck = self._secrets.strike_document(record_to_json(record))
             record = record_from_json(struck)
         write_record(self.folder, record)
-        whole = self.folder.with_name(self.run_id)
-        self.folder.rename(whole)
-        self.folder = whole
-        stored = load_run(whole)
+        self.folder = self.folder.rename(self.folder.with_name(self.run_id))
+        stored = load_run(self.folder)
         is_proved = stored.record.correctness.status is Correctness.PASSED
         if is_proved and not self._request.keeps_evidence:
             self._remove_raw_evidence()

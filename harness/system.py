@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness.model.kafka import ANY_BROKER, KafkaSettings
 from harness.model.record import Invariant
+from harness.model.replay import Replay
 from harness.model.scenario import Scenario
 from harness.model.tls import TlsOptions
 
@@ -181,6 +182,7 @@ class AuditEvidence:
         is_attached: The target was running before: others may use it at the same time.
         subscriptions_path: What came on System.subscriptions, in order of arrival (read with
             harness.engine.subscription_log.read_subscriptions); None if there are none.
+        replay: The journal of the stopped target, replayed; None if its file tells no way.
     """
 
     scenario: Scenario
@@ -194,6 +196,7 @@ class AuditEvidence:
     produced_count: int
     is_attached: bool = False
     subscriptions_path: Path | None = None
+    replay: Replay | None = None
 
 
 class System(Protocol):

@@ -21,6 +21,9 @@ placeholders.py) stand for what a run picks.
     [stop]                                   end of stdin and the signal, then SIGKILL after grace
     signal = "TERM"                          or "INT"
     grace = "5s"
+    [replay]                                 optional: the journal of a run, into a fresh instance
+    command = ["{workdir}/service", "--replay", "{workdir}"]        prints the digest as a line
+    timeout = "10min"
     [seed]
     by = "control"                           ControlService.Seed, or "transfers"
     [contract]                               what it has of the contract, where not all
@@ -93,6 +96,8 @@ class LaunchSpec:
     ready_timeout_ns: int
     stop_signal: str  # "TERM" or "INT"
     stop_grace_ns: int
+    replay_command: tuple[str, ...]  # empty: its journal can't be replayed
+    replay_timeout_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +251,11 @@ class _Stop(_Table):
     grace: _DurationNs = 5_000_000_000
 
 
+class _Replay(_Table):
+    command: _Step
+    timeout: _DurationNs = 600_000_000_000
+
+
 class _Seed(_Table):
     by: Literal["control", "transfers"] = "control"
 
@@ -283,6 +293,7 @@ class _TargetModel(_Table):
     launch: _Launch | None = None
     ready: _Ready = _Ready(port=True)
     stop: _Stop = _Stop()
+    replay: _Replay | None = None
     seed: _Seed = _Seed()
     contract: _Contract = _Contract()
     attach: _Attach | None = None
@@ -316,6 +327,8 @@ def _launch(model: _TargetModel, launch: _Launch, folder: Path) -> LaunchSpec:
         ready_timeout_ns=model.ready.timeout,
         stop_signal=model.stop.signal,
         stop_grace_ns=model.stop.grace,
+        replay_command=() if model.replay is None else model.replay.command,
+        replay_timeout_ns=0 if model.replay is None else model.replay.timeout,
     )
 
 
@@ -348,9 +361,9 @@ def _way_faults(document: Mapping[str, Any], file: str) -> Iterator[Fault]:
             value="both" if ways else "(missing)",
             remedy="write either [launch], to have it started, or [attach], if it runs already",
         )
-    for table in ("build", "stop"):
+    for table in ("build", "stop", "replay"):
         if ways == ["attach"] and table in document:
-            remedy = "take it out: an attached target is neither built, started nor stopped"
+            remedy = "take it out: an attached target is not built, started, stopped or replayed"
             yield Fault(file=file, key=table, value="beside [attach]", remedy=remedy)
 
 

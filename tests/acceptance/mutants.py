@@ -32,6 +32,8 @@ environment = {{ PYTHONPATH = '{folder}' }}
 [ready]
 line = "ready "
 timeout = "20s"
+[replay]
+command = ["{{python}}", "-m", "workloads.account.reference", "--digest", "{{workdir}}"]
 """
 
 

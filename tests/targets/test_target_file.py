@@ -137,6 +137,7 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
         (f'{LAUNCHED}environment = {{ A = "{{prot}}" }}', "launch.environment.A"),
         (f'{LAUNCHED}[build]\nsteps = [["{{kafka}}"]]', "build.steps[0]"),
         (f'{LAUNCHED}[stop]\nsignal = "HUP"', "stop.signal"),
+        ('name = "x"\n[attach]\ngrpc = "h:1"\n[replay]\ncommand = ["a"]', "replay"),
         ('name = "x"\n[attach]\ngrpc = "h:1"\n[build]\nsteps = [["a"]]', "build"),
         (f'{LAUNCHED}[metadata]\nVenue = "x"', "metadata.Venue"),
         (f'{LAUNCHED}[metadata]\ngrpc-a = "x"', "metadata.grpc-a"),

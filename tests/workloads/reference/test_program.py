@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -113,13 +114,16 @@ def test_what_was_forgotten_stays_so_after_a_kill(start: Start, tmp_path: Path) 
     program.fund((ALICE, QUOTE, 100))
     program.accounts.Reserve(reserve(ALICE, 1, BUY, 10, 1, number=1))
     remembered_count = program.stats().dedupe_count
-    program.await_stats(lambda stats: stats.dedupe_count == 0)
-    program.accounts.Reserve(reserve(ALICE, 2, BUY, 10, 1, number=2))
+    time.sleep(1.1)
+    program.accounts.Reserve(reserve(ALICE, 2, BUY, 10, 1, number=2))  # this one's is the first
+    time.sleep(1.1)
+    program.accounts.Reserve(reserve(ALICE, 3, BUY, 10, 1, number=3))
+    forgotten_count = 3 - program.stats().dedupe_count
     digest = program.digest()
     program.kill()
     replayed = start("--dedupe-horizon", "0").digest()
 
-    assert (said.dedupe_horizon_s, remembered_count) == (1, 1)
+    assert (said.dedupe_horizon_s, remembered_count, forgotten_count) == (1, 1, 2)
     assert said.git_revision.removesuffix("-dirty") == head.stdout.strip()
     assert replayed == digest
 

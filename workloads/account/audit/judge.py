@@ -26,6 +26,7 @@ from workloads.account.audit.orders import OrderFold
 from workloads.account.audit.read_table import reads_of
 from workloads.account.audit.reads import ReadLaw
 from workloads.account.audit.recall import Recall
+from workloads.account.audit.replayed import check_replay
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.tally import Tally, unknown
 from workloads.account.audit.told import check_told
@@ -44,6 +45,7 @@ _TITLES = {
     "I7": "Each request and match has exactly one effect",
     "I8": "Sequences have no gaps",
     "I19": "Fees are right to the unit",
+    "I20": "The journal makes the state",
     "I21": "Reads are never older than was asked for",
     "I22": "What was sent is what was planned, and all of it is accounted for",
     "I23": "What was acknowledged survives a kill",
@@ -56,7 +58,8 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     """
     Every invariant, in order of its number, but causes before what follows from them.
 
-    I21 only of a plan with reads, I23 only if the target was killed on purpose.
+    I20 only if the target file tells how to replay or the scenario requires it, I21 only of a plan
+    with reads, I23 only if the target was killed on purpose.
     """
     found: dict[str, Invariant] = {}
 
@@ -78,10 +81,13 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     attempt(_OF_THE_LEDGER, of_the_ledger)
     attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
     attempt(("I6",), lambda: (_told(evidence),))
+    attempt(("I20",), lambda: (check_replay(_closing(evidence), evidence.replay),))
     attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
     left_out = set() if evidence.restarts_ns else {"I23"}
     if not _has_reads(parse_workload(evidence.scenario.workload)):
         left_out.add("I21")
+    if evidence.replay is None and "I20" not in (evidence.scenario.required_invariants or ()):
+        left_out.add("I20")
     shown = [item for item in _TITLES if item not in left_out]
     if ledger is not None and ledger.has_gap:
         shown.sort(key=lambda item: _CAUSES.index(item) if item in _CAUSES else len(_CAUSES))

@@ -179,7 +179,7 @@ async def serve(options: argparse.Namespace) -> None:
 async def _forget(core: Core, horizon_s: int) -> None:
     while True:
         await asyncio.sleep(horizon_s)
-        await core.forget()
+        core.commitment.forget_is_due()
 
 
 def git_revision() -> str:

@@ -44,6 +44,7 @@ class Commitment:
         emitted: How far each stream was emitted, noted with the next group.
         publish: Takes a durable group and the time of its commit, in order.
         fail: Called on the loop when a group could not be written; nothing is told after that.
+        forget: Called right behind an input, once it is due (see `forget_is_due`).
     """
 
     def __init__(
@@ -54,12 +55,15 @@ class Commitment:
         emitted: Callable[[], Mapping[str, int]],
         publish: Callable[[Group, int], None],
         fail: Callable[[JournalError], None],
+        forget: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._write = write
         self._emitted = emitted
         self._publish = publish
         self._fail = fail
+        self._forget = forget
+        self._is_forgetting_due = False
         self._loop = asyncio.get_running_loop()
         self._open = Group()
         self._in_flight: Group | None = None
@@ -77,6 +81,13 @@ class Commitment:
         self._open.entries.append((kind, payload))
         if self._in_flight is None:
             self._loop.call_soon(self._close_group)
+        if self._is_forgetting_due:
+            self._is_forgetting_due = False
+            self._forget()
+
+    def forget_is_due(self) -> None:
+        """Forget with the next input: a service at rest stays what it is, and keeps its digest."""
+        self._is_forgetting_due = True
 
     async def durable(self) -> int:
         """The time (monotonic ns) at which all that was applied so far was on disk."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from workloads.account.reference.commitment import Commitment, Group
 from workloads.account.reference.emission import Record, Stream, Topics
@@ -56,6 +57,7 @@ class Core:
         self.ledger = Ledger(topics.executions)
         self.counters: Counter[str] = Counter()
         self.watchers = Watchers()
+        self._freeing: set[asyncio.Future[None]] = set()
         self.streamed_count = 0  # operations of ReserveStreams without a result
         self._journal = journal
         emitted = self._journal.emitted()
@@ -82,6 +84,7 @@ class Core:
             emitted=self._emitted,
             publish=self._publish,
             fail=_stop_at_once,
+            forget=self.forget,
         )
 
     def apply(self, kind: int, payload: bytes) -> None:
@@ -89,18 +92,12 @@ class Core:
         replay_input(self.state, kind, payload)
         self.commitment.journal(kind, payload)
 
-    async def forget(self) -> None:
-        """Forget what is past the horizon, and free it little by little."""
-        tables = self.state.forget()
+    def forget(self) -> None:
+        """Forget what is past the horizon, now, and free it little by little from now on."""
+        freeing = asyncio.ensure_future(_free(self.state.forget()))
+        self._freeing.add(freeing)
+        freeing.add_done_callback(self._freeing.discard)
         self.commitment.journal(InputKind.FORGET, b"")
-        while tables:
-            table = tables.pop()
-            while table:
-                for _ in range(min(FREED_AT_ONCE_COUNT, len(table))):
-                    _, value = table.popitem()
-                    if isinstance(value, dict):
-                        tables.append(value)
-                await asyncio.sleep(0)
 
     def refusal(self) -> str:
         """Why no write can be taken now ("5004 ..."); empty if it can."""
@@ -182,6 +179,17 @@ class Core:
 
     def _emitted(self) -> Mapping[str, int]:
         return {name: stream.emitted_seq for name, stream in self.streams.items()}
+
+
+async def _free(tables: list[dict[Any, Any]]) -> None:
+    while tables:
+        table = tables.pop()
+        while table:
+            for _ in range(min(FREED_AT_ONCE_COUNT, len(table))):
+                _, value = table.popitem()
+                if isinstance(value, dict):
+                    tables.append(value)
+            await asyncio.sleep(0)
 
 
 def _stop_at_once(error: JournalError) -> None:

@@ -1,0 +1,274 @@
+"""The planted faults: what each changes in the reference, and which laws it breaks."""
+
+from dataclasses import dataclass
+
+from tests.acceptance.mutants import Patch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    A planted fault.
+
+    Attributes:
+        broken: Invariants that must be FAILED.
+        intact: Invariants that must not be FAILED: the fault has nothing to do with them.
+        is_killed: The service is killed and restarted mid-run.
+    """
+
+    patches: tuple[Patch, ...]
+    broken: frozenset[str]
+    intact: frozenset[str]
+    is_killed: bool = False
+
+
+FAULTS = {
+    # The order is closed and the release is on the ledger, but one order in five keeps its lock.
+    "lost release": Fault(
+        patches=(
+            Patch(
+                file="state.py",
+                old="account, order, -order.locked_minor)",
+                new="account, order, -order.locked_minor if order.order_id % 5 else 0)",
+            ),
+        ),
+        broken=frozenset({"I4", "I5"}),
+        intact=frozenset({"I1", "I2", "I3", "I7", "I8", "I19", "I22"}),
+    ),
+    # The match is posted once more while its orders can bear it. All of it adds up.
+    "double fill": Fault(
+        patches=(
+            Patch(
+                file="executions.py",
+                old="        if reason:\n",
+                new=(
+                    '        if not reason and event.HasField("match"):\n'
+                    "            apply_match(state, event.instrument_id, event.match, cause)\n"
+                    "        if reason:\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I8", "I22"}),
+    ),
+    # A seller's fee is rounded down where the contract rounds up: one unit, now and then.
+    "wrong fee": Fault(
+        patches=(
+            Patch(
+                file="orders.py",
+                old="        quote_minor, base_minor = notional_minor - fee_minor, 0\n",
+                new=(
+                    "        fee_minor -= fee_basis_ppm_minor % PPM != 0\n"
+                    "        quote_minor, base_minor = notional_minor - fee_minor, 0\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I19"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I22"}),
+    ),
+    # Each side of a match pays the other's fee. What FEES collects is right.
+    "swapped fees": Fault(
+        patches=(
+            Patch(
+                file="fills.py",
+                old="(orders[0], match.taker, ",
+                new="(orders[0], match.maker, ",
+            ),
+            Patch(
+                file="fills.py",
+                old="(orders[1], match.maker, ",
+                new="(orders[1], match.taker, ",
+            ),
+        ),
+        broken=frozenset({"I19"}),
+        intact=frozenset({"I1", "I2", "I3", "I5", "I7", "I8", "I22"}),
+    ),
+    # One match in seven is read and forgotten: money stays where it was.
+    "lost match": Fault(
+        patches=(
+            Patch(
+                file="fills.py",
+                old="    _fill(state, instrument, match.qty_lots, effects, cause)\n",
+                new=(
+                    "    if cause.source_seq % 7:\n"
+                    "        _fill(state, instrument, match.qty_lots, effects, cause)\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I8", "I19", "I22"}),
+    ),
+    # One transaction in 97 happens and is told to nobody.
+    "skipped event": Fault(
+        patches=(
+            Patch(
+                file="core.py",
+                old="journal_seq > ledger_stream.emitted_seq:",
+                new="journal_seq > ledger_stream.emitted_seq and journal_seq % 97:",
+            ),
+        ),
+        broken=frozenset({"I7", "I8"}),
+        intact=frozenset({"I3", "I22"}),
+    ),
+    # A posted withdrawal leaves twice what was set aside: once from there, once from what is free.
+    "transfer posted twice": Fault(
+        patches=(
+            Patch(
+                file="transfers.py",
+                old="_withdraw_locked(state, account, asset_id, -amount_minor)\n    elif",
+                new=(
+                    "_withdraw_locked(state, account, asset_id, -amount_minor)\n"
+                    "        if account.balance(asset_id)[AVAILABLE] + amount_minor >= 0:\n"
+                    "            postings += credit(state, account, asset_id, amount_minor)\n"
+                    "    elif"
+                ),
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I6", "I8", "I19", "I21", "I22"}),
+    ),
+    # A withdrawal is called off, and its money stays locked: no PENDING holds it any more.
+    "void without unlocking": Fault(
+        patches=(
+            Patch(
+                file="transfers.py",
+                old="        postings = _lock(account, asset_id, amount_minor)\n    touched",
+                new="        postings = ()\n    touched",
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I6", "I8", "I19", "I21", "I22"}),
+    ),
+    # Balances are those of the first time that they were asked for, whatever a read had to see.
+    "stale read": Fault(
+        patches=(
+            Patch(
+                file="service.py",
+                old=(
+                    "        state = self._core.state\n        account = state.accounts.get(request"
+                ),
+                new=(
+                    "        cache = self.__dict__.setdefault('cache', {})\n"
+                    "        if request.account_id in cache:\n"
+                    "            return cache[request.account_id]\n"
+                    "        state = self._core.state\n"
+                    "        account = state.accounts.get(request"
+                ),
+            ),
+            Patch(
+                file="service.py",
+                old=(
+                    "        reply.ack.CopyFrom(ack(seen, t_ingress_ns, t_commit_ns))\n"
+                    "        return reply.SerializeToString()\n\n"
+                    "    async def list_ledger"
+                ),
+                new=(
+                    "        reply.ack.CopyFrom(ack(seen, t_ingress_ns, t_commit_ns))\n"
+                    "        cache[request.account_id] = reply.SerializeToString()\n"
+                    "        return reply.SerializeToString()\n\n"
+                    "    async def list_ledger"
+                ),
+            ),
+        ),
+        broken=frozenset({"I21"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I19", "I22"}),
+    ),
+    # One row in 31 is missing from the history that a page is read from; the topic has it.
+    "page skips a row": Fault(
+        patches=(
+            Patch(
+                file="ledger.py",
+                old="            entry = contract.LedgerEntry(\n",
+                new=(
+                    "            if event.journal_seq % 31 == 0:\n"
+                    "                continue\n"
+                    "            entry = contract.LedgerEntry(\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I21"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I19", "I22"}),
+    ),
+    # One write in 41 happens, is told to all, and is not in the journal: a restart would undo it.
+    "not journalled": Fault(
+        patches=(
+            Patch(
+                file="service.py",
+                old=(
+                    "        if state.revision != revision:\n"
+                    "            self._core.commitment.journal(kind"
+                ),
+                new=(
+                    "        if state.revision != revision and state.revision % 41:\n"
+                    "            self._core.commitment.journal(kind"
+                ),
+            ),
+        ),
+        broken=frozenset({"I20"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I21", "I22"}),
+    ),
+    # One update in nine is not told to those who watch the account; the topic has it.
+    "skipped delta": Fault(
+        patches=(
+            Patch(
+                file="watchers.py",
+                old="        else:\n            self._updates.append(update)\n",
+                new=("        elif account_seq % 9:\n            self._updates.append(update)\n"),
+            ),
+        ),
+        broken=frozenset({"I6"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I21", "I22"}),
+    ),
+    # Answers go out when a group is handed to the disk, which is 24 groups behind.
+    "acknowledged but not durable": Fault(
+        patches=(
+            Patch(
+                file="commitment.py",
+                old=(
+                    "        while (work := self._to_write.get()) is not None:\n"
+                    "            group, emitted = work\n"
+                ),
+                new=(
+                    "        late = []\n"
+                    "        while (work := self._to_write.get()) is not None:\n"
+                    "            self._loop.call_soon_threadsafe(\n"
+                    "                self._committed, work[0], time.monotonic_ns()\n"
+                    "            )\n"
+                    "            late.append(work)\n"
+                    "            if len(late) <= 24:\n"
+                    "                continue\n"
+                    "            group, emitted = late.pop(0)\n"
+                ),
+            ),
+            Patch(
+                file="commitment.py",
+                old=(
+                    "                return\n"
+                    "            self._loop.call_soon_threadsafe"
+                    "(self._committed, group, time.monotonic_ns())\n"
+                ),
+                new="                return\n",
+            ),
+        ),
+        broken=frozenset({"I23"}),
+        intact=frozenset({"I3", "I22"}),
+        is_killed=True,
+    ),
+    # A deposit replaces what was available instead of adding to it; its posting is right.
+    "balance overwritten": Fault(
+        patches=(
+            Patch(
+                file="transfers.py",
+                old="    account.balance(asset_id)[AVAILABLE] += amount_minor\n",
+                new=(
+                    "    held_minor = account.balance(asset_id)[AVAILABLE]\n"
+                    "    account.balance(asset_id)[AVAILABLE] = amount_minor + (\n"
+                    "        held_minor if amount_minor < 0 else 0\n"
+                    "    )\n"
+                ),
+            ),
+        ),
+        broken=frozenset({"I1"}),
+        intact=frozenset({"I2", "I3", "I4", "I5", "I7", "I8", "I19", "I22"}),
+    ),
+}

@@ -1,0 +1,40 @@
+"""
+I20: the journal alone makes the state.
+
+A state that has anything in it which the journal has not would be another one after a restart, or
+on the machine that takes over.
+"""
+
+from harness.model.replay import Replay
+from workloads.account.audit.evidence import TargetState
+from workloads.account.audit.tally import Tally
+
+
+def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
+    """
+    The digest of the journal replayed into a fresh instance, and that of the state at rest.
+
+    Args:
+        closing: What the target was.
+        replay: What its journal makes of it; None: the target file tells no way to replay it.
+    """
+    tally = Tally(
+        "I20",
+        "The journal makes the state",
+        facts="replays",
+        law="The journal replayed into a fresh instance gives the digest of the state at rest",
+    )
+    if closing.unrest:
+        tally.lacks(closing.unrest)
+    if not closing.digest:
+        tally.lacks("the target told no digest")
+    if replay is None:
+        tally.lacks("the target file has no [replay] command")
+    elif replay.failure:
+        tally.lacks(replay.failure)
+    elif closing.digest and not closing.unrest:
+        tally.check(
+            replay.digest == closing.digest.lower(),
+            f"the journal makes the state {replay.digest}, at rest it was {closing.digest}",
+        )
+    return tally

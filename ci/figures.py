@@ -21,6 +21,7 @@ import brokers
 import foreign
 import large
 import numpy as np
+import streams
 import uvloop
 
 from harness.cli.options import checked_scenario
@@ -339,6 +340,11 @@ def both_brokers() -> None:
         say(f"the ledgers are NOT shown to be the same: {comparison.first}", "")
 
 
+def calls_and_streams() -> None:
+    """Calls against standing streams on one service, and reads beside writes."""
+    streams.compare(Silent(), say)
+
+
 def _milliseconds(*values_ns: int | None) -> str:
     shown = ["too few" if value is None else f"{value / 1e6:.1f}" for value in values_ns]
     return " / ".join(shown) + " ms"
@@ -352,6 +358,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "reference": reference,
     "foreign": foreign_core,
     "brokers": both_brokers,
+    "streams": calls_and_streams,
 }
 LARGE = "large"
 

@@ -20,6 +20,7 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
+from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profilers_from
 from harness.cli.run_command import make_view, stops_on_signal
 
 if TYPE_CHECKING:
@@ -47,20 +48,9 @@ Examples:
 @load_options
 @runs_option
 @click.option(
-    "--only", type=click.Choice(["cpu", "memory"]), help="This profile alone, beside the plain run."
+    "--only", type=click.Choice([CPU, MEMORY]), help="This profile alone, beside the plain run."
 )
-@click.option(
-    "--sample-rate",
-    "samples_per_s",
-    type=click.IntRange(min=1, max=1000),
-    default=100,
-    show_default=True,
-    help="CPU samples a second.",
-)
-@click.option("--native", is_flag=True, help="Frames of C, C++ and Cython too.")
-@click.option("--gil", is_flag=True, help="CPU: only threads that hold the interpreter's lock.")
-@click.option("--nonblocking", is_flag=True, help="CPU: never stop the target for a sample.")
-@click.option("--subprocesses", is_flag=True, help="CPU: the target's children too.")
+@profiler_options
 @click.option("--quiet", is_flag=True, help="No live view.")
 def profile(  # noqa: PLR0917 - click passes them by name
     scenario: str,
@@ -84,7 +74,7 @@ def profile(  # noqa: PLR0917 - click passes them by name
     from harness.runner import RunRequest
     from harness.targets.target_file import load_target
 
-    passes = [one for one in _passes(options) if only in {None, one.name}]
+    passes = _passes(options, only)
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(options)),
         target=load_target(target),
@@ -120,30 +110,12 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
             people.print(f"{name:>12}  {note}")
 
 
-def _passes(options: dict[str, Any]) -> list[Pass]:
-    """The twins; takes the profilers' own options out of *options*."""
-    from harness.errors import UsageError
+def _passes(options: dict[str, Any], only: str | None) -> list[Pass]:
     from harness.passes import Pass
-    from harness.profilers.memray_profiler import MemrayProfiler
-    from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
 
-    native, is_blocking = options.pop("native"), not options.pop("nonblocking")
-    if native and not is_blocking:
-        raise UsageError("--native: py-spy must stop the target for it; leave out --nonblocking")
-    settings = PySpyOptions(
-        rate_per_s=options.pop("samples_per_s"),
-        blocking=is_blocking,
-        native=native,
-        gil_only=options.pop("gil"),
-        subprocesses=options.pop("subprocesses"),
-    )
+    slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
     return [
-        Pass(
-            name="cpu", profiler=lambda folder: PySpyProfiler(folder, settings), slowdown_ratio=1.0
-        ),
-        Pass(
-            name="memory",
-            profiler=lambda folder: MemrayProfiler(folder, native=native),
-            slowdown_ratio=_MEMRAY_SLOWDOWN,
-        ),
+        Pass(name=name, profiler=make, slowdown_ratio=slowdown_ratios[name])
+        for name, make in profilers_from(options).items()
+        if only in {None, name}
     ]

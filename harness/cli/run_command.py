@@ -23,6 +23,7 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
+from harness.cli.profiler_options import CPU, MEMORY, chosen_profiler, profiler_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,12 @@ Examples:
 @scenario_options
 @load_options
 @runs_option
+@click.option(
+    "--profiler",
+    type=click.Choice([CPU, MEMORY]),
+    help="Look into the target; then no figure of the run is a timing.",
+)
+@profiler_options
 @click.option("--quiet", is_flag=True, help="No live view.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def run(  # noqa: PLR0917 - click passes them by name
@@ -56,6 +63,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     kafka: str,
     policy: Path | None,
     runs_folder: Path,
+    profiler: str | None,
     quiet: bool,
     as_json: bool,
     **changes: Any,
@@ -70,12 +78,14 @@ def run(  # noqa: PLR0917 - click passes them by name
     from harness.runner import Run, RunRequest
     from harness.targets.target_file import load_target
 
+    profile = chosen_profiler(profiler, changes)
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(changes), policy),
         target=load_target(target),
         kafka=kafka,
         runs_folder=runs_folder,
         command=shlex.join(["acctbench", *sys.argv[1:]]),
+        profiler=profile,
     )
     view = make_view(quiet)
     stopped = threading.Event()

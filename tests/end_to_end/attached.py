@@ -60,13 +60,14 @@ class Staging:
     service: ChildProcess
     target_file: Path
 
-    def command(self) -> subprocess.CompletedProcess[str]:
-        """One run by the command line."""
+    def command(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """One run by the command line, with more *options*."""
         return subprocess.run(
             [
                 *(sys.executable, "-m", "harness.cli.main", "run", self.folder / "scenario.toml"),
                 *("--target", self.target_file, "--kafka", self.kafka),
                 *("--runs", self.folder / "runs"),
+                *options,
             ],
             capture_output=True,
             text=True,

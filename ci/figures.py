@@ -306,10 +306,12 @@ def large_run(operation_count: int) -> None:
         watched = large.watch(folder)
         result = watched.result
         say("operations recorded, audited and reported", f"{result['operations']:,}")
-        for stage, wall_s in watched.wall_s.items():
-            rss_bytes = watched.rss_bytes_max.get(stage, 0)
-            say(f"  {stage}", f"{wall_s:.1f} s, {rss_bytes / 2**30:.2f} GiB")
-        wall_s, rss_bytes = sum(watched.wall_s.values()), max(watched.rss_bytes_max.values())
+        for step, stage in watched.stages.items():
+            value = f"{stage.wall_s:.1f} s, {stage.rss_bytes_max / 2**30:.2f} GiB"
+            say(f"  {step}", value, f"({stage.cpu_s:.1f} s of CPU)")
+        stages = watched.stages.values()
+        wall_s = sum(stage.wall_s for stage in stages)
+        rss_bytes = max(stage.rss_bytes_max for stage in stages)
         value = f"{wall_s:.1f} s, {rss_bytes / 2**30:.2f} GiB"
         say("  in all, with its start", value, "10 M: <= 60 s, 4 GB")
         say("  an operation", f"{wall_s / result['operations'] * 1e6:.2f} us")

@@ -10,12 +10,13 @@ A large run recorded, audited and reported: time and memory of what comes after 
 
 import json
 import pickle
+import resource
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from harness.cli.options import checked_scenario
 from harness.engine.clock_watch import ClockFacts
 from harness.engine.event_log import read_chunks
 from harness.engine.placement import place
+from harness.engine.plan_again import PlansAgain
 from harness.engine.results import read_shards
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import read_environment
@@ -45,7 +47,7 @@ RATE_PER_S = 20_000.0
 WARMUP_NS = NANOS_PER_SECOND
 RUN_TAG = 0x0123456789ABCDEF
 _REHEARSED = "rehearsed.pickle"
-_LOOK_S = 0.01
+_LOOK_S = 0.02
 
 
 def make(folder: Path, operation_count: int) -> Rehearsed:
@@ -67,33 +69,36 @@ def make(folder: Path, operation_count: int) -> Rehearsed:
 def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     """The way of a run from the end of its load to its report; the verdicts, and what was read."""
     rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
-    system = load_system(rehearsed.scenario.system)
-    on_stage("read")
-    results = read_shards(
-        rehearsed.shard_paths, rehearsed.plan_paths, system.kinds_of(rehearsed.scenario)
-    )
-    on_stage("audit: updates")
-    updates = UpdatesFold(rehearsed.opening.accounts)
-    for chunk in read_chunks(rehearsed.updates_path):
-        updates.take(chunk.values)
-    closing = replace(rehearsed.closing, updates=updates.result())
-    on_stage("audit: laws")
-    invariants = system.audit(
-        AuditEvidence(
-            scenario=rehearsed.scenario,
-            run_tag=rehearsed.run_tag,
-            seed=rehearsed.scenario.seed,
-            operations=results.table,
-            events_path=rehearsed.events_path,
-            opening=rehearsed.opening,
-            closing=closing,
-            restarts_ns=(),
-            produced_count=rehearsed.produced_count,
+    system, scenario = load_system(rehearsed.scenario.system), rehearsed.scenario
+    count = rehearsed.operation_count
+    with PlansAgain(scenario, operation_count=count, folder=folder) as again:
+        on_stage("read")
+        results = read_shards(
+            rehearsed.shard_paths, rehearsed.plan_paths, system.kinds_of(scenario)
         )
-    )
+        on_stage("audit: updates")
+        updates = UpdatesFold(rehearsed.opening.accounts)
+        for chunk in read_chunks(rehearsed.updates_path):
+            updates.take(chunk.values)
+        on_stage("audit: laws")
+        invariants = system.audit(
+            AuditEvidence(
+                scenario=scenario,
+                run_tag=rehearsed.run_tag,
+                seed=scenario.seed,
+                operations=results.table,
+                events_path=rehearsed.events_path,
+                opening=rehearsed.opening,
+                closing=replace(rehearsed.closing, updates=updates.result()),
+                restarts_ns=(),
+                produced_count=rehearsed.produced_count,
+                plans=again.plans,
+            )
+        )
     on_stage("record")
     facts = _facts(rehearsed, LoadFacts(
         results=results,
+        subscriber_report={},
         shard_reports=tuple(_shard_report() for _ in rehearsed.shard_paths),
         observer_report={},
         produced_count=rehearsed.produced_count,
@@ -102,13 +107,12 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     recording.write_tables(folder, facts)
     record = recording.make_record(facts)
     write_record(folder, record)
-    operation_count = len(results.table)
     del facts, results
     on_stage("report")
     page = reports.write_run_report(folder)
     on_stage("end")
     return {
-        "operations": operation_count,
+        "operations": count,
         "validity": record.validity.status,
         "correctness": record.correctness.status,
         "invariants": {item.id: [item.status, item.sentence] for item in invariants},
@@ -180,48 +184,75 @@ def lose_a_cent(folder: Path) -> None:
 
 
 @dataclass(slots=True)
+class Stage:
+    """What one stage took: CPU of the process and its children, their memory together."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    rss_bytes_max: int = 0
+
+
+@dataclass(slots=True)
 class Watched:
     """A process and its children while it goes from stage to stage."""
 
-    wall_s: dict[str, float] = field(default_factory=dict)
-    rss_bytes_max: dict[str, int] = field(default_factory=dict)
+    pid: int
+    stages: dict[str, Stage] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
-    stage: str = "start"
-    started_s: float = field(default_factory=time.monotonic)
+    _name: str = "start"
+    _started_s: float = field(default_factory=time.monotonic)
+    _cpu_s: float = 0.0
 
-    def enter(self, stage: str) -> None:
+    def enter(self, name: str) -> None:
         """The stage before has ended."""
-        now_s = time.monotonic()
-        self.wall_s[self.stage] = now_s - self.started_s
-        self.stage, self.started_s = stage, now_s
+        now_s, cpu_s = time.monotonic(), self._family_cpu_s()
+        stage = self._stage()
+        stage.wall_s, stage.cpu_s = now_s - self._started_s, cpu_s - self._cpu_s
+        self._name, self._started_s, self._cpu_s = name, now_s, cpu_s
 
-    def look(self, pid: int) -> None:
+    def look(self) -> None:
         """Count what the process and its children hold now to the stage."""
-        try:
-            parent = psutil.Process(pid)
-            family = [parent, *parent.children(recursive=True)]
-            rss_bytes = sum(_rss_bytes(process) for process in family)
-        except psutil.NoSuchProcess:
-            return
-        self.rss_bytes_max[self.stage] = max(rss_bytes, self.rss_bytes_max.get(self.stage, 0))
+        stage = self._stage()
+        rss_bytes = sum(_rss_bytes(pid) for pid in _family(self.pid))
+        stage.rss_bytes_max = max(rss_bytes, stage.rss_bytes_max)
+
+    def _stage(self) -> Stage:
+        return self.stages.setdefault(self._name, Stage())
+
+    def _family_cpu_s(self) -> float:
+        times = psutil.Process(self.pid).cpu_times()
+        alive = [psutil.Process(pid).cpu_times() for pid in _family(self.pid)[1:]]
+        ended_s: float = times.children_user + times.children_system
+        own_s: float = times.user + times.system
+        return own_s + ended_s + sum(item.user + item.system for item in alive)
 
 
-def _rss_bytes(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
+def _family(pid: int) -> list[int]:
+    """The process and its descendants; asking for all processes of the machine would cost more."""
+    found = [pid]
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text(encoding="ascii").split():
+                found += _family(int(child))
+    return found
+
+
+def _rss_bytes(pid: int) -> int:
+    with suppress(OSError, IndexError):
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * resource.getpagesize()
+    return 0
 
 
 def watch(folder: Path) -> Watched:
     """Judge the run of *folder* in a process of its own."""
     with _program("judge", str(folder)) as process:
-        watched = Watched()
+        watched = Watched(pid=process.pid)
         finished = threading.Event()
 
         def look() -> None:
             while not finished.wait(_LOOK_S):
-                watched.look(process.pid)
+                watched.look()
 
         looking = threading.Thread(target=look)
         looking.start()

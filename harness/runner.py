@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from harness import recording
 from harness.engine.placement import Placement, place
+from harness.engine.plan_again import PlansAgain
 from harness.engine.progress import Progress
 from harness.engine.supervisor import (
     EVENTS_LOG,
@@ -35,11 +36,9 @@ from harness.environment import read_environment
 from harness.errors import (
     BrokerError,
     EngineError,
-    Fault,
     HarnessError,
     RecordError,
     TargetError,
-    TargetFileError,
     TransportError,
 )
 from harness.model.record import Invariant, record_from_json, record_to_json
@@ -56,7 +55,7 @@ from harness.targets.replay import replay_journal
 from harness.targets.resources import ResourceSampler, sampler_of
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
-from harness.targets.topics import create_topics
+from harness.targets.topics import check_absent_topics, create_topics
 
 _QUIESCE_TIMEOUT_S = 20.0
 _EVENTS_TIMEOUT_S = 10.0
@@ -97,7 +96,7 @@ class Run:
         self._scenario: Scenario = request.scenario
         self._system: System = load_system(request.scenario.system)
         request.target.metadata_pairs()  # refused before anything starts, or not at all
-        _check_absent_topics(request.target, self._system)
+        check_absent_topics(request.target, self._system.topics)
         check_broker_fits(request.kafka, request.scenario)
         self._secrets = request.target.secrets()
         self._run_tag = secrets.randbits(63)
@@ -154,6 +153,7 @@ class Run:
         target_end, _ = target.stop(), broker.stop()
         self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
         invariants = self._audit(supervisor, loaded)
+        loaded.plans.close()
         supervisor.close()
         self._view.phase("record", str(self.folder))
         profiles = self._profiled.store(loaded.driven.window, loaded.facts.results.table)
@@ -212,6 +212,8 @@ class Run:
         self._profiled.stop()
         self.is_driving = False
         sampler.stop()
+        plans = PlansAgain(scenario, operation_count=supervisor.operation_count, folder=self.folder)
+        stack.callback(plans.close)
         self._view.phase("settle", "unknown outcomes asked for again, events awaited")
         facts, closing = self._settle(supervisor, target.endpoint, opening)
         return _Loaded(
@@ -221,6 +223,7 @@ class Run:
             facts=facts,
             closing=closing,
             sampler=sampler,
+            plans=plans,
         )
 
     def _build(self) -> float:
@@ -299,6 +302,7 @@ class Run:
                 produced_count=loaded.facts.produced_count,
                 is_attached=isinstance(self._request.target.how, AttachSpec),
                 replay=replay_journal(self._request.target, folder=self.folder),
+                plans=loaded.plans.plans,
             )
         )
 
@@ -369,6 +373,7 @@ class _Loaded:
     driven: Driven
     facts: LoadFacts
     sampler: ResourceSampler
+    plans: PlansAgain
 
 
 @contextmanager
@@ -382,18 +387,3 @@ def _blaming_the_dead(target: Target, broker: Broker) -> Iterator[None]:
         raise
     target.check_alive()
     broker.check_alive()
-
-
-def _check_absent_topics(target: TargetSpec, system: System) -> None:
-    faults = [
-        Fault(
-            file=target.file,
-            key="contract.absent_topics",
-            value=repr(topic),
-            remedy="write " + (" or ".join(system.topics) or "none, as its system has no topics"),
-        )
-        for topic in target.absent_topics
-        if topic not in system.topics
-    ]
-    if faults:
-        raise TargetFileError(tuple(faults))

@@ -180,6 +180,8 @@ class AuditEvidence:
         restarts: CLOCK_MONOTONIC times at which target or broker were killed on purpose.
         produced_count: Kafka records that the broker acknowledged.
         is_attached: The target was running before: others may use it at the same time.
+        plans: Gives every shard's plan, made once more from scenario and seed; may wait. None: who
+            needs them makes them.
         subscriptions_path: What came on System.subscriptions, in order of arrival (read with
             harness.engine.subscription_log.read_subscriptions); None if there are none.
         replay: The journal of the stopped target, replayed; None if its file tells no way.
@@ -195,6 +197,7 @@ class AuditEvidence:
     restarts_ns: tuple[int, ...]
     produced_count: int
     is_attached: bool = False
+    plans: Callable[[], Sequence[ShardPlan]] | None = None
     subscriptions_path: Path | None = None
     replay: Replay | None = None
 

@@ -21,21 +21,18 @@ from harness.engine.resolve import UNRESOLVED
 from harness.system import Payloads, ShardPlan
 
 _LOAD_ARRAYS = ("intended_offset_ns", "kind", "needs_a", "needs_b", "after", "stream", "late_by")
+_PLAN, _REPLY = "plan.", "reply."  # before the names of the workload's own columns
 _SUFFIX = ".npy"
 SAMPLE_WIDTH = 3  # time_ns, in flight, processor time_ns
 
 
-def write_plan(folder: Path, plan: ShardPlan, payloads: Payloads) -> None:
-    """Write a plan and its messages into *folder*, which is made."""
-    _write(
-        folder,
-        {
-            "blob": np.frombuffer(payloads.blob, np.uint8),
-            "start": payloads.start,
-            **{name: getattr(plan, name) for name in _LOAD_ARRAYS},
-            **{f"plan.{name}": values for name, values in plan.columns.items()},
-        },
-    )
+def write_plan(folder: Path, plan: ShardPlan, payloads: Payloads | None) -> None:
+    """Write a plan, and its messages if there are any, into *folder*, which is made."""
+    arrays = {name: getattr(plan, name) for name in _LOAD_ARRAYS}
+    arrays |= {f"{_PLAN}{name}": values for name, values in plan.columns.items()}
+    if payloads is not None:
+        arrays |= {"blob": np.frombuffer(payloads.blob, np.uint8), "start": payloads.start}
+    _write(folder, arrays)
 
 
 def read_plan(folder: Path, *, shard: int, shard_count: int) -> tuple[ShardPlan, Payloads]:
@@ -51,6 +48,21 @@ def read_plan(folder: Path, *, shard: int, shard_count: int) -> tuple[ShardPlan,
     # Four bytes are enough for a position, unless the messages are more than 4 GiB.
     small = np.uint32 if len(blob) < 1 << 32 else np.int64
     return plan, Payloads(blob=blob, start=mapped["start"].astype(small))
+
+
+def mapped_plan(folder: Path, *, shard: int, shard_count: int) -> ShardPlan:
+    """A whole plan as it lies on disk."""
+    mapped = mapped_columns(folder)
+    return ShardPlan(
+        shard=shard,
+        shard_count=shard_count,
+        columns={
+            name.removeprefix(_PLAN): values
+            for name, values in mapped.items()
+            if name.startswith(_PLAN)
+        },
+        **{name: mapped[name] for name in _LOAD_ARRAYS},
+    )
 
 
 def mapped_columns(folder: Path) -> dict[str, NDArray[Any]]:
@@ -133,7 +145,7 @@ def write_shard(
         "resolved_replayed": resolved.replayed,
         "samples": np.frombuffer(samples, np.int64).reshape(-1, SAMPLE_WIDTH),
     }
-    arrays |= {f"reply.{name}": values for name, values in decoded.items()}
+    arrays |= {f"{_REPLY}{name}": values for name, values in decoded.items()}
     _write(folder, arrays)
 
 

@@ -52,3 +52,14 @@ class SubscriberSpecification:
     endpoint: Endpoint
     log_path: str
     cores: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSpecification:
+    """What a planner is told."""
+
+    scenario: Scenario
+    seed: int
+    shard: int
+    shard_count: int
+    folder: str  # where it leaves the plan

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
-from harness.errors import BrokerError
+from harness.errors import BrokerError, Fault, TargetFileError
 from harness.model.kafka import ANY_BROKER
+from harness.targets.target_file import TargetSpec
 
 _TOPIC_EXISTS_CODE = 36
 _LEADER_TIMEOUT_S = 30.0
@@ -25,6 +26,27 @@ def create_topics(address: str, partitions: Mapping[str, int]) -> None:
         BrokerError: the broker can't be reached, or refuses.
     """
     asyncio.run(_create_topics(address, partitions))
+
+
+def check_absent_topics(target: TargetSpec, topics: Sequence[str]) -> None:
+    """
+    Nothing, if what the target file calls absent is among the *topics* of its system.
+
+    Raises:
+        TargetFileError: it names others.
+    """
+    faults = [
+        Fault(
+            file=target.file,
+            key="contract.absent_topics",
+            value=repr(topic),
+            remedy="write " + (" or ".join(topics) or "none, as its system has no topics"),
+        )
+        for topic in target.absent_topics
+        if topic not in topics
+    ]
+    if faults:
+        raise TargetFileError(tuple(faults))
 
 
 def check_answers(address: str) -> None:

@@ -87,6 +87,7 @@ class Rehearsed:
     opening: TargetState
     closing: TargetState
     produced_count: int
+    operation_count: int
 
 
 def rehearse(scenario: Scenario, folder: Path, *, run_tag: int) -> Rehearsed:
@@ -119,6 +120,7 @@ def rehearse(scenario: Scenario, folder: Path, *, run_tag: int) -> Rehearsed:
         opening=opening,
         closing=state_of(service.state, opening_journal_seq=opening.journal_seq),
         produced_count=sum(len(shard.sequences) for shard in shards),
+        operation_count=sum(len(shard.plan) for shard in shards),
     )
 
 

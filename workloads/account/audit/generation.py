@@ -4,6 +4,8 @@ I22: the harness audits itself.
 Every operation must be accounted for, and must be the one that the scenario and the seed plan.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.model.operation import Outcome
@@ -25,11 +27,8 @@ def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
         law="Every operation has one outcome, and the generated stream is the scenario's",
     )
     _check_outcomes(tally, log)
-    scenario, shard_count = evidence.scenario, evidence.scenario.load.worker_count
-    plans = [
-        make_plan(scenario, seed=evidence.seed, shard=shard, shard_count=shard_count)
-        for shard in range(shard_count)
-    ]
+    scenario = evidence.scenario
+    plans = evidence.plans() if evidence.plans is not None else _plans(evidence)
     _check_plans(tally, evidence, plans)
     for statistic in plan_statistics(scenario, plans):
         if statistic.is_asked_for:
@@ -40,11 +39,18 @@ def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
     return tally
 
 
+def _plans(evidence: AuditEvidence) -> Sequence[ShardPlan]:
+    shard_count = evidence.scenario.load.worker_count
+    return [
+        make_plan(evidence.scenario, seed=evidence.seed, shard=shard, shard_count=shard_count)
+        for shard in range(shard_count)
+    ]
+
+
 def _check_outcomes(tally: Tally, log: OperationLog) -> None:
     tally.checked_count += log.count
     unfinished = np.isin(log.outcome, (Outcome.PLANNED, Outcome.IN_FLIGHT))
-    for row in np.flatnonzero(unfinished).tolist():
-        tally.violate(f"{log.describe(row)} has no outcome")
+    tally.violate_all(unfinished, lambda row: f"{log.describe(row)} has no outcome")
     undecided = int(
         np.count_nonzero(np.isin(log.final_outcome, (Outcome.FAILED, Outcome.TIMED_OUT)))
     )
@@ -52,7 +58,7 @@ def _check_outcomes(tally: Tally, log: OperationLog) -> None:
         tally.note(f"the outcome of {undecided:,} was not learnt")
 
 
-def _check_plans(tally: Tally, evidence: AuditEvidence, plans: list[ShardPlan]) -> None:
+def _check_plans(tally: Tally, evidence: AuditEvidence, plans: Sequence[ShardPlan]) -> None:
     table = evidence.operations
     planned_count = sum(len(plan) for plan in plans)
     tally.check(

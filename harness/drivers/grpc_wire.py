@@ -31,6 +31,7 @@ from harness.drivers.grpc_connection import GrpcConnection
 from harness.drivers.grpc_stream import FeedUser, OpenStream
 from harness.drivers.header_blocks import encode_request_block
 from harness.drivers.http2 import FRAME_BYTES_MAX_DEFAULT
+from harness.drivers.own_task import start_task
 from harness.drivers.request_writer import RequestWriter
 from harness.drivers.standing_stream import StreamMessage
 from harness.errors import TransportError
@@ -128,7 +129,7 @@ class GrpcWireDriver:
         finally:
             if not first:
                 await self.close()
-        self._keepers = [asyncio.create_task(self._keep(one)) for one in first]
+        self._keepers = [start_task(self._keep(one)) for one in first]
         if self._streams is not None:
             self._streams.start()
             self.flush()

@@ -30,6 +30,7 @@ from harness.drivers.grpc import (
 )
 from harness.drivers.grpc_call import PREFIX, Counters, ReplyError
 from harness.drivers.grpcio_streams import GrpcioStream, is_unprocessed
+from harness.drivers.own_task import start_task
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 from harness.errors import TransportError
 from harness.model.tls import TlsOptions
@@ -159,7 +160,7 @@ class GrpcioDriver:
         return self._counters.stats()
 
     def _start(self, call: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(call)
+        task = start_task(call)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 

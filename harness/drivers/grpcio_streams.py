@@ -14,6 +14,7 @@ import grpc.aio
 
 from harness.drivers.grpc import Clock, GrpcStatus
 from harness.drivers.grpc_call import Counters
+from harness.drivers.own_task import start_task
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 
 BACKOFF_S: Final = 0.1
@@ -38,7 +39,7 @@ class GrpcioStream:
         self._counters = counters
         self._wake = asyncio.Event()
         self._call: Any = None
-        self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        self._keeper = start_task(self._keep())
 
     def send(self, message: StreamMessage) -> None:
         """Put *message* behind all earlier ones; past our own window it counts as blocked."""
@@ -75,7 +76,7 @@ class GrpcioStream:
 
     async def _serve(self, call: Any) -> tuple[int, str]:
         """Drive *call* to its end; its status and text."""
-        writer = asyncio.get_running_loop().create_task(self._write(call))
+        writer = start_task(self._write(call))
         try:
             while (message := await call.read()) is not grpc.aio.EOF:
                 self.book.take(message)

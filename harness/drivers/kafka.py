@@ -20,6 +20,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from harness.drivers.kafka_settings import producer_arguments
 from harness.drivers.kafka_topics import partition_numbers
+from harness.drivers.own_task import start_task
 from harness.errors import TransportError
 from harness.model.kafka import KafkaSettings
 
@@ -187,7 +188,7 @@ class _Queue:
         """Behind the others; the first one starts the sender."""
         self._pending.append((token, key, value))
         if self._sender is None or self._sender.done():
-            self._sender = asyncio.get_running_loop().create_task(self._send_all())
+            self._sender = start_task(self._send_all())
 
     def stop(self) -> None:
         """Send nothing more."""

@@ -16,6 +16,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from harness.errors import HarnessError
+
 T = TypeVar("T")
 _EXIT_PARENT_GONE = 4
 _EXIT_CALLBACK_ERROR = 1
@@ -48,7 +50,7 @@ def fail_on_callback_errors() -> None:
 
     The loop would only log it, and the run wait for replies that are never counted. An OSError is
     the peer's or the network's: whom it concerns hears of it by the loss of the connection. What a
-    task raises is told by whoever awaits it.
+    task raises is told by whoever awaits it, or by harness.drivers.own_task.
     """
 
     def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -59,7 +61,10 @@ def fail_on_callback_errors() -> None:
             return
         traceback.print_exception(error)
         sys.stderr.flush()
-        say("failed", error="EngineError", message=f"{type(error).__name__}: {error}")
+        words = (
+            str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        )
+        say("failed", error="EngineError", message=words)
         os._exit(_EXIT_CALLBACK_ERROR)
 
     asyncio.get_running_loop().set_exception_handler(fail)

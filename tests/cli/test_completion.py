@@ -64,7 +64,7 @@ def offered(words: Sequence[str], incomplete: str = "") -> list[str]:
         ([], "", list(COMMANDS)),
         ([], "co", ["compare", "completion"]),
         (["run"], "spot", ["<files>", "spot-steady"]),
-        (["run"], "--prof", ["--profile"]),
+        (["run"], "--prof", ["--profile", "--profiler"]),
         (["run", "spot-steady", "--profile"], "s", ["smoke", "signoff", "soak"]),
         (["run", "null-poisson", "--profile"], "", ["smoke"]),
         (["run", "--profile"], "g", ["gate"]),

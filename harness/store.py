@@ -216,6 +216,9 @@ def _read_table(path: Path, columns: Collection[str] | None = None) -> pd.DataFr
     try:
         if columns is not None:
             columns = [name for name in pq.read_schema(path).names if name in columns]
-        return pd.read_parquet(path, columns=columns)
+        table = pq.read_table(path, columns=columns)
+        # Column by column, each freed as it is turned: a large table is in memory once, not twice.
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: can't be read: {error}") from error
+    return frame

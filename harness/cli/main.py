@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "compare": "harness.cli.compare_command:compare",
     "list": "harness.cli.list_command:list_things",
     "init": "harness.cli.init_command:init",
+    "micro": "harness.cli.micro_command:micro",
     "doctor": "harness.cli.doctor_command:doctor",
     "completion": "harness.cli.completion_command:completion",
     "kafka": "harness.cli.kafka_command:kafka",

@@ -10,6 +10,7 @@ History of the format
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -168,6 +169,34 @@ class ProfileEntry:
     blake2b: str  # of the file's bytes
 
 
+class Better(StrEnum):
+    """Which direction of a metric is good."""
+
+    LESS = "less"
+    MORE = "more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSamples:
+    """
+    What one kernel of a micro suite cost.
+
+    Attributes:
+        unit: Of a sample: "ns" or "instructions", for one operation.
+        digest: Of what defines the kernel's work: samples of another digest are of other work.
+        operation_count: Operations in a round.
+        processes: The rounds of each process start, a sample a round. The starts are the repeats.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Better
+    digest: str
+    operation_count: int
+    processes: tuple[tuple[float, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One run."""
@@ -186,7 +215,7 @@ class RunRecord:
     target: Mapping[str, Any]  # name, kind, command, build, capabilities
     broker: Mapping[str, Any]  # kind, version, settings, floor_ns {p50, p99}
     load: Mapping[str, Any]  # driver, workers, scheduling, affinity, roofline_per_s if known
-    instrumentation: str  # PLAIN, or which profiler was attached: "cpu", "memory"
+    instrumentation: str  # PLAIN, or what was attached: "cpu", "memory", "callgrind"
     environment: Mapping[str, Any]
     validity: ValiditySection
     correctness: CorrectnessSection
@@ -201,6 +230,7 @@ class RunRecord:
     notes: tuple[str, ...] = field(default=())  # what a reader should know; plain sentences
     disturbances: tuple[Disturbance, ...] = field(default=())
     profiles: tuple[ProfileEntry, ...] = field(default=())
+    kernels: tuple[KernelSamples, ...] = field(default=())  # of a run of a micro suite, else none
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

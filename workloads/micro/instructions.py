@@ -13,15 +13,15 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EngineError, InstallError
 from workloads.micro.counting import CHOSEN, GATE, NOTHING
-from workloads.micro.processes import ROOT, environment, python, run
+from workloads.micro.processes import ROOT, Program, environment, python, run
 
 _PROGRAM = "workloads.micro.counting"
 _HASH_SEED = 0
@@ -48,13 +48,12 @@ class Counting:
     has_fixed_layout: bool
 
 
-def count_instructions(names: Sequence[str], folder: Path, *, root: Path = ROOT) -> Counting:
+def count_instructions(names: Sequence[str], *, root: Path = ROOT) -> Counting:
     """
-    Count a round of each kernel; callgrind's files are left in *folder*.
+    Count a round of each kernel.
 
     Args:
         names: Of the kernels.
-        folder: An existing folder.
         root: Holds the copy of harness and workloads to count.
 
     Raises:
@@ -68,55 +67,66 @@ def count_instructions(names: Sequence[str], folder: Path, *, root: Path = ROOT)
             "(apt-get install valgrind), or leave --instructions out"
         )
     layout = _fixed_layout()
-    fixed = environment(root, hash_seed=_HASH_SEED)
-    workers = _shares(names, folder)
-    rehearsed = _program("rehearse", [], _chosen(names, folder / "rehearsal"), fixed)
     callgrind = [
         *(*layout, valgrind, "--quiet", "--tool=callgrind", "--callgrind-out-file=callgrind.%p"),
         *("--collect-atstart=no", f"--toggle-collect={GATE}"),
     ]
-    with ThreadPoolExecutor(len(workers)) as threads:
-        counted = list(threads.map(lambda item: _count(callgrind, item, fixed), workers.items()))
-    version = run([valgrind, "--version"], folder=folder, environment=fixed, timeout_s=_ASK_S)
-    counts = {name: count for part in counted for name, count in part.items()}
+    # The length of the current folder's path can be seen in the counts (by 0.01 %): these have one.
+    with tempfile.TemporaryDirectory(prefix="acctbench-") as folder:
+        build = _rehearse(names, Path(folder), root)
+        counts = _count(callgrind, names, Path(folder), root)
+    version = subprocess.run(
+        [valgrind, "--version"], capture_output=True, text=True, check=True, timeout=_ASK_S
+    )
     return Counting(
         counts={name: counts[name] for name in names},
-        build={**json.loads(rehearsed), "valgrind": version.strip()},
+        build={**build, "valgrind": version.stdout.strip()},
         has_fixed_layout=bool(layout),
     )
 
 
-def _shares(names: Sequence[str], folder: Path) -> dict[Path, Sequence[str]]:
-    """Which names are counted side by side, in which folder; a count does not mind company."""
-    worker_count = min(len(os.sched_getaffinity(0)), len(names), _WORKER_COUNT_MAX)
-    return {
-        folder / f"callgrind-{worker + 1}": names[worker::worker_count]
-        for worker in range(worker_count)
-    }
+def _rehearse(names: Sequence[str], folder: Path, root: Path) -> dict[str, Any]:
+    """Run them once without valgrind; what the interpreter consists of."""
+    program = _program([], "rehearse", names, folder / "rehearsal")
+    (said,) = run([program], environment(root, hash_seed=_HASH_SEED), timeout_s=_TIMEOUT_S)
+    build: dict[str, Any] = json.loads(said)
+    return build
 
 
 def _count(
-    callgrind: Sequence[str], share: tuple[Path, Sequence[str]], fixed: Mapping[str, str]
+    callgrind: Sequence[str], names: Sequence[str], folder: Path, root: Path
 ) -> dict[str, int]:
-    folder, names = share
-    said = _program("count", callgrind, _chosen([NOTHING, *names], folder), fixed)
-    processes = json.loads(said)
-    totals = {name: _total(folder / f"callgrind.{processes[name]}", name) for name in names}
-    overhead = _total(folder / f"callgrind.{processes[NOTHING]}", NOTHING)
-    return {name: total - overhead for name, total in totals.items()}
+    shares = _shares(names)
+    programs = [
+        _program(callgrind, "count", [NOTHING, *share], folder / f"callgrind-{number}")
+        for number, share in enumerate(shares, 1)
+    ]
+    said = run(programs, environment(root, hash_seed=_HASH_SEED), timeout_s=_TIMEOUT_S)
+    counts: dict[str, int] = {}
+    for share, program, text in zip(shares, programs, said, strict=True):
+        counts |= _counts(share, program.folder, json.loads(text))
+    return counts
 
 
-def _chosen(names: Sequence[str], folder: Path) -> Path:
-    """*folder*, made, with the files that say what is chosen."""
+def _shares(names: Sequence[str]) -> list[Sequence[str]]:
+    """Which kernels are counted side by side; a count does not mind company."""
+    worker_count = min(len(os.sched_getaffinity(0)), len(names), _WORKER_COUNT_MAX)
+    return [names[worker::worker_count] for worker in range(worker_count)]
+
+
+def _counts(names: Sequence[str], folder: Path, process_of: Mapping[str, int]) -> dict[str, int]:
+    overhead = _total(folder / f"callgrind.{process_of[NOTHING]}", NOTHING)
+    return {
+        name: _total(folder / f"callgrind.{process_of[name]}", name) - overhead for name in names
+    }
+
+
+def _program(launcher: Sequence[str], mode: str, names: Sequence[str], folder: Path) -> Program:
+    """counting.py in *mode*, in *folder*, which is made and says what is chosen."""
     (folder / CHOSEN).mkdir(parents=True)
     for name in names:
         (folder / CHOSEN / name).touch()
-    return folder
-
-
-def _program(mode: str, launcher: Sequence[str], folder: Path, fixed: Mapping[str, str]) -> str:
-    command = [*launcher, *python("-m", _PROGRAM, mode)]
-    return run(command, folder=folder, environment=fixed, timeout_s=_TIMEOUT_S)
+    return Program(command=[*launcher, *python("-m", _PROGRAM, mode)], folder=folder)
 
 
 def _fixed_layout() -> list[str]:

@@ -7,6 +7,7 @@ hash seed k, in every run: two runs meet the same layouts.
 """
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from harness.errors import EngineError
 from harness.model.units import NANOS_PER_SECOND
-from workloads.micro.processes import ROOT, environment, python, run
+from workloads.micro.processes import ROOT, Program, environment, python, run
 
 _TIMEOUT_S = 600.0
 _SUITE = "workloads/micro/test_kernels.py"
@@ -53,20 +54,17 @@ def time_kernels(
 
 
 def _run_suite(names: Sequence[str], round_count: int, path: Path, *, hash_seed: int) -> None:
-    command = python(
-        *("-m", "pytest", "-q", "--no-header", "-p", "pytest_benchmark.plugin"),
-        *("-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(ROOT)),
-        *("--import-mode=importlib", "--benchmark-disable-gc", "--benchmark-quiet"),
-        f"--benchmark-min-rounds={round_count}",
-        f"--benchmark-json={path.resolve()}",
-        *(f"{ROOT / _SUITE}::test_kernel[{name}]" for name in names),
-    )
-    run(
-        command,
-        folder=path.parent,
-        environment=environment(ROOT, hash_seed=hash_seed),
-        timeout_s=_TIMEOUT_S,
-    )
+    with tempfile.TemporaryDirectory(prefix="acctbench-") as folder:
+        command = python(
+            *("-m", "pytest", "-q", "--no-header", "-p", "pytest_benchmark.plugin"),
+            *("-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(ROOT)),
+            *("--import-mode=importlib", "--benchmark-disable-gc", "--benchmark-quiet"),
+            f"--benchmark-min-rounds={round_count}",
+            f"--benchmark-json={path.resolve()}",
+            *(f"{ROOT / _SUITE}::test_kernel[{name}]" for name in names),
+        )
+        program = Program(command=command, folder=Path(folder))
+        run([program], environment(ROOT, hash_seed=hash_seed), timeout_s=_TIMEOUT_S)
 
 
 def _read(path: Path) -> dict[str, list[float]]:

@@ -123,10 +123,17 @@ def micro(
 
 def _against(name: str, runs_folder: Path, margin_ratio: float | None) -> Against:
     from harness.store import find_run, load_run
+    from workloads.micro.against import has_counts
     from workloads.micro.micro_run import Against
 
+    baseline = load_run(find_run(name, runs_folder)).record
+    if not has_counts(baseline):
+        raise click.UsageError(
+            f"--against: {baseline.run_id} has no instruction counts; "
+            "a run of acctbench micro --instructions has"
+        )
     return Against(
-        baseline=load_run(find_run(name, runs_folder)).record,
+        baseline=baseline,
         margin_ratio=parse_share(_MARGIN) if margin_ratio is None else margin_ratio,
     )
 

@@ -23,6 +23,11 @@ INSTRUCTIONS = "instructions"
 _BUILD_FIELDS = ("python", "machine", "features", "valgrind", "modules")
 
 
+def has_counts(record: RunRecord) -> bool:
+    """Whether *record* is a whole run of counts."""
+    return record.complete and record.instrumentation == CALLGRIND
+
+
 def judge_validity(
     baseline: RunRecord,
     kernels: Sequence[KernelSamples],
@@ -38,14 +43,13 @@ def judge_validity(
         build: What counted it.
         missing: Kernels that were asked for, that the baseline has, and that are gone.
     """
-    is_counted = baseline.complete and baseline.instrumentation == CALLGRIND
     before = {item.name: item for item in baseline.kernels}
     changed = [item.name for item in kernels if _is_other_work(item, before.get(item.name))]
     checks = (
         _check(
             "baseline",
             "the baseline is a whole run of counts",
-            "" if is_counted else f"{baseline.run_id} has no instruction counts",
+            "" if has_counts(baseline) else f"{baseline.run_id} has no instruction counts",
         ),
         _check(
             "build",

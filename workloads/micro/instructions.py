@@ -48,6 +48,22 @@ class Counting:
     has_fixed_layout: bool
 
 
+def find_valgrind() -> str:
+    """
+    Where valgrind is.
+
+    Raises:
+        InstallError: it is not on PATH.
+    """
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        raise InstallError(
+            "instructions are counted by valgrind, which is not on PATH: install it "
+            "(apt-get install valgrind), or leave --instructions out"
+        )
+    return valgrind
+
+
 def count_instructions(names: Sequence[str], *, root: Path = ROOT) -> Counting:
     """
     Count a round of each kernel.
@@ -60,12 +76,7 @@ def count_instructions(names: Sequence[str], *, root: Path = ROOT) -> Counting:
         InstallError: there is no valgrind.
         EngineError: a kernel failed, or was not counted.
     """
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        raise InstallError(
-            "instructions are counted by valgrind, which is not on PATH: install it "
-            "(apt-get install valgrind), or leave --instructions out"
-        )
+    valgrind = find_valgrind()
     layout = _fixed_layout()
     callgrind = [
         *(*layout, valgrind, "--quiet", "--tool=callgrind", "--callgrind-out-file=callgrind.%p"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.environment import environment_to_json, read_environment
-from harness.errors import EngineError, UsageError
+from harness.errors import EngineError, HarnessError, UsageError
 from harness.model.quantiles import distribution
 from harness.model.record import (
     PLAIN,
@@ -30,7 +30,7 @@ from harness.model.validity import count_operations
 from harness.model.verdict import Correctness, Performance, Validity, exit_code
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_record
 from workloads.micro.against import CALLGRIND, INSTRUCTIONS, judge_counts, judge_validity
-from workloads.micro.instructions import count_instructions
+from workloads.micro.instructions import count_instructions, find_valgrind
 from workloads.micro.kernel import chosen
 from workloads.micro.suite import BY_NAME, kernel_digests, suite_digest
 from workloads.micro.timing import Timing, time_kernels
@@ -79,6 +79,8 @@ def run_micro(request: MicroRequest) -> StoredRun:
         raise UsageError(
             f'--only: "{request.pattern}" is no kernel; the kernels are: {", ".join(BY_NAME)}'
         )
+    if request.counts:
+        find_valgrind()  # before there is a folder
     created_at = datetime.now(UTC)
     run_id = f"{created_at:%Y%m%d-%H%M%S}-{NAME}-{secrets.token_hex(2)}"
     folder = request.runs_folder / (run_id + INCOMPLETE_SUFFIX)
@@ -88,6 +90,9 @@ def run_micro(request: MicroRequest) -> StoredRun:
         measured = _measure(request, names, folder)
     except OSError as error:
         raise EngineError(f"{folder}: {error}") from error
+    except HarnessError as error:
+        (folder / "failure.txt").write_text(f"{error}\n", encoding="utf-8")
+        raise
     record = _record(request, run_id, created_at, environment, measured)
     write_record(folder, record)
     return load_run(folder.rename(folder.with_name(run_id)))

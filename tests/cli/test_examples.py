@@ -133,4 +133,4 @@ def test_example_works(example: str, folder: Path, monkeypatch: pytest.MonkeyPat
 
     assert done.returncode in way.codes, done.stderr
     assert "fault of acctbench" not in done.stderr
-    assert done.stdout.strip()
+    assert done.stdout.strip() or done.returncode == 2  # then stderr has the sentence

@@ -38,9 +38,9 @@ reserve that the engine matches at once: its fill, and the order_event of its re
 and are not in the mix. A `post` or `void` settles an earlier `pend`; the others stay pending. A
 `duplicate` repeats an earlier write with its request id.
 
-With `sweeps` the arrivals are fills alone (mix = { fill = "100%" }): one aggressive order takes a
-geometric number of resting ones, *mean* on average and at most *max*, one at each arrival. All
-orders are reserved beforehand, the resting ones about order_life before.
+With `sweeps` the arrivals are fills alone (mix = { fill = "100%" }, holdings = "all"): one
+aggressive order takes a geometric number of resting ones, *mean* on average and at most *max*, one
+at each arrival. All orders are reserved beforehand, the resting ones about order_life before.
 """
 
 import math
@@ -224,6 +224,8 @@ class Workload(_Table):
         mix = self.mix
         if self.sweeps is not None and mix.fill < 1:
             raise ValueError('sweeps are fills alone; write mix = { fill = "100%" }')
+        if self.sweeps is not None and self.holdings != "all":
+            raise ValueError('sweeps meet orders of any account; write holdings = "all"')
         if self.sweeps is None and mix.fill > 0 and mix.reserve == 0:
             raise ValueError("fill without reserve; write a share of reserves, or sweeps")
         if self.reprice > 0 and mix.fill > 0:

@@ -11,6 +11,8 @@ Runs on disk: one folder a run, whole, or its name ends in `.incomplete`.
         profile/            of a profiled run: <metric>.profile.json.gz (harness.model.profile),
                             <metric>.folded for other programs
         passes/<name>/      profiled twins of the run: whole runs, same plan (harness.passes)
+        pytest-benchmark-<process>.json
+                            of a timed run of the micro suite, which has no tables
         report.html         written by reports
 
 Stamps in operations.parquet are nanoseconds from the start of the measured phase (warm-up is

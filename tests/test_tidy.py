@@ -39,6 +39,8 @@ UNITLESS = frozenset(
         # values beside a `unit` field, or quantiles of the unit that their holder's name says
         *("value", "limit", "q", "low", "high", "mean", "max", "min", "a", "b", "theta"),
         *("target", "at_most", "tolerance", "start", "end", "number"),
+        # in the unit of the metric beside them, and probabilities
+        *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
     )
 )
 # Counts of operations by outcome: the record's class says that it counts.

@@ -1,0 +1,1 @@
+"""What profiles say: cost by function, what changed between two, and what is never freed."""

@@ -1,0 +1,108 @@
+"""
+From the runs of one metric to its effect, whatever kind of numbers the runs brought.
+
+Pure. An exact metric (counts that repeat) has no noise; the others have that of their runs.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reports.compare.location import (
+    RATIO_ERROR_MIN,
+    Effect,
+    Values,
+    effect_of_pairs,
+    effect_of_runs,
+)
+from reports.compare.policy import Design, Margins
+from reports.compare.samples import Metric, RunTails, RunValues
+from reports.compare.tails import (
+    paired_tail_effect,
+    pooled_quantile,
+    run_quantiles,
+    tail_effect,
+)
+from reports.compare.verdicts import SideValues
+
+RUN_COUNT_NEEDED = 2  # a side, for any estimate of noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One metric that both sides have, fit to be compared."""
+
+    baseline: Metric
+    candidate: Metric
+    margins: Margins
+
+    @property
+    def name(self) -> str:
+        """Of the metric."""
+        return self.baseline.name
+
+    @property
+    def run_counts(self) -> tuple[int, int]:
+        """Of baseline and candidate."""
+        return self.baseline.data.run_count, self.candidate.data.run_count
+
+    @property
+    def worse_sign(self) -> int:
+        """The sign of a log ratio that means worse."""
+        return self.baseline.better.worse_sign
+
+    def logs(self) -> tuple[Values, Values]:
+        """The logarithm of each run's own number, of baseline and candidate."""
+        return _logs(self.baseline), _logs(self.candidate)
+
+
+def is_tail(metric: Metric) -> bool:
+    """Whether it is a quantile of samples rather than a number a run."""
+    return isinstance(metric.data, RunTails)
+
+
+def estimated(pair: Pair, design: Design) -> Effect:
+    """The effect of *pair*; each side has at least two runs, or the metric is exact."""
+    a, b = pair.baseline.data, pair.candidate.data
+    if isinstance(a, RunTails) and isinstance(b, RunTails):
+        return (paired_tail_effect if design is Design.PAIRED else tail_effect)(a, b)
+    logs = pair.logs()
+    if pair.margins.is_exact and min(pair.run_counts) < RUN_COUNT_NEEDED:
+        logs = np.repeat(logs[0], 2), np.repeat(logs[1], 2)
+    return (effect_of_pairs if design is Design.PAIRED else effect_of_runs)(*logs)
+
+
+def without_noise(effect: Effect) -> Effect:
+    """*effect* of an exact metric."""
+    return replace(effect, ratio_error=RATIO_ERROR_MIN / 100.0, freedom=1e6)
+
+
+def side_values(metric: Metric | None, value: float | None = None) -> SideValues:
+    """What a side shows: *value* in its middle (the median of the runs if None), and its runs."""
+    if metric is None:
+        return SideValues(run_count=0, value=None, runs=())
+    numbers = _numbers(metric)
+    finite = [number for number in numbers if np.isfinite(number)]
+    if value is None and isinstance(metric.data, RunValues) and len(finite) == len(numbers) > 0:
+        value = float(np.median(finite))
+    return SideValues(
+        run_count=len(numbers),
+        value=value,
+        runs=tuple(float(item) if np.isfinite(item) else None for item in numbers),
+    )
+
+
+def tail_value(metric: Metric) -> float | None:
+    """The quantile of all runs together; None for a metric that is no quantile."""
+    return pooled_quantile(metric.data) if isinstance(metric.data, RunTails) else None
+
+
+def _numbers(metric: Metric) -> Values:
+    """One number a run."""
+    if isinstance(metric.data, RunValues):
+        return np.array(metric.data.values, np.float64)
+    return run_quantiles(metric.data)
+
+
+def _logs(metric: Metric) -> Values:
+    return np.asarray(np.log(_numbers(metric)), np.float64)

@@ -1,0 +1,351 @@
+"""
+The judgement: two sides in, a verdict with its reasons for every metric out.
+
+Pure, and the same for the same input: the one place that draws lots (reports.compare.tails) is
+seeded. A metric is called
+
+    REGRESSED, IMPROVED  when its effect is beyond chance for all metrics of the comparison together
+                         (Holm, Scand. J. Stat. 6, 1979, p. 65, each direction for itself), its
+                         estimate is larger than the floor, and the ranks agree (witness)
+    UNCHANGED            when the 90 % interval lies within the margin: two one-sided tests at 5 %
+                         (Schuirmann, J. Pharmacokin. Biopharm. 15, 1987, p. 657)
+    INCONCLUSIVE         otherwise, saying how many more runs would settle it
+    INVALID              when the numbers can't support any of these (faults)
+
+in that order, so that an effect may be REGRESSED although it lies within a wide margin. A fault in
+the statistics themselves is INCONCLUSIVE with its text, never a pass.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.compare.estimates import (
+    RUN_COUNT_NEEDED,
+    Pair,
+    estimated,
+    is_tail,
+    side_values,
+    tail_value,
+    without_noise,
+)
+from reports.compare.faults import fault_of
+from reports.compare.location import Effect
+from reports.compare.noise import Aims, Noise, more_runs, noise_of
+from reports.compare.policy import Design, Policy
+from reports.compare.samples import Metric, RunTails, Side
+from reports.compare.sentences import Findings, sentence_of
+from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
+from reports.compare.verdicts import (
+    Change,
+    Comparison,
+    Estimate,
+    MetricVerdict,
+    compared,
+)
+from reports.compare.witness import (
+    PAIR_COUNT_MIN,
+    drift_explains,
+    pair_ranks_agree,
+    ranks_agree,
+)
+from reports.view.words import plain, share
+
+_SINGLE_ALPHA = 0.025  # a side of the 95 % interval of one metric alone
+_SESSION_RATIO_NOTABLE = 3.0 * SESSION_PRIOR_RATIO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Estimated:
+    """A pair with its effect and noise; *p_worse* is one-sided."""
+
+    pair: Pair
+    effect: Effect
+    noise: Noise
+    p_worse: float
+
+
+def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
+    """Compare *candidate* with *baseline*; metrics come in the baseline's order, new ones last."""
+    old = {metric.name: metric for metric in baseline.metrics}
+    new = {metric.name: metric for metric in candidate.metrics}
+    names = list(dict.fromkeys((*old, *new)))
+    verdicts: dict[str, MetricVerdict] = {}
+    found: list[tuple[Pair, Effect]] = []
+    for name in names:
+        outcome = _effect_or_verdict(old.get(name), new.get(name), name, policy)
+        if isinstance(outcome, MetricVerdict):
+            verdicts[name] = outcome
+        else:
+            found.append(outcome)
+    items = _with_noise(found, policy)
+    for item, corrected in _corrected(items, len(names)):
+        verdicts[item.pair.name] = _judged(item, corrected, len(names), policy)
+    return compared(
+        baseline.name,
+        candidate.name,
+        tuple(verdicts[name] for name in names),
+        policy,
+        faults=(
+            *(f"baseline: {fault}" for fault in baseline.faults),
+            *(f"candidate: {fault}" for fault in candidate.faults),
+        ),
+        remarks=_remarks(items),
+    )
+
+
+def _effect_or_verdict(
+    a: Metric | None, b: Metric | None, name: str, policy: Policy
+) -> tuple[Pair, Effect] | MetricVerdict:
+    """The effect of one metric, or the verdict that no effect is needed for."""
+    known = a or b
+    assert known is not None
+    margins = policy.margins_of(name, is_tail=is_tail(known))
+    try:
+        fault = fault_of(a, b, policy.design)
+        if fault:
+            return _unestimated(a, b, Change.INVALID, f"{fault}.", policy)
+        if a is None or b is None:
+            text = "New in the candidate: there is nothing to compare it with."
+            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+        pair = Pair(baseline=a, candidate=b, margins=margins)
+        settled = _settled_without_noise(pair, policy)
+        if settled:
+            return settled
+        effect = estimated(pair, policy.design)
+        collapse = _collapse(pair, effect, policy)
+        if collapse:
+            return _unestimated(a, b, Change.INVALID, collapse, policy)
+        return pair, without_noise(effect) if margins.is_exact else effect
+    except Exception as error:  # noqa: BLE001 -- an exception must never read as a verdict
+        text = f"The statistics failed: {type(error).__name__}: {plain(str(error))}"
+        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+
+
+def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
+    """Zeros have no ratio, and one run a side no noise: what is said then."""
+    a, b = pair.baseline, pair.candidate
+    if not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
+        has = [any(side.data.values) for side in (a, b) if not isinstance(side.data, RunTails)]
+        if has[0] is not has[1]:
+            text = "0 on one side only: a ratio can't say by how much it changed."
+            return _unestimated(a, b, Change.INVALID, text, policy)
+        if not has[0] and min(pair.run_counts) >= policy.run_count_min:
+            return _unestimated(a, b, Change.UNCHANGED, "0 in every run of both sides.", policy)
+        if not has[0]:
+            text = f"0 in every run, but {min(pair.run_counts)} runs a side are too few to rely on."
+            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+    fewest = min(pair.run_counts)
+    if fewest < RUN_COUNT_NEEDED and not pair.margins.is_exact:
+        text = (
+            f"{fewest} run a side shows no noise, so no difference can be told from it:"
+            f" measure at least {policy.run_count_min} process starts a side."
+        )
+        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+    return None
+
+
+def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
+    """Why an improvement is too good to be true; empty if it isn't."""
+    gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
+    if gain <= policy.collapse_ratio:
+        return ""
+    return (
+        f"{gain:.3g} times better than the baseline is more likely work left undone than a gain:"
+        " look at what the candidate does, then make it the new baseline."
+    )
+
+
+def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_Estimated]:
+    noisy = [effect for pair, effect in found if not pair.margins.is_exact]
+    sessions = iter(
+        session_ratios(
+            np.array([effect.log_ratio for effect in noisy]),
+            np.array([effect.ratio_error for effect in noisy]),
+        )
+        if policy.design is Design.APART
+        else np.zeros(len(noisy))
+    )
+    estimates = []
+    for pair, effect in found:
+        noise = noise_of(effect, 0.0 if pair.margins.is_exact else float(next(sessions)))
+        worse = effect.log_ratio * pair.worse_sign
+        estimates.append(
+            _Estimated(
+                pair=pair,
+                effect=effect,
+                noise=noise,
+                p_worse=noise.chance_of(worse),
+            )
+        )
+    return estimates
+
+
+def _corrected(
+    items: list[_Estimated], family_count: int
+) -> list[tuple[_Estimated, tuple[float, float]]]:
+    """Each with its p for worse and for better after Holm's correction for *family_count*."""
+    worse = holm([item.p_worse for item in items], family_count)
+    better = holm([1.0 - item.p_worse for item in items], family_count)
+    return list(zip(items, zip(worse, better, strict=True), strict=True))
+
+
+def holm(chances: Sequence[float], family_count: int) -> list[float]:
+    """
+    Holm's step-down adjustment of *chances* in a family of *family_count* hypotheses.
+
+    Hypotheses of the family without a chance, such as faulty metrics, count as never rejected.
+    """
+    order = sorted(range(len(chances)), key=lambda place: chances[place])
+    adjusted, highest = [1.0] * len(chances), 0.0
+    for step, place in enumerate(order):
+        highest = max(highest, min(1.0, chances[place] * (family_count - step)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def _judged(
+    item: _Estimated, corrected: tuple[float, float], family_count: int, policy: Policy
+) -> MetricVerdict:
+    pair, effect, noise, margins = item.pair, item.effect, item.noise, item.pair.margins
+    aims = Aims(
+        alpha=policy.direction_alpha / family_count,
+        floor_ratio=margins.floor_ratio,
+        margin_ratio=margins.margin_ratio,
+        equivalence_alpha=policy.equivalence_alpha,
+    )
+    is_worse = effect.log_ratio * pair.worse_sign > 0.0
+    is_beyond_chance = corrected[0 if is_worse else 1] < policy.direction_alpha
+    is_large = abs(effect.log_ratio) > margins.floor_ratio
+    has_runs = margins.is_exact or min(pair.run_counts) >= policy.run_count_min
+    is_apparent = is_beyond_chance and is_large and has_runs
+    is_borne_out = is_apparent and _ranks_agree(pair, effect, policy)
+    is_drift = is_borne_out and _is_drift(pair, effect, policy)
+    is_same = abs(effect.log_ratio) + noise.reach(policy.equivalence_alpha) < aims.margin_ratio
+    if is_borne_out and not is_drift:
+        status = Change.REGRESSED if is_worse else Change.IMPROVED
+    elif has_runs and is_same and not is_apparent:
+        status = Change.UNCHANGED
+    else:
+        status = Change.INCONCLUSIVE
+    further = _further(item, status, aims, policy)
+    estimate = _estimate(item, corrected[0], aims, further)
+    findings = Findings(
+        status=status,
+        estimate=estimate,
+        better=pair.baseline.better,
+        margins=margins,
+        equivalence_reach=noise.reach(policy.equivalence_alpha),
+        family_count=family_count,
+        run_count=min(pair.run_counts),
+        run_count_min=policy.run_count_min,
+        is_contradicted=is_apparent and not is_borne_out,
+        is_drift=is_drift,
+    )
+    return _verdict(pair, status, sentence_of(findings), estimate)
+
+
+def _further(item: _Estimated, status: Change, aims: Aims, policy: Policy) -> int | None:
+    """How many more runs a side would settle it; None if settled or out of reach."""
+    if status is not Change.INCONCLUSIVE or item.pair.margins.is_exact:
+        return None
+    run_count = min(item.pair.run_counts)
+    lacking = max(policy.run_count_min - run_count, 1)
+    if policy.design is Design.PAIRED:
+        lacking = max(PAIR_COUNT_MIN - run_count, lacking)
+    further = more_runs(item.effect, item.noise, run_count, aims)
+    return None if further is None else max(further, lacking)
+
+
+def _ranks_agree(pair: Pair, effect: Effect, policy: Policy) -> bool:
+    if pair.margins.is_exact:
+        return True
+    upwards = effect.log_ratio > 0.0
+    a, b = pair.logs()
+    if policy.design is Design.PAIRED and pair_ranks_agree(b - a, upwards=upwards):
+        return True
+    return ranks_agree(a, b, upwards=upwards)
+
+
+def _is_drift(pair: Pair, effect: Effect, policy: Policy) -> bool:
+    if policy.design is Design.PAIRED or pair.margins.is_exact:
+        return False
+    return drift_explains(effect.log_ratio, *pair.logs())
+
+
+def _estimate(item: _Estimated, p_corrected: float, aims: Aims, further: int | None) -> Estimate:
+    effect, noise = item.effect, item.noise
+    alone, together = noise.reach(_SINGLE_ALPHA), noise.reach(aims.alpha)
+    seen = noise.smallest_seen(aims.alpha, aims.floor_ratio)
+    is_less_better = item.pair.worse_sign > 0
+    return Estimate(
+        ratio=math.exp(effect.log_ratio),
+        low_ratio=_exp(effect.log_ratio - alone),
+        high_ratio=_exp(effect.log_ratio + alone),
+        low_ratio_corrected=_exp(effect.log_ratio - together),
+        high_ratio_corrected=_exp(effect.log_ratio + together),
+        p=item.p_worse,
+        p_corrected=p_corrected,
+        mde_share=_exp(seen) - 1.0 if is_less_better else 1.0 - _exp(-seen),
+        more_run_count=further,
+        session_ratio=noise.session_ratio,
+        method=effect.method,
+        outlier_count=effect.outlier_count,
+        is_clustered=effect.is_clustered,
+    )
+
+
+def _exp(log_ratio: float) -> float:
+    """A ratio that JSON can hold."""
+    return math.exp(min(max(log_ratio, -700.0), 700.0))
+
+
+def _verdict(pair: Pair, status: Change, sentence: str, estimate: Estimate | None) -> MetricVerdict:
+    a, b = pair.baseline, pair.candidate
+    return MetricVerdict(
+        name=pair.name,
+        unit=a.unit,
+        better=a.better,
+        status=status,
+        sentence=sentence,
+        floor_share=pair.margins.floor_share,
+        margin_share=pair.margins.margin_share,
+        baseline=side_values(a, tail_value(a)),
+        candidate=side_values(b, tail_value(b)),
+        estimate=estimate,
+    )
+
+
+def _unestimated(
+    a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
+) -> MetricVerdict:
+    known = a or b
+    assert known is not None
+    margins = policy.margins_of(known.name, is_tail=is_tail(known))
+    return MetricVerdict(
+        name=known.name,
+        unit=known.unit,
+        better=known.better,
+        status=status,
+        sentence=sentence[0].upper() + sentence[1:],
+        floor_share=margins.floor_share,
+        margin_share=margins.margin_share,
+        baseline=side_values(a),
+        candidate=side_values(b),
+        estimate=None,
+    )
+
+
+def _remarks(items: Sequence[_Estimated]) -> tuple[str, ...]:
+    """What the metrics together show about how they were measured."""
+    session = max((item.noise.session_ratio for item in items), default=0.0)
+    if session < _SESSION_RATIO_NOTABLE:
+        return ()
+    text = (
+        f"The metrics scatter by {share(session, 2)} more than their own runs explain, so the two"
+        " sessions differ, or many metrics really changed; it counts as noise. Measuring both"
+        " sides in turn tells the two apart."
+    )
+    return (text,)

@@ -1,0 +1,116 @@
+"""
+What a comparison holds against chance and what it calls worth reporting.
+
+Pure. Margins are shares: 0.03 is 3 %. A metric takes the first rule whose pattern fits its name.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+
+class Design(StrEnum):
+    """How the two sides were measured."""
+
+    APART = "apart"  # one after the other: the session differs too
+    PAIRED = "paired"  # run i of both sides together, as in an ABBA block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """
+    What counts as nothing for a metric.
+
+    Attributes:
+        floor_share: A change is called one only if its estimate is larger.
+        margin_share: UNCHANGED means: no further apart than this.
+        is_exact: The metric repeats exactly (counts of instructions, allocations, bytes sent): one
+            run tells, and any change beyond the floor is real.
+    """
+
+    floor_share: float
+    margin_share: float
+    is_exact: bool = False
+
+    @property
+    def floor_ratio(self) -> float:
+        """The floor as a log ratio."""
+        return math.log1p(self.floor_share)
+
+    @property
+    def margin_ratio(self) -> float:
+        """The margin as a log ratio."""
+        return math.log1p(self.margin_share)
+
+
+MEAN_MARGINS = Margins(floor_share=0.01, margin_share=0.03)
+TAIL_MARGINS = Margins(floor_share=0.03, margin_share=0.10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginRule:
+    """Margins for the metrics whose name fits *pattern* (as a shell's: "*.p99")."""
+
+    pattern: str
+    margins: Margins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    The rules of one comparison.
+
+    Attributes:
+        alpha: The share of comparisons without any change in which anything may be called
+            changed, over all metrics together; half of it for REGRESSED, half for IMPROVED.
+        equivalence_alpha: For each metric, how often UNCHANGED may be said of a change of the
+            size of the margin.
+        collapse_ratio: An improvement by more than this factor is a fault until explained.
+        run_count_min: Runs a side below which nothing is called anything.
+    """
+
+    alpha: float = 0.05
+    equivalence_alpha: float = 0.05
+    collapse_ratio: float = 5.0
+    run_count_min: int = 5
+    design: Design = Design.APART
+    rules: Sequence[MarginRule] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what would let everything pass."""
+        assert 0.0 < self.alpha < 0.5
+        assert 0.0 < self.equivalence_alpha < 0.5
+        assert self.collapse_ratio > 1.0
+        assert self.run_count_min >= 2
+
+    @property
+    def direction_alpha(self) -> float:
+        """The part of alpha that one direction may spend."""
+        return self.alpha / 2.0
+
+    def margins_of(self, name: str, *, is_tail: bool) -> Margins:
+        """The margins of the metric *name*."""
+        for rule in self.rules:
+            if fnmatchcase(name, rule.pattern):
+                return rule.margins
+        return TAIL_MARGINS if is_tail else MEAN_MARGINS
+
+
+LOOK_COUNT_MAX = 3
+_SPENDING_POWER = 2.0
+
+
+def alpha_of_look(look: int, look_count: int, alpha: float) -> float:
+    """
+    The share of *alpha* that look number *look* of *look_count* (from 1) may spend.
+
+    Looking several times and stopping at the first red would multiply false alarms. The error is
+    spent by the power family alpha * (look / looks)^2 (Kim and DeMets, Biometrika 74, 1987,
+    p. 149): little early, most at the end. Each look gets the increment alone, with no credit for
+    the correlation of looks, so the sum holds for any statistic (Bonferroni).
+    """
+    assert 1 <= look <= look_count <= LOOK_COUNT_MAX
+    spent = [(place / look_count) ** _SPENDING_POWER for place in (look - 1, look)]
+    return float(alpha * (spent[1] - spent[0]))

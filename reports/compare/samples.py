@@ -1,0 +1,90 @@
+"""
+What two sides of a comparison consist of: metrics, and for each what every run said.
+
+Pure values. A run is a whole process start: what varies from start to start (memory layout, hash
+seeds, what the machine does) is not seen by repeating inside one process (Kalibera and Jones,
+"Rigorous benchmarking in reasonable time", ISMM 2013; Georges et al., OOPSLA 2007).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Better(StrEnum):
+    """Which direction of a metric is good."""
+
+    LESS = "less"
+    MORE = "more"
+
+    @property
+    def worse_sign(self) -> int:
+        """The sign that the logarithm of candidate / baseline has where things became worse."""
+        return 1 if self is Better.LESS else -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunValues:
+    """One number a run, in the order of the runs."""
+
+    values: tuple[float, ...]
+
+    @property
+    def run_count(self) -> int:
+        """How many runs."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSamples:
+    """
+    The samples of one run, sorted ascending.
+
+    *unanswered_count* operations have no sample and count as larger than all that have.
+    """
+
+    ordered: NDArray[np.float64]
+    unanswered_count: int = 0
+
+    @property
+    def count(self) -> int:
+        """All operations, answered or not."""
+        return len(self.ordered) + self.unanswered_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTails:
+    """The quantile *q* of what all runs saw together; each run brings its samples."""
+
+    q: float
+    runs: tuple[RunSamples, ...]
+
+    @property
+    def run_count(self) -> int:
+        """How many runs."""
+        return len(self.runs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric of one side, in *unit*."""
+
+    name: str
+    unit: str
+    better: Better
+    data: RunValues | RunTails
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """
+    One side: a name for the reader, and its metrics.
+
+    *faults*: why the whole side can't support a verdict, in sentences; none: it can.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    faults: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""
+The sentence beside a verdict: what was found, how sure it is, and what would settle it.
+
+Pure words; decides nothing.
+"""
+
+import math
+from dataclasses import dataclass
+
+from reports.compare.policy import Margins
+from reports.compare.samples import Better
+from reports.compare.verdicts import Change, Estimate
+from reports.view.words import share, significant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was found about one metric; reaches are log ratios."""
+
+    status: Change
+    estimate: Estimate
+    better: Better
+    margins: Margins
+    equivalence_reach: float
+    family_count: int
+    run_count: int
+    run_count_min: int
+    is_contradicted: bool
+    is_drift: bool
+
+
+def sentence_of(found: Findings) -> str:
+    """What is to be said of one metric that has an estimate."""
+    match found.status:
+        case Change.REGRESSED | Change.IMPROVED:
+            return _changed(found)
+        case Change.UNCHANGED:
+            return (
+                f"Within {share(found.margins.margin_share)} of the baseline:"
+                f" {_worse_or_better(found, found.estimate.ratio)}"
+                f" (90 %: {_range(found, found.equivalence_reach)})."
+            )
+        case _:
+            return _open(found)
+
+
+def _changed(found: Findings) -> str:
+    estimate = found.estimate
+    text = f"{_capital(_worse_or_better(found, estimate.ratio))} (95 %: {_interval(found)})"
+    if found.margins.is_exact:
+        return f"{_capital(_worse_or_better(found, estimate.ratio))}; this metric repeats exactly."
+    metrics = "1 metric" if found.family_count == 1 else f"{found.family_count} metrics"
+    return (
+        f"{text}: beyond chance for {metrics} together, and over the floor of"
+        f" {share(found.margins.floor_share)}."
+    )
+
+
+def _open(found: Findings) -> str:
+    where = f"Anywhere from {_interval(found)}"
+    if found.run_count < found.run_count_min:
+        return (
+            f"{where}; {found.run_count} runs a side are too few for a verdict, at least"
+            f" {found.run_count_min} are needed."
+        )
+    if found.is_drift:
+        return (
+            f"{_capital(_worse_or_better(found, found.estimate.ratio))}, but the runs of a side"
+            " drift by as much from first to last: measure both sides in turn."
+        )
+    if found.is_contradicted:
+        return (
+            f"The middle is {_worse_or_better(found, found.estimate.ratio)}, but the ranks of the"
+            " runs don't bear it out: the values of both sides overlap or come in clusters."
+        )
+    return f"{where}. {_remedy(found)}"
+
+
+def _remedy(found: Findings) -> str:
+    seen = f"A worsening of {share(found.estimate.mde_share)} would have been found (4 in 5)"
+    further = found.estimate.more_run_count
+    if further is None:
+        return f"{seen}; more runs alone won't settle it: measure both sides in turn."
+    runs = "1 more run" if further == 1 else f"{further} more runs"
+    return f"{seen}; about {runs} a side would settle it."
+
+
+def _interval(found: Findings) -> str:
+    low, high = found.estimate.low_ratio, found.estimate.high_ratio
+    ends = (low, high) if found.better is Better.LESS else (high, low)
+    return f"{_worse_or_better(found, ends[0])} to {_worse_or_better(found, ends[1])}"
+
+
+def _range(found: Findings, reach: float) -> str:
+    middle = math.log(found.estimate.ratio)
+    ends = [math.exp(middle + sign * reach) for sign in (-1, 1)]
+    if found.better is Better.MORE:
+        ends.reverse()
+    return f"{_worse_or_better(found, ends[0])} to {_worse_or_better(found, ends[1])}"
+
+
+def _worse_or_better(found: Findings, ratio: float) -> str:
+    """A ratio as "3.1 % worse"."""
+    change = abs(ratio - 1.0)
+    if change < 5e-5:
+        return "no change"
+    is_worse = (ratio > 1.0) is (found.better is Better.LESS)
+    amount = f"{significant(ratio)} times" if ratio >= 3.0 else _percent(change)
+    return f"{amount} {'worse' if is_worse else 'better'}"
+
+
+def _percent(part: float) -> str:
+    """Two digits are what an estimate of a few runs is good for."""
+    return share(part, 2)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,196 @@
+"""
+What a comparison says: for each metric a status, a sentence and the numbers behind it.
+
+Pure values. `compare.json` is a Comparison as JSON; the page shows nothing else.
+
+History of the format
+    1   first
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.model.verdict import EXIT_SENTENCES, ExitCode
+from reports.compare.location import Method
+from reports.compare.policy import Design, Policy
+from reports.compare.samples import Better
+
+SCHEMA_VERSION = 1
+
+
+class Change(StrEnum):
+    """What became of a metric."""
+
+    IMPROVED = "IMPROVED"
+    UNCHANGED = "UNCHANGED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    REGRESSED = "REGRESSED"
+    INVALID = "INVALID"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a command that ends so returns."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Change.IMPROVED: ExitCode.OK,
+    Change.UNCHANGED: ExitCode.OK,
+    Change.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Change.REGRESSED: ExitCode.OBJECTIVE_MISSED,
+    Change.INVALID: ExitCode.INVALID,
+}
+_WORST_FIRST = (
+    Change.INVALID,
+    Change.REGRESSED,
+    Change.INCONCLUSIVE,
+    Change.IMPROVED,
+    Change.UNCHANGED,
+)
+
+
+def worst_change(changes: Iterable[Change]) -> Change:
+    """The one that a reader must hear of; of nothing at all, INVALID."""
+    present = set(changes)
+    return next((change for change in _WORST_FIRST if change in present), Change.INVALID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """
+    The effect on one metric; ratios are candidate / baseline.
+
+    Attributes:
+        low_ratio, high_ratio: The 95 % interval of this metric alone.
+        low_ratio_corrected, high_ratio_corrected: The interval that holds for all metrics of the
+            comparison together; a change is significant if 1 lies outside it.
+        p: How often noise alone would be at least as much worse (one-sided).
+        p_corrected: The same after Holm's correction for all metrics.
+        mde_share: The smallest worsening found four times in five, as a share of the baseline.
+        more_run_count: Further runs a side that would settle the verdict; None if settled, or if
+            no number up to a thousand would.
+        session_ratio: Scale of what the session adds to the noise, as a log ratio.
+        outlier_count: Values far from the others, given no weight.
+        is_clustered: The values come in clusters; no value was set aside.
+    """
+
+    ratio: float
+    low_ratio: float
+    high_ratio: float
+    low_ratio_corrected: float
+    high_ratio_corrected: float
+    p: float
+    p_corrected: float
+    mde_share: float
+    more_run_count: int | None
+    session_ratio: float
+    method: Method
+    outlier_count: int
+    is_clustered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideValues:
+    """What one side said: its middle in the metric's unit, and each run's number."""
+
+    run_count: int
+    value: float | None
+    runs: tuple[float | None, ...]  # None: the run has no such number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricVerdict:
+    """One metric; *estimate* is None where nothing could be estimated."""
+
+    name: str
+    unit: str
+    better: Better
+    status: Change
+    sentence: str
+    floor_share: float
+    margin_share: float
+    baseline: SideValues
+    candidate: SideValues
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two sides compared."""
+
+    schema_version: int
+    baseline: str
+    candidate: str
+    status: Change
+    sentence: str
+    exit_code: int
+    faults: tuple[str, ...]  # of a whole side
+    remarks: tuple[str, ...]  # what a reader should know; none of it changes the status
+    alpha: float
+    design: Design
+    metrics: tuple[MetricVerdict, ...]
+
+    def count_of(self, change: Change) -> int:
+        """How many metrics ended so."""
+        return sum(metric.status is change for metric in self.metrics)
+
+
+def compared(
+    baseline: str,
+    candidate: str,
+    metrics: tuple[MetricVerdict, ...],
+    policy: Policy,
+    *,
+    faults: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
+) -> Comparison:
+    """The whole from its parts; a fault of a side, or no metric at all, makes it INVALID."""
+    status = Change.INVALID if faults else worst_change(metric.status for metric in metrics)
+    return Comparison(
+        schema_version=SCHEMA_VERSION,
+        baseline=baseline,
+        candidate=candidate,
+        status=status,
+        sentence=_sentence(status, metrics, faults),
+        exit_code=status.exit_code,
+        faults=faults,
+        remarks=remarks,
+        alpha=policy.alpha,
+        design=policy.design,
+        metrics=metrics,
+    )
+
+
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
+    """*comparison* as plain JSON values."""
+    return asdict(comparison)
+
+
+def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], faults: tuple[str, ...]) -> str:
+    total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
+    if faults:
+        return f"The inputs can't support a verdict: {faults[0]}"
+    if not metrics:
+        return "There is no metric to compare."
+    chosen = [metric for metric in metrics if metric.status is status]
+    names = ", ".join(metric.name for metric in chosen[:3]) + (" and more" if chosen[3:] else "")
+    match status:
+        case Change.INVALID:
+            return f"{len(chosen)} of {total} can't support a verdict: {names}."
+        case Change.REGRESSED:
+            return f"{len(chosen)} of {total} became worse: {names}."
+        case Change.INCONCLUSIVE:
+            return (
+                f"Nothing is shown to be worse, but {len(chosen)} of {total} remain open: {names}."
+            )
+        case Change.IMPROVED:
+            return f"{len(chosen)} of {total} became better, none worse: {names}."
+        case Change.UNCHANGED:
+            return f"All of {total} stayed within their margins."
+
+
+def meaning_of(comparison: Comparison) -> str:
+    """What the exit code says."""
+    return EXIT_SENTENCES[ExitCode(comparison.exit_code)]

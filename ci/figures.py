@@ -21,6 +21,8 @@ import brokers
 import foreign
 import large
 import numpy as np
+import plants
+import profiles
 import streams
 import uvloop
 
@@ -352,6 +354,21 @@ def _milliseconds(*values_ns: int | None) -> str:
     return " / ".join(shown) + " ms"
 
 
+def profile_slowdowns() -> None:
+    """Thirteen slower copies of the reference, each against the same unchanged starts."""
+    profiles.guilty_functions(say, plants.SLOWDOWNS, profiles.CPU)
+
+
+def profile_leaks() -> None:
+    """Six copies that never free something."""
+    profiles.guilty_functions(say, plants.LEAKS, profiles.MEMORY)
+
+
+def profile_equal_builds() -> None:
+    """Unchanged code against itself."""
+    profiles.equal_builds(say, count=7)
+
+
 PARTS: dict[str, Callable[[], object]] = {
     "driver": driver_against_reference,
     "lateness": lateness,
@@ -361,6 +378,9 @@ PARTS: dict[str, Callable[[], object]] = {
     "foreign": foreign_core,
     "brokers": both_brokers,
     "streams": calls_and_streams,
+    "slowdowns": profile_slowdowns,
+    "leaks": profile_leaks,
+    "equal-builds": profile_equal_builds,
 }
 LARGE = "large"
 

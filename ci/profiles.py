@@ -1,0 +1,127 @@
+"""Does a profile name the guilty function, and nobody where there is none? With real runs."""
+
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import plants
+
+from harness.cli.options import checked_scenario
+from harness.model.profile import Frame, Metric, Profile
+from harness.model.scenario_file import ScenarioOverrides
+from harness.profilers.memray_profiler import MemrayProfiler
+from harness.profilers.profiled_run import MakeProfiler
+from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
+from harness.runner import Run, RunRequest
+from harness.targets.target_file import parse_target
+from reports.profile.diff import diff_profiles
+from reports.profile.growth import diff_growth
+
+Say = Callable[..., None]
+CPU_RATE_PER_S, MEMORY_RATE_PER_S = 400.0, 120.0
+MEASURE_NS, WARMUP_NS = 15 * 10**9, 2 * 10**9
+BASE_COUNT = 3
+
+
+class Silent:
+    """Watches nothing."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """Nothing."""
+
+    def progress(self, progress: object) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One way to look: the profiler, the load under it, and what is compared."""
+
+    make: MakeProfiler
+    rate_per_s: float
+    metric: Metric
+
+
+CPU = Kind(
+    make=lambda folder: PySpyProfiler(folder, PySpyOptions()),
+    rate_per_s=CPU_RATE_PER_S,
+    metric=Metric.CPU_NS,
+)
+MEMORY = Kind(make=MemrayProfiler, rate_per_s=MEMORY_RATE_PER_S, metric=Metric.SURVIVING_BYTES)
+
+
+def profiled(kind: Kind, one: plants.Plant | None) -> Profile:
+    """The profile of one start of a copy with *one* planted, or as it is; audited too."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "copy.toml"
+        file.write_text(plants.plant(folder / "copy", one), encoding="utf-8")
+        overrides = ScenarioOverrides(
+            rate_per_s=kind.rate_per_s, measure_ns=MEASURE_NS, warmup_ns=WARMUP_NS
+        )
+        scenario = replace(checked_scenario("spot-steady", overrides), objectives=())
+        request = RunRequest(
+            scenario=scenario,
+            target=parse_target(file.read_text(encoding="utf-8"), file=str(file)),
+            kafka="embedded",
+            runs_folder=folder / "runs",
+            command="",
+            profiler=kind.make,
+        )
+        stored = Run(request, Silent(), threading.Event()).execute()
+        if stored.record.correctness.status != "PASSED":
+            raise AssertionError(f"{one}: the audit says {stored.record.correctness}")
+        (profile,) = [item for item in stored.profiles() if item.metric is kind.metric]
+        return profile
+
+
+def rank_of(one: plants.Plant, named: Sequence[Frame]) -> int:
+    """From 1; 0: not named."""
+    names = [(frame.module, frame.function) for frame in named]
+    return names.index(one.guilty) + 1 if one.guilty in names else 0
+
+
+def guilty_functions(say: Say, planted: Sequence[plants.Plant], kind: Kind) -> None:
+    """Where the guilty function stands among those that are named, for each plant."""
+    bases = [profiled(kind, None) for _ in range(BASE_COUNT)]
+    ranks = []
+    for one in planted:
+        named = _dearer(bases, profiled(kind, one))
+        ranks.append(rank_of(one, [frame for frame, _ in named]))
+        words = "; ".join(f"{frame.function} {words}" for frame, words in named[:3])
+        place = f"{one.file}:{one.function}"
+        say(f"  {one.where}: {place}", f"rank {ranks[-1] or 'none'}", words)
+    first = sum(rank == 1 for rank in ranks) / len(ranks)
+    in_three = sum(0 < rank <= 3 for rank in ranks) / len(ranks)
+    say(
+        f"guilty first, within three ({kind.metric})",
+        f"{first:.0%}, {in_three:.0%}",
+        ">= 80 %, 95 %",
+    )
+
+
+def equal_builds(say: Say, count: int) -> None:
+    """How often anything is named on unchanged code: all pairs of *count* starts."""
+    starts = [profiled(CPU, None) for _ in range(count)]
+    pairs = list(combinations(starts, 2))
+    named = tested = alarms = 0
+    for a, b in pairs:
+        found = diff_profiles([a], [b])
+        named, tested = named + len(found.named), tested + len(found.changes)
+        alarms += bool(found.named)
+        for change in found.named:
+            sys.stderr.write(f"  named on equal builds: {change}\n")
+    say(f"equal builds: {len(pairs)} pairs of {count} starts", f"{alarms} name anything")
+    say("  functions named, of those compared", f"{named} of {tested}", "<= 5 %")
+
+
+def _dearer(bases: Sequence[Profile], candidate: Profile) -> list[tuple[Frame, str]]:
+    if candidate.metric is Metric.CPU_NS:
+        named = diff_profiles(bases, [candidate]).named
+        return [(c.function, f"{c.change / 1e3:+.0f} us") for c in named if c.change > 0]
+    grown = diff_growth(bases[0], candidate)
+    return [(c.function, f"{c.change_bytes:+.0f} B") for c in grown if c.is_named]

@@ -66,7 +66,7 @@ def profiled(kind: Kind, one: plants.Plant | None) -> Profile:
         scenario = replace(checked_scenario("spot-steady", overrides), objectives=())
         request = RunRequest(
             scenario=scenario,
-            target=parse_target(file.read_text(encoding="utf-8"), file=str(file)),
+            target=parse_target(file.read_text(encoding="utf-8"), file=file),
             kafka="embedded",
             runs_folder=folder / "runs",
             command="",
@@ -81,7 +81,7 @@ def profiled(kind: Kind, one: plants.Plant | None) -> Profile:
 
 def rank_of(one: plants.Plant, named: Sequence[Frame]) -> int:
     """From 1; 0: not named."""
-    names = [(frame.module, frame.function) for frame in named]
+    names = [(frame.module, frame.function.rsplit(".", 1)[-1]) for frame in named]
     return names.index(one.guilty) + 1 if one.guilty in names else 0
 
 

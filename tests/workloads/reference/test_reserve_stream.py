@@ -317,9 +317,13 @@ def test_a_client_that_goes_away_leaves_nothing_behind(start: Start) -> None:
     ]
     state = program.stats()
 
+    exit_code, stderr = program.end()
     assert codes == [contract.OK] * 399
     assert state.open_order_count == 399
-    assert program.end() == (0, "")
+    assert exit_code == 0
+    # grpcio complains itself where a call is cancelled while it sends the status; we never may.
+    assert "workloads" not in stderr
+    assert "Task" not in stderr
 
 
 def test_a_kill_loses_no_result_of_a_stream(start: Start) -> None:

@@ -25,6 +25,7 @@ from reports.compare.figures import (
     kernel_metric,
     kernel_values,
 )
+from reports.compare.policy import INSTRUCTIONS
 from reports.compare.samples import (
     Better,
     Compared,
@@ -37,7 +38,6 @@ from reports.compare.samples import (
 from reports.view.model import Unit
 from reports.view.words import plain
 
-INSTRUCTIONS = "instructions"  # counts, not timings: what is under callgrind is fit for them
 EMBEDDED = "embedded"
 
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
@@ -183,6 +183,7 @@ def _doubts(record: RunRecord) -> Iterator[str]:
 
 
 def _is_counted(record: RunRecord) -> bool:
+    """Counts are fit under callgrind, which makes them."""
     return bool(record.kernels) and all(item.unit == INSTRUCTIONS for item in record.kernels)
 
 

@@ -41,7 +41,8 @@ from harness.errors import (
     TargetError,
     TransportError,
 )
-from harness.model.record import Invariant, record_from_json, record_to_json
+from harness.model.record import Invariant, record_to_json
+from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun

@@ -23,6 +23,7 @@ from reports.compare.figures import (
     VISIBLE,
     Figure,
     is_chosen,
+    is_embedded,
     kernel_metric,
     kernel_values,
 )
@@ -39,7 +40,6 @@ from reports.compare.samples import (
 from reports.view.model import Unit
 from reports.view.words import plain
 
-EMBEDDED = "embedded"
 
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
@@ -88,7 +88,7 @@ def too_thin(a: Side, b: Side) -> tuple[str, ...]:
 
 def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
     for family in dict.fromkeys(family for run in runs for family in run.samples):
-        if family[1] == VISIBLE and any(_is_embedded(run.record) for run in runs):
+        if family[1] == VISIBLE and any(is_embedded(run.record) for run in runs):
             continue
         for statistic, q in _TAILS.items():
             name = ".".join((*family, statistic))
@@ -107,7 +107,7 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
     tails = {f".{statistic}" for statistic in _TAILS}
     for name, figure in known.items():
         is_tail = any(name.endswith(end) for end in tails) and not name.startswith("generator.")
-        is_hidden = f".{VISIBLE}." in name and any(_is_embedded(run.record) for run in runs)
+        is_hidden = f".{VISIBLE}." in name and any(is_embedded(run.record) for run in runs)
         if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
             continue
         values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)
@@ -185,10 +185,6 @@ def _doubts(record: RunRecord) -> Iterator[str]:
 def _is_counted(record: RunRecord) -> bool:
     """Counts are fit under callgrind, which makes them."""
     return bool(record.kernels) and all(item.unit == INSTRUCTIONS for item in record.kernels)
-
-
-def _is_embedded(record: RunRecord) -> bool:
-    return record.broker.get("kind") == EMBEDDED
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -40,7 +40,6 @@ from reports.compare.samples import (
 from reports.view.model import Unit
 from reports.view.words import plain
 
-
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
 _PLACES = {"all": 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}

@@ -123,5 +123,5 @@ def _dearer(bases: Sequence[Profile], candidate: Profile) -> list[tuple[Frame, s
     if candidate.metric is Metric.CPU_NS:
         named = diff_profiles(bases, [candidate]).named
         return [(c.function, f"{c.change / 1e3:+.0f} us") for c in named if c.change > 0]
-    grown = diff_growth(bases[0], candidate)
-    return [(c.function, f"{c.change_bytes:+.0f} B") for c in grown if c.is_named]
+    grown = diff_growth(bases, [candidate]).named
+    return [(c.function, f"{c.change:+.0f} B") for c in grown if c.change > 0]

@@ -41,6 +41,7 @@ UNITLESS = frozenset(
         *("target", "at_most", "tolerance", "start", "end", "number"),
         # in the unit of the metric beside them, and probabilities
         *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
+        "detectable_change",
         # statistics: probabilities, degrees of freedom, logarithms, and levels of a series
         *("p", "p_worse", "p_corrected", "alpha", "equivalence_alpha", "equivalence_reach"),
         *("freedom", "log_value", "before_value", "after_value", "level_value"),

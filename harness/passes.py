@@ -27,7 +27,7 @@ class Pass:
     One twin.
 
     Attributes:
-        name: What its folder is called, e.g. "cpu".
+        name: What its folder is called, e.g. "cpu", and "cpu-2" for the second start.
         profiler: Makes what looks into the target.
         slowdown_ratio: How much more CPU time the target may need under it; so much slower the same
             operations are sent, where they would saturate it.

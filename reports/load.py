@@ -6,13 +6,14 @@ to show, not a reason for having no report at all: an interrupted run is evidenc
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import pyarrow as pa
 
 from harness.errors import RecordError
 from harness.store import StoredRun
+from reports.profile.against import ProfiledStart, ProfileSide
 from reports.view.source import RunTables
 
 _OPERATION_COLUMNS = (
@@ -44,6 +45,24 @@ def read_run(run: StoredRun) -> RunTables:
     samples = _table("samples.parquet", run.samples, _SAMPLE_COLUMNS, faults)
     return RunTables(
         record=run.record, operations=operations, samples=samples, faults=tuple(faults)
+    )
+
+
+def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
+    """
+    Every profiled start of *runs*: their own profiles, and those of their twins.
+
+    Raises:
+        RecordError: one is missing or damaged.
+    """
+    starts = [start for run in runs for start in (run, *run.twins().values())]
+    return ProfileSide(
+        name=", ".join(run.record.run_id for run in runs),
+        starts=tuple(
+            ProfiledStart(record=start.record, profiles=start.profiles())
+            for start in starts
+            if start.record.profiles
+        ),
     )
 
 

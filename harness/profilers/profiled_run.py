@@ -32,7 +32,7 @@ class ProfiledRun:
     """The profiler of a run, or none."""
 
     def __init__(self, make: MakeProfiler | None, run_folder: Path) -> None:
-        self._folder = run_folder / _FOLDER
+        self._run_folder = run_folder
         self._profiler: Profiler | None = None
         self._clock: SegmentClock | None = None
         self._make = make
@@ -47,7 +47,7 @@ class ProfiledRun:
         """*target* with what the profiler needs in its environment; makes the profiler."""
         if self._make is not None:
             try:
-                self._profiler = self._make(self._folder / _RAW)
+                self._profiler = self._make(self._run_folder / _FOLDER / _RAW)
             except ProfilerError as error:
                 self._miss(str(error))
         if self._profiler is None or not isinstance(target.how, LaunchSpec):
@@ -83,31 +83,41 @@ class ProfiledRun:
         profiles = self._profiler.profiles(window, _counter(table))
         if not profiles and not self.notes:
             self._miss("it took no segment")
-        return tuple(self._write(profile) for profile in profiles)
-
-    def _write(self, profile: Profile) -> ProfileEntry:
-        name = f"{profile.metric}.profile.json.gz"
-        text = json.dumps(profile_to_json(profile), separators=(",", ":"))
-        # mtime and name left out: the same profile is the same bytes.
-        data = gzip.compress(text.encode(), mtime=0)
-        folded = "\n".join([*folded_lines(profile), ""])
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / name).write_bytes(data)
-            (self._folder / f"{profile.metric}.folded").write_text(folded, encoding="utf-8")
-        except OSError as error:
-            raise RecordError(f"{self._folder / name}: can't be written: {error}") from error
-        return ProfileEntry(
-            file=f"{_FOLDER}/{name}",
-            metric=profile.metric,
-            profiler=dict(profile.profiler),
-            segment_count=len(profile.segments),
-            blake2b=blake2b(data, digest_size=16).hexdigest(),
+        return tuple(
+            write_profile(self._run_folder, profile, profile.metric) for profile in profiles
         )
 
     def _miss(self, why: str) -> None:
         what = self._profiler.instrumentation if self._profiler is not None else "asked for"
         self.notes.append(f"{MISSING} ({what}) is missing or not whole: {why}.")
+
+
+def write_profile(run_folder: Path, profile: Profile, name: str) -> ProfileEntry:
+    """
+    Write *profile* into the run's folder, and the same as folded stacks; its entry in the record.
+
+    Raises:
+        RecordError: the disk is full, or not writable.
+    """
+    folder = run_folder / _FOLDER
+    file = folder / f"{name}.profile.json.gz"
+    text = json.dumps(profile_to_json(profile), separators=(",", ":"))
+    # mtime and name left out: the same profile is the same bytes.
+    data = gzip.compress(text.encode(), mtime=0)
+    folded = "\n".join([*folded_lines(profile), ""])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        (folder / f"{name}.folded").write_text(folded, encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"{file}: can't be written: {error}") from error
+    return ProfileEntry(
+        file=f"{_FOLDER}/{file.name}",
+        metric=profile.metric,
+        profiler=dict(profile.profiler),
+        segment_count=len(profile.segments),
+        blake2b=blake2b(data, digest_size=16).hexdigest(),
+    )
 
 
 def _counter(table: pd.DataFrame) -> Callable[[int, int], Mapping[str, int]]:

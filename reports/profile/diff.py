@@ -30,6 +30,7 @@ START_VARIATION = 0.05  # of one function's cost between starts of one build, on
 START_FREEDOM = 10.0  # as many starts beside the first, that figure is worth
 POWER = 0.8  # a change that is called detectable is named in four of five cases
 _COMMON_SAMPLES_MIN = 20
+_STEP_COUNT = 8  # of an iteration that gains a digit in each
 Vector = NDArray[np.float64]
 
 
@@ -94,6 +95,11 @@ class ProfileDiff:
         """Those that cost enough to be looked at."""
         return tuple(change for change in self.changes if change.is_tested)
 
+    @property
+    def detectable_max(self) -> float:
+        """From this size on a change of any function tested would probably have been named."""
+        return max((change.detectable_change for change in self.tested), default=0.0)
+
 
 def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> ProfileDiff:
     """
@@ -120,7 +126,7 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     p_values[is_tested] = holm(p_two_sided(change, error, freedom)[is_tested])
     floor = NAMED_SHARE_MIN * whole
     is_named = is_tested & (p_values <= ERROR_SHARE_MAX) & (np.abs(change) >= floor)
-    detectable = np.maximum(floor, detectable_at(error, freedom, int(is_tested.sum())))
+    detectable = np.maximum(floor, _detectable(a, b, ratio, int(is_tested.sum())))
     half_width = stats.t.ppf(0.975, freedom) * error
     own_change = b.own / ratio - a.own
     changes = [
@@ -179,6 +185,16 @@ def holm(p_values: Vector) -> Vector:
     return corrected
 
 
+def _detectable(a: "_Side", b: "_Side", ratio: float, tested_count: int) -> Vector:
+    """See detectable_at; a function that became dearer is also noisier, so it takes some steps."""
+    error, freedom = _error(a, b, ratio)
+    found = detectable_at(error, freedom, tested_count)
+    for _ in range(_STEP_COUNT):
+        variance = b.variance_at(b.mean + found * ratio) / ratio**2
+        found = detectable_at(np.sqrt(a.variance + variance), freedom, tested_count)
+    return found
+
+
 def _error(a: "_Side", b: "_Side", ratio: float) -> tuple[Vector, Vector]:
     """Standard error of each change, and its degrees of freedom (Welch and Satterthwaite)."""
     parts = a.variance, b.variance / ratio**2
@@ -199,13 +215,14 @@ class _Side:
         self.mean: Vector = costs.sum(axis=0) / counts.sum()
         self.own: Vector = _in_columns(table, table.own, functions).sum(axis=0) / counts.sum()
         sampled = int(table.sample_counts.sum())
+        self.sample_cost = float(self.mean.sum()) / sampled if sampled else 0.0
         self.samples = self.mean / max(float(self.mean.sum()), 1e-300) * sampled
         if is_timed and len(self.starts) > 1:
             costs = self._without_common(costs, counts)
         parts = np.array(
             [
                 _variance_between(costs, counts),
-                self._of_samples(sampled),
+                np.maximum(self.mean, self.sample_cost) * self.sample_cost,
                 self._of_starts(costs, counts),
             ]
         )
@@ -223,11 +240,10 @@ class _Side:
             found[start] /= _weighted_median_ratio(mean[is_seen], self.mean[is_seen])
         return found
 
-    def _of_samples(self, sampled: int) -> Vector:
-        if not sampled:
-            return np.zeros_like(self.mean)
-        one = float(self.mean.sum()) / sampled
-        found: Vector = np.maximum(self.samples, 1.0) * one**2
+    def variance_at(self, costs: Vector) -> Vector:
+        """If the functions cost *costs*: never less than now."""
+        assumed = (START_VARIATION * costs) ** 2 / len(self.starts)
+        found: Vector = np.maximum.reduce([self.variance, costs * self.sample_cost, assumed])
         return found
 
     def _of_starts(self, costs: Matrix, counts: Vector) -> Vector:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import RecordError, UsageError
 from harness.store import StoredRun, load_run
 from reports.compare.page import view_comparison
-from reports.load import read_run
+from reports.load import read_profiled_run, read_run
 from reports.render.page import render_page
 from reports.view.run import view_run
 
@@ -19,7 +19,7 @@ REPORT_NAME = "report.html"
 
 def render_run_report(run: StoredRun) -> str:
     """The HTML report of *run*; the same run gives the same text."""
-    return render_page(view_run(read_run(run)))
+    return render_page(view_run(read_profiled_run(run)))
 
 
 def write_run_report(folder: Path) -> Path:

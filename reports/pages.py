@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import ComparisonError, RecordError, UsageError
 from harness.store import StoredRun, load_run, write_json
 from reports.compare.page import view_comparison
-from reports.load import read_profile_side, read_run
+from reports.load import read_profile_side, read_profiled_run, read_run
 from reports.profile.against import (
     ProfileComparison,
     compare_profiles,
@@ -27,7 +27,7 @@ REPORT_NAME = "report.html"
 
 def render_run_report(run: StoredRun) -> str:
     """The HTML report of *run*; the same run gives the same text."""
-    return render_page(view_run(read_run(run)))
+    return render_page(view_run(read_profiled_run(run)))
 
 
 def write_run_report(folder: Path) -> Path:

@@ -169,7 +169,7 @@ def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
 
 def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
     from harness.model.overhead import overhead
-    from harness.profilers.profiled_run import MISSING
+    from harness.model.profile import MISSING
 
     people.print(f"{name:>12}  correctness {twin.correctness.status}; ", end="")
     people.print(overhead(plain, twin).sentence)

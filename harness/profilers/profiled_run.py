@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import ProfilerError, RecordError
-from harness.model.profile import Profile, folded_lines, profile_to_json
+from harness.model.profile import MISSING, Profile, folded_lines, profile_to_json
 from harness.model.record import PLAIN, ProfileEntry
 from harness.model.validity import Window
 from harness.profilers.agent_link import with_agent
@@ -24,7 +24,6 @@ from harness.targets.target_file import LaunchSpec, TargetSpec
 MakeProfiler = Callable[[Path], Profiler]
 """From the folder of raw material to a profiler; raises ProfilerError."""
 
-MISSING = "The profile"  # how a note begins that tells of one that is missing
 _FOLDER, _RAW = "profile", "raw"
 
 

@@ -264,6 +264,9 @@ def _read(
         cpu_ns=sum(used.cpu_ns for used in segment.cpu_ns.values()),
         sample_count=sum(sum(seen.values()) for seen in samples.values()),
         weights=dict(weights),
+        samples={
+            stack: sum(seen.get(stack, 0) for seen in samples.values()) for stack in sorted(weights)
+        },
     )
 
 

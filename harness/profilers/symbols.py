@@ -3,7 +3,7 @@ From the symbols of perf, pprof and their like to frames: whose code it is, in a
 
 A folded stack made elsewhere names a function as its language does: "main.(*Server).Reserve",
 "core::ledger::append", "com/shop/Ledger.append", "py::append:/app/ledger.py". What can be told from
-that is the module; what can't be told stays a bare name. Code of a language's own library, of the
+that is the module; what can't be told stays a bare name of native code. Code of a language's own library, of the
 kernel and of libraries without symbols is marked so that its cost is charged to who called it.
 """
 
@@ -50,7 +50,7 @@ def symbol_frame(text: str) -> Frame:
         return Frame(function=f"<{library['name']}>", module=library["name"], package="native")
     found = _SCOPED.match(name) or _DOTTED.match(name)
     if found is None:
-        return Frame(function=name, module="", package="native")
+        return Frame(function=name, module="native", package="native")
     return Frame(
         function=found["function"], module=found["module"], package=_package(found["module"])
     )

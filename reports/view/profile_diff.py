@@ -8,18 +8,17 @@ nothing is named, how large a change would have been.
 from harness.model.profile import Metric
 from reports.profile.against import MetricDiff, ProfileComparison, ProfileSide
 from reports.profile.diff import ERROR_SHARE_MAX, FunctionChange, ProfileDiff
-from reports.view.model import Cell, Column, Fact, Page, Section, Table, Term, Tone, Unit
+from reports.view.flames import UNITS, FlameWords, differential_flame_graph
+from reports.view.model import Cell, Column, Fact, Page, Section, Table, Term, Tone
 from reports.view.verdicts import verdict_group
 from reports.view.words import cell, plain, quantity, share, significant
 
 ROW_COUNT_MAX = 40  # functions beside the named ones; profile-diff.json has all
 _SENTENCE_NAME_COUNT = 3
-UNITS = {
-    Metric.CPU_NS: Unit.NS,
-    Metric.ALLOCATED_BYTES: Unit.BYTES,
-    Metric.ALLOCATED_COUNT: Unit.COUNT,
-    Metric.SURVIVING_BYTES: Unit.BYTES,
-}
+_DRAWN = (Metric.CPU_NS, Metric.ALLOCATED_BYTES)
+_EXPLANATION = (
+    "Red costs an operation more than before, blue less; as wide as the dearer of both sides."
+)
 
 _TITLES = {
     Metric.CPU_NS: "CPU of an operation",
@@ -116,11 +115,19 @@ def _finding(diff: ProfileDiff) -> str:
 def _metric_section(item: MetricDiff) -> Section:
     diff = item.diff
     key = f"{diff.metric.replace('_', '-')}-{item.profiler.get('name', 'unknown')}"
+    words = FlameWords(
+        id=f"flame-diff-{key}", title="Differential flame graph", explanation=_EXPLANATION
+    )
+    ratio = diff.common_ratio
+    drawn = diff.metric in _DRAWN
     return Section(
         id=f"profile-diff-{key}",
         title=_TITLES[diff.metric],
         lead=f"{plain(_finding(diff))}.",
         facts=_facts(item),
+        flames=(differential_flame_graph(item.base, item.candidate, words, common_ratio=ratio),)
+        if drawn
+        else (),
         tables=(_table(diff, f"functions-{key}"),),
         remarks=_notes(item),
     )

@@ -22,6 +22,7 @@ from reports.view.model import (
     Tone,
     Unit,
 )
+from reports.view.profiles import profile_sections
 from reports.view.source import RunTables
 from reports.view.tables import (
     ALL_KINDS,
@@ -61,6 +62,7 @@ def view_run(tables: RunTables) -> Page:
             _visible(record, operations),
             _outcomes(record),
             _resources(tables),
+            *profile_sections(tables),
             _validity(record),
             _correctness(record),
             _performance(record),

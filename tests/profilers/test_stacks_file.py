@@ -71,7 +71,7 @@ def test_attached_twice_is_attached_once(run: StoredRun, tmp_path: Path) -> None
 
     assert len(again.record.profiles) == 1
     assert len([note for note in again.record.notes if "Stacks sampled" in note]) == 1
-    assert {str(frame) for frame in again.profiles()[0].frames} == {"core", "other"}
+    assert {str(frame) for frame in again.profiles()[0].frames} == {"native:core", "native:other"}
 
 
 def test_nanoseconds_are_not_taken_for_samples(run: StoredRun, tmp_path: Path) -> None:

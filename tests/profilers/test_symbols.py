@@ -25,7 +25,7 @@ from harness.profilers.symbols import symbol_frame
         ("Journal.write (core/journal.py:60)", "Journal.write", "core.journal", "core"),
         ("[libc.so.6]", "<libc.so.6>", "libc.so.6", "native"),
         ("entry_SYSCALL_64_[k]", "entry_SYSCALL_64", "kernel", "native"),
-        ("_PyEval_EvalFrameDefault", "_PyEval_EvalFrameDefault", "", "native"),
+        ("_PyEval_EvalFrameDefault", "_PyEval_EvalFrameDefault", "native", "native"),
     ],
 )
 def test_whose_code_it_is(text: str, function: str, module: str, package: str) -> None:

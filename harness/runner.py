@@ -208,14 +208,17 @@ class Run:
         stack.callback(sampler.stop)
         self.is_driving = True
         stack.callback(self._profiled.stop)
-        driven = supervisor.drive(self._surroundings(target, broker, sampler))
-        self._profiled.stop()
-        self.is_driving = False
-        sampler.stop()
-        plans = PlansAgain(scenario, operation_count=supervisor.operation_count, folder=self.folder)
-        stack.callback(plans.close)
-        self._view.phase("settle", "unknown outcomes asked for again, events awaited")
-        facts, closing = self._settle(supervisor, target.endpoint, opening)
+        with self._profiled.kept_on_failure(supervisor.answered):
+            driven = supervisor.drive(self._surroundings(target, broker, sampler))
+            self._profiled.stop()
+            self.is_driving = False
+            sampler.stop()
+            plans = PlansAgain(
+                scenario, operation_count=supervisor.operation_count, folder=self.folder
+            )
+            stack.callback(plans.close)
+            self._view.phase("settle", "unknown outcomes asked for again, events awaited")
+            facts, closing = self._settle(supervisor, target.endpoint, opening)
         return _Loaded(
             opening=opening,
             floor=floor,
@@ -268,7 +271,7 @@ class Run:
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
-            on_window=lambda window: self._profiled.start(window, lambda: target.pid),
+            on_window=lambda window: self._profiled.start(window, target),
         )
 
     def _settle(
@@ -357,6 +360,7 @@ class Run:
                     {
                         "error": type(error).__name__,
                         "message": self._secrets.strike(str(error)),
+                        "profiles": [entry.file for entry in self._profiled.kept],
                     },
                 )
             except HarnessError:

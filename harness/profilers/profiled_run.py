@@ -6,19 +6,20 @@ A run without a profiler has one of these too, which does nothing: the life of a
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import ProfilerError, RecordError
+from harness.errors import HarnessError, ProfilerError, RecordError
 from harness.model.profile import MISSING, Profile, folded_lines, profile_to_json
 from harness.model.record import PLAIN, ProfileEntry
 from harness.model.validity import Window
 from harness.profilers.agent_link import with_agent
-from harness.profilers.profiler import Profiler, SegmentClock
+from harness.profilers.profiler import ProfiledTarget, Profiler, SegmentClock
 from harness.targets.target_file import LaunchSpec, TargetSpec
 
 MakeProfiler = Callable[[Path], Profiler]
@@ -35,7 +36,9 @@ class ProfiledRun:
         self._profiler: Profiler | None = None
         self._clock: SegmentClock | None = None
         self._make = make
+        self._window: Window | None = None
         self.notes: list[str] = []
+        self.kept: tuple[ProfileEntry, ...] = ()  # of a run that failed
 
     @property
     def instrumentation(self) -> str:
@@ -54,10 +57,11 @@ class ProfiledRun:
         environment = with_agent(target.how.environment, self._profiler.environment)
         return replace(target, how=replace(target.how, environment=environment))
 
-    def start(self, window: Window, target_pid: Callable[[], int | None]) -> None:
+    def start(self, window: Window, target: ProfiledTarget) -> None:
         """The load has begun: take segments all over *window*."""
         if self._profiler is not None:
-            self._clock = SegmentClock(self._profiler, target_pid)
+            self._clock = SegmentClock(self._profiler, target)
+            self._window = window
             self._clock.start(window)
 
     def stop(self) -> None:
@@ -69,6 +73,22 @@ class ProfiledRun:
             self._clock = None
         elif self._profiler is not None:
             self._profiler.close()
+
+    @contextmanager
+    def kept_on_failure(self, answered: Callable[[], pd.DataFrame]) -> Iterator[None]:
+        """
+        What is collected while this holds is written even if the run fails: its reason is in it.
+
+        *answered* gives the operations so far, kind and done_ns.
+        """
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            if self._window is not None:
+                with suppress(HarnessError, OSError):  # the run's own failure must be told
+                    self.kept = self.store(self._window, answered())
+            raise
 
     def store(self, window: Window, table: pd.DataFrame) -> tuple[ProfileEntry, ...]:
         """

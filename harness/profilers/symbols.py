@@ -3,8 +3,9 @@ From the symbols of perf, pprof and their like to frames: whose code it is, in a
 
 A folded stack made elsewhere names a function as its language does: "main.(*Server).Reserve",
 "core::ledger::append", "com/shop/Ledger.append", "py::append:/app/ledger.py". What can be told from
-that is the module; what can't be told stays a bare name of native code. Code of a language's own library, of the
-kernel and of libraries without symbols is marked so that its cost is charged to who called it.
+that is the module; what can't be told stays a bare name of native code. Code of a language's own
+library, of the kernel and of libraries without symbols is marked so that its cost is charged to who
+called it.
 """
 
 import re

@@ -231,6 +231,7 @@ class PySpyProfiler:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={**os.environ, "RUST_BACKTRACE": "0"},
             start_new_session=True,  # Ctrl-C in the terminal is for the harness to pass on
         )
         guardian().watch(self._popen.pid)
@@ -334,11 +335,15 @@ def _python_of(pid: int) -> int:
     for candidate in process_tree(pid):
         if is_python(candidate):
             return candidate
-    if not os.access(f"/proc/{pid}/maps", os.R_OK):
+    try:
+        Path(f"/proc/{pid}/maps").read_bytes()  # its mode says nothing: the kernel decides here
+    except PermissionError as error:
         raise ProfilerError(
             f"process {pid} can't be looked into: this user may not trace it; run as its user or "
             "as root, or give the container SYS_PTRACE"
-        )
+        ) from error
+    except OSError as error:
+        raise ProfilerError(f"process {pid} is gone: there is nothing to profile") from error
     raise ProfilerError(
         f"process {pid} is not Python: py-spy can't profile it; fold its stacks with perf or pprof "
         "and hand them in with --stacks FILE"
@@ -363,12 +368,20 @@ def _version() -> str:
 
 def _explain(said: str, code: int | None) -> str:
     """py-spy's own words, and what to do where that is known."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = next((line for line in reversed(lines) if "rror" in line or "ermission" in line), "")
-    last = last or (lines[-1] if lines else f"exit code {code}")
+    lines = [line.strip() for line in said.partition("Stack backtrace")[0].splitlines()]
+    error = next((line for line in lines if line.startswith("Error: ")), "")
+    words = error.removeprefix("Error: ") or next(
+        filter(None, reversed(lines)), f"exit code {code}"
+    )
+    if "Caused by:" in lines[:-1]:
+        cause = lines[lines.index("Caused by:") + 1]
+        words = f"{words.rstrip('.')}: {cause.removeprefix('0: ')}"
     remedy = ""
     if "ermission" in said:
-        remedy = "; run as root or as the target's user, or set kernel.yama.ptrace_scope to 0"
+        remedy = (
+            "; run as root or as the target's user, give the container SYS_PTRACE, or set "
+            "kernel.yama.ptrace_scope to 0"
+        )
     elif "version" in said and "python" in said.lower():
         remedy = "; the target's Python may be newer than this py-spy knows"
-    return f"py-spy: {last}{remedy}"
+    return f"py-spy: {words}{remedy}"

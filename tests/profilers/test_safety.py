@@ -18,7 +18,7 @@ from harness.model.validity import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.profiler import SegmentClock, segment_count
-from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
+from harness.profilers.py_spy import PySpyOptions, PySpyProfiler, _explain
 
 BUSY = "import sys; print('up', flush=True)\nwhile True: sum(range(10_000))"
 
@@ -68,6 +68,31 @@ def test_no_python_process(profiler: PySpyProfiler) -> None:
         with pytest.raises(ProfilerError, match=r"is not Python.*--stacks"):
             profiler.prepare(Looked(pid=process.pid))
         process.kill()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            (
+                "Error: Failed to open process.\n\nCaused by:\n    0: Permission denied (os error 13)\n"
+                "\nStack backtrace:\n   0: anyhow::error\n"
+            ),
+            "py-spy: Failed to open process: Permission denied (os error 13); run as root",
+        ),
+        ("Error: Unsupported python version 3.99\n", "may be newer than this py-spy knows"),
+        ("", "py-spy: exit code 1"),
+        ("thread main panicked", "py-spy: thread main panicked"),
+        ("Caused by:", "py-spy: Caused by:"),
+    ],
+)
+def test_what_py_spy_says_is_one_sentence(said: str, sentence: str) -> None:
+    """Its error with the cause, never its backtrace, and what can be done."""
+    explained = _explain(said, 1)
+
+    assert sentence in explained
+    assert "\n" not in explained
+    assert "backtrace" not in explained
 
 
 def test_process_that_is_gone(profiler: PySpyProfiler) -> None:

@@ -353,7 +353,8 @@ class Run:
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
-            self._view.phase("kept", f"{self.folder} (logs, failure.json); never a baseline")
+            what = "logs, failure.json" + (", profiles" if self._profiled.kept else "")
+            self._view.phase("kept", f"{self.folder} ({what}); never a baseline")
             try:
                 write_json(
                     self.folder / "failure.json",

@@ -9,6 +9,7 @@ from reports.pages import (
     compare_stored_profiles,
     render_run_report,
     write_comparison,
+    write_failure_report,
     write_run_report,
 )
 from reports.profile.against import comparison_to_json as profile_comparison_to_json
@@ -22,5 +23,6 @@ __all__ = [
     "profile_diff_sentences",
     "render_run_report",
     "write_comparison",
+    "write_failure_report",
     "write_run_report",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import ComparisonError, RecordError, UsageError
-from harness.store import StoredRun, load_run, write_json
+from harness.store import StoredRun, load_failure, load_run, write_json
 from reports.compare.page import view_comparison
 from reports.load import read_profile_side, read_profiled_run, read_run
 from reports.profile.against import (
@@ -19,10 +19,12 @@ from reports.profile.against import (
     obstacles,
 )
 from reports.render.page import render_page
+from reports.view.kept_profiles import view_kept_profiles
 from reports.view.profile_diff import view_profile_diff
 from reports.view.run import view_run
 
 REPORT_NAME = "report.html"
+FAILURE_REPORT_NAME = "profiles.html"
 
 
 def render_run_report(run: StoredRun) -> str:
@@ -39,6 +41,23 @@ def write_run_report(folder: Path) -> Path:
     """
     path = folder / REPORT_NAME
     _write(path, render_run_report(load_run(folder)))
+    return path
+
+
+def write_failure_report(folder: Path) -> Path:
+    """
+    Write profiles.html into the *folder* of a run that failed while it was profiled.
+
+    Raises:
+        UsageError: it left no profile.
+        RecordError: what it left can't be read, or the file can't be written.
+    """
+    failed = load_failure(folder)
+    profiles = failed.profiles()
+    if not profiles:
+        raise UsageError(f"{folder}: a run that failed, and left no profile: {failed.message}")
+    path = folder / FAILURE_REPORT_NAME
+    _write(path, render_page(view_kept_profiles(folder.name, failed.message, profiles)))
     return path
 
 

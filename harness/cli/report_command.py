@@ -9,7 +9,7 @@ from harness.cli.completions import complete_runs
 from harness.cli.console import print_result
 from harness.cli.options import runs_option
 from harness.cli.profiler_options import stacks_option
-from harness.errors import RecordError
+from harness.errors import RecordError, UsageError
 
 
 @click.command(
@@ -31,16 +31,22 @@ def report(*, run: str, output: Path | None, stacks: tuple[Path, ...], runs_fold
     Draw the report of a stored run again.
 
     RUN is a folder, an id or its beginning, or "latest". Prints the path of the page. It reads
-    the stored run only: no service is needed. With --stacks the stacks are stored in the run.
+    the stored run only: no service is needed. With --stacks the stacks are stored in the run. Of
+    the folder of a run that failed, it draws the profiles that are left.
     """
     import reports
     from harness.profilers.stacks_file import attach_stacks
     from harness.store import find_run, load_run
 
-    folder = find_run(run, runs_folder)
-    if stacks:
-        attach_stacks(load_run(folder), stacks)
-    page = reports.write_run_report(folder)
+    if (Path(run) / "failure.json").is_file():
+        if stacks:
+            raise UsageError(f"--stacks: {run} was not finished; there is nothing to scale them to")
+        page = reports.write_failure_report(Path(run))
+    else:
+        folder = find_run(run, runs_folder)
+        if stacks:
+            attach_stacks(load_run(folder), stacks)
+        page = reports.write_run_report(folder)
     if output is not None:
         try:
             page = Path(shutil.copyfile(page, output))

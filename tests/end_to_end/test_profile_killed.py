@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from harness.model.profile import Metric, profile_from_json
 
 SCENARIO = """
@@ -43,21 +41,13 @@ timeout = "20s"
 """
 
 
-@pytest.mark.parametrize("profiler", ["memory"])
-def test_a_kill_loses_one_segment_at_most(tmp_path: Path, profiler: str) -> None:
+def test_a_kill_loses_one_segment_at_most(tmp_path: Path) -> None:
     """The run fails (6); every segment before the kill is stored, with its operations."""
     (tmp_path / "killed.toml").write_text(SCENARIO, encoding="utf-8")
     (tmp_path / "doomed.toml").write_text(TARGET, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness.cli.main", "run", str(tmp_path / "killed.toml")),
-            *("--target", str(tmp_path / "doomed.toml"), "--runs", str(tmp_path / "runs")),
-            *("--profiler", profiler, "--quiet"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
+    done = acctbench(
+        *("run", str(tmp_path / "killed.toml"), "--target", str(tmp_path / "doomed.toml")),
+        *("--runs", str(tmp_path / "runs"), "--profiler", "memory", "--quiet"),
     )
     (folder,) = (tmp_path / "runs").iterdir()
     failure = json.loads((folder / "failure.json").read_text(encoding="utf-8"))
@@ -75,3 +65,19 @@ def test_a_kill_loses_one_segment_at_most(tmp_path: Path, profiler: str) -> None
     assert len(inside) >= 2
     assert all(segment.operation_count > 0 for segment in inside)
     assert (folder / "profile" / "surviving_bytes.folded").stat().st_size > 0
+
+    shown = acctbench("report", str(folder))
+    page = Path(shown.stdout.strip())
+    assert page.name == "profiles.html", shown.stderr
+    assert "killed by signal 9" in page.read_text(encoding="utf-8")
+
+
+def acctbench(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command, done."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )

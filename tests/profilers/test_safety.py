@@ -75,10 +75,10 @@ def test_no_python_process(profiler: PySpyProfiler) -> None:
     [
         (
             (
-                "Error: Failed to open process.\n\nCaused by:\n    0: Permission denied (os error 13)\n"
+                "Error: Failed to open process.\n\nCaused by:\n    0: Permission denied\n"
                 "\nStack backtrace:\n   0: anyhow::error\n"
             ),
-            "py-spy: Failed to open process: Permission denied (os error 13); run as root",
+            "py-spy: Failed to open process: Permission denied; run as root",
         ),
         ("Error: Unsupported python version 3.99\n", "may be newer than this py-spy knows"),
         ("", "py-spy: exit code 1"),

@@ -27,12 +27,15 @@ from harness.cli.profile_differences import (
     check_same_scenario,
     refuse_options_of_a_run,
     stored_sides,
+    stretches_of,
     tell_differences,
 )
 from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profilers_from
 from harness.cli.run_command import make_view, stops_on_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.model.record import RunRecord
     from harness.passes import Pass, Passes
     from harness.runner import Run, RunRequest
@@ -126,7 +129,7 @@ def profile(  # noqa: PLR0917 - click passes them by name
         page = output or runs_folder / f"{'--'.join(names)}.{PAGE_NAME}"
         tell_differences(base, candidate, page, as_json=as_json)
         return 0
-    passes = _passes(options, only, start_count)
+    passes = _passes(options, only, start_count, stretches_of(base))
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(options)),
         target=load_target(target),
@@ -178,7 +181,9 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
             people.print(f"{name:>12}  {note}")
 
 
-def _passes(options: dict[str, Any], only: str | None, start_count: int) -> list[Pass]:
+def _passes(
+    options: dict[str, Any], only: str | None, start_count: int, stretches: Mapping[str, float]
+) -> list[Pass]:
     from harness.passes import Pass
 
     slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
@@ -188,6 +193,7 @@ def _passes(options: dict[str, Any], only: str | None, start_count: int) -> list
             name=name if start == 1 else f"{name}-{start}",
             profiler=make,
             slowdown_ratio=slowdown_ratios[name],
+            stretch_ratio=stretches.get(name),
         )
         for start in range(1, start_count + 1)
         for name, make in profilers.items()

@@ -57,6 +57,16 @@ def check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
                 )
 
 
+def stretches_of(base: Sequence[StoredRun]) -> dict[str, float]:
+    """How much slower the twins of *base* were sent, by what was attached: so must ours be."""
+    return {
+        start.record.instrumentation: float(start.record.load.get("stretch", 1.0))
+        for run in base
+        for start in (run, *run.twins().values())
+        if start.record.profiles
+    }
+
+
 def refuse_options_of_a_run(context: click.Context) -> None:
     """Raise click.UsageError if something was asked of a run, where both sides are stored."""
     given = [

@@ -28,9 +28,9 @@ from harness.profilers.frames import python_frame
 from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import process_tree
 
-_UNITS = (1, 2)  # lengths of aggregated segments, in turn
-_SEGMENT_COUNT_MIN = 4  # fewer can't tell growth from caches
-_EVERY_COUNT = 3  # segments that keep every allocation, where there are many: they show the noise
+_UNITS = (1, 2)  # lengths of segments, in turn
+_SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated
+_EVERY_COUNT_MAX = 6  # segments that keep every allocation
 _EVERY_NS_MAX = 10 * NANOS_PER_SECOND  # of one of them: megabytes a second
 _NO_STACK = Frame(function="<no Python frame>", module="", package="native")
 _FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
@@ -75,14 +75,14 @@ class MemrayProfiler:
         return self._link.environment
 
     def segment_shares(self, length_ns: int) -> Sequence[float]:
-        """Those with every allocation, a unit each or less; then one and two units in turn."""
+        """One and two units in turn; those with every allocation, the first, are short."""
         count = max(_SEGMENT_COUNT_MIN, segment_count(length_ns))
-        every_count = _EVERY_COUNT if count > 2 * _EVERY_COUNT else 1
-        units = [_UNITS[index % 2] for index in range(count - every_count)]
-        share = min(1 / (every_count + sum(units)), _EVERY_NS_MAX / length_ns)
-        rest = 1 - every_count * share
-        self._every_count = every_count
-        return [*[share] * every_count, *(rest * unit / sum(units) for unit in units)]
+        self._every_count = min(_EVERY_COUNT_MAX, count // 2)
+        units = [_UNITS[index % 2] for index in range(count)]
+        every, others = units[: self._every_count], units[self._every_count :]
+        unit = min(1 / sum(units), _EVERY_NS_MAX / max(_UNITS) / length_ns)
+        rest = (1 - unit * sum(every)) / sum(others)
+        return [*(unit * share for share in every), *(rest * share for share in others)]
 
     def prepare(self, target: ProfiledTarget) -> None:
         """Reach the agent; what start-up left alive becomes a segment before the phase."""

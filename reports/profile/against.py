@@ -25,6 +25,10 @@ COMPARED = (
 )
 
 
+_ALLOCATED = frozenset({Metric.ALLOCATED_BYTES, Metric.ALLOCATED_COUNT})
+_STRETCH_RATIO_MAX = 1.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledStart:
     """One process start: its record, and what was seen of it."""
@@ -131,6 +135,15 @@ def compare_profiles(base: ProfileSide, candidate: ProfileSide) -> ProfileCompar
             missing.append(f"{key[0]} by {key[1]}: {lacking[0]} has no such profile")
             continue
         a, b = sides[0][key], sides[1][key]
+        stretches = sorted(_stretches(base, key) | _stretches(candidate, key))
+        if key[0] in _ALLOCATED and stretches[-1] > stretches[0] * _STRETCH_RATIO_MAX:
+            missing.append(
+                f"{key[0]} by {key[1]}: the operations were sent {stretches[0]:.2f} and "
+                f"{stretches[-1]:.2f} times slower than planned, and what is allocated by the"
+                " second, not by the operation, differs with that; acctbench profile --against"
+                " sends as the base did"
+            )
+            continue
         try:
             diff = diff_growth(a, b) if key[0] is Metric.SURVIVING_BYTES else diff_profiles(a, b)
         except ValueError as error:
@@ -170,6 +183,7 @@ def _metric_json(item: MetricDiff) -> dict[str, Any]:
         "base_cost": diff.base_cost,
         "candidate_cost": diff.candidate_cost,
         "common_ratio": diff.common_ratio,
+        "detectable_change_median": diff.detectable_median,
         "detectable_change_max": diff.detectable_max,
         "functions": [
             {
@@ -198,6 +212,16 @@ def _by_metric(side: ProfileSide) -> dict[tuple[Metric, str], tuple[Profile, ...
                 key = profile.metric, profile.profiler.get("name", "")
                 found[key] = (*found.get(key, ()), profile)
     return found
+
+
+def _stretches(side: ProfileSide, key: tuple[Metric, str]) -> set[float]:
+    """How much slower than planned the operations of the metric's starts were sent."""
+    return {
+        float(start.record.load.get("stretch", 1.0))
+        for start in side.starts
+        for profile in start.profiles
+        if (profile.metric, profile.profiler.get("name", "")) == key
+    }
 
 
 def _asked(record: RunRecord) -> dict[str, str]:

@@ -28,6 +28,7 @@ TESTED_SHARE_MIN = 0.005  # of the cost of an operation, on either side
 NAMED_SHARE_MIN = 0.01  # a smaller change of the cost of an operation is not worth a name
 START_VARIATION = 0.05  # of one function's cost between starts of one build, once the common is out
 START_FREEDOM = 10.0  # as many starts beside the first, that figure is worth
+SEGMENT_COUNT_MIN = 3  # where there are no samples whose count tells the noise
 POWER = 0.8  # a change that is called detectable is named in four of five cases
 _COMMON_SAMPLES_MIN = 20
 _STEP_COUNT = 8  # of an iteration that gains a digit in each
@@ -96,6 +97,12 @@ class ProfileDiff:
         return tuple(change for change in self.changes if change.is_tested)
 
     @property
+    def detectable_median(self) -> float:
+        """From this size on a change of half of the functions tested would have been named."""
+        found = [change.detectable_change for change in self.tested]
+        return float(np.median(found)) if found else 0.0
+
+    @property
     def detectable_max(self) -> float:
         """From this size on a change of any function tested would probably have been named."""
         return max((change.detectable_change for change in self.tested), default=0.0)
@@ -106,7 +113,8 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     What changed from *base* to *candidate*: profiles of one metric, one a process start.
 
     Raises:
-        ValueError: they are of several metrics, a side has none, or nothing was answered in it.
+        ValueError: they are of several metrics, a side has none, nothing was answered in it, or
+            its noise can't be told.
     """
     sides = cost_table(base), cost_table(candidate)
     if base[0].metric != candidate[0].metric:
@@ -114,6 +122,11 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     for name, side in zip(("base", "candidate"), sides, strict=True):
         if len(side.operation_counts) == 0 or not side.operation_counts.sum():
             raise ValueError(f"the {name} has no segment in which an operation was answered")
+        if not side.sample_counts.any() and len(side.operation_counts) < SEGMENT_COUNT_MIN:
+            raise ValueError(
+                f"the {name} has {len(side.operation_counts)} segments: fewer than"
+                f" {SEGMENT_COUNT_MIN} don't show their own noise; profile longer, or --repeat"
+            )
     functions = tuple(dict.fromkeys([*sides[0].functions, *sides[1].functions]))
     is_timed = base[0].metric is Metric.CPU_NS
     a, b = (_Side(side, functions, is_timed=is_timed) for side in sides)

@@ -6,12 +6,14 @@ nothing is named, how large a change would have been.
 """
 
 from harness.model.profile import Metric
+from harness.model.record import RunRecord
+from harness.model.verdict import Validity
 from reports.profile.against import MetricDiff, ProfileComparison, ProfileSide
 from reports.profile.diff import ERROR_SHARE_MAX, FunctionChange, ProfileDiff
 from reports.view.flames import UNITS, FlameWords, differential_flame_graph
-from reports.view.model import Cell, Column, Fact, Page, Section, Table, Term, Tone
-from reports.view.verdicts import verdict_group
-from reports.view.words import cell, plain, quantity, share, significant
+from reports.view.model import Cell, Column, Fact, Notice, Page, Section, Table, Term, Tone
+from reports.view.verdicts import TONES
+from reports.view.words import cell, plain, quantity, rate, share, significant
 
 ROW_COUNT_MAX = 40  # functions beside the named ones; profile-diff.json has all
 _SENTENCE_NAME_COUNT = 3
@@ -58,11 +60,62 @@ def view_profile_diff(
     return Page(
         title=f"{plain(base.name)} · {plain(candidate.name)}",
         subtitle="What changed, function by function",
-        verdict_groups=tuple(
-            verdict_group(start.record) for side in (base, candidate) for start in side.starts
+        verdict_groups=(),
+        notices=_notices(base, candidate),
+        sections=(*profile_diff_sections(comparison), _starts_section(base, candidate)),
+    )
+
+
+def _notices(*sides: ProfileSide) -> tuple[Notice, ...]:
+    """A start whose generator was not honest may have been asked something else."""
+    return tuple(
+        Notice(
+            tone=Tone.WARNING,
+            text=f"{plain(start.record.run_id)} is INVALID: its load was not what was planned, so"
+            " its costs may be those of another load.",
+        )
+        for side in sides
+        for start in side.starts
+        if start.record.validity.status is Validity.INVALID
+    )
+
+
+def _starts_section(*sides: ProfileSide) -> Section:
+    titles = ("side", "run", "profiler", "validity", "correctness")
+    return Section(
+        id="starts",
+        title="Process starts",
+        tables=(
+            Table(
+                id="starts-table",
+                title="What was compared",
+                columns=(
+                    *(Column(title=title, is_number=False) for title in titles),
+                    Column(title="answered"),
+                    Column(title="sent slower than planned"),
+                ),
+                rows=tuple(
+                    _start_row(word, start.record)
+                    for word, side in zip(("before", "now"), sides, strict=True)
+                    for start in side.starts
+                ),
+            ),
         ),
-        notices=(),
-        sections=profile_diff_sections(comparison),
+    )
+
+
+def _start_row(word: str, record: RunRecord) -> tuple[Cell, ...]:
+    stretch = float(record.load.get("stretch", 1.0))
+    return (
+        Cell(text=word),
+        Cell(text=plain(record.run_id)),
+        Cell(text=plain(record.instrumentation)),
+        *(
+            Cell(text=status, tone=TONES[status])
+            for status in (record.validity.status, record.correctness.status)
+        ),
+        Cell(text=rate(record.rate.achieved_per_s)),
+        Cell(text=f"{significant(stretch, 2)} times" if stretch > 1 else "no"),
     )
 
 
@@ -99,10 +152,10 @@ def _finding(diff: ProfileDiff) -> str:
     if not diff.tested:
         return "no function was found on either side"
     if not diff.named:
-        seen = _amount(diff, diff.detectable_max)
         return (
-            f"nothing named; a change of {seen} an operation would have been seen in any of"
-            f" {len(diff.tested)} functions{common}"
+            f"nothing named; a change of {_amount(diff, diff.detectable_median)} an operation would"
+            f" have been seen in half of {len(diff.tested)} functions, of"
+            f" {_amount(diff, diff.detectable_max)} in any{common}"
         )
     shown = "; ".join(
         f"{change.function} {_signed(diff, change.change)} (± {_amount(diff, change.half_width)})"
@@ -139,12 +192,15 @@ def _facts(item: MetricDiff) -> tuple[Fact, ...]:
     facts = [
         ("profiler", " ".join(filter(None, item.profiler.values()))),
         ("process starts", f"{base_starts} against {candidate_starts}"),
-        ("of an operation", f"{_amount(diff, diff.base_cost)} before"),
-        ("", f"{_amount(diff, diff.candidate_cost)} after, as measured"),
+        ("an operation before", _amount(diff, diff.base_cost)),
+        ("an operation now, as measured", _amount(diff, diff.candidate_cost)),
     ]
     if diff.metric is Metric.CPU_NS:
         facts.append(("common ratio taken out", significant(diff.common_ratio, 4)))
-    facts.append(("would have been seen, in any function", _amount(diff, diff.detectable_max)))
+    facts += [
+        ("seen in half of the functions from", _amount(diff, diff.detectable_median)),
+        ("seen in any function from", _amount(diff, diff.detectable_max)),
+    ]
     return tuple(Fact(name=name, cell=Cell(text=plain(text))) for name, text in facts)
 
 

@@ -330,8 +330,8 @@ def test_memory_segments(tmp_path: Path, length_s: int) -> None:
     profiler.close()
 
     assert sum(shares) == pytest.approx(1)
-    assert len(shares) >= 4
-    assert shares[0] * length_s <= 10
+    assert len(shares) >= 6
+    assert sum(shares[:3]) * length_s <= 25 or length_s <= 30
     assert max(shares[-2:]) == pytest.approx(2 * min(shares[-2:]))
     assert max(shares) * length_s <= max(6 * 60, length_s / 2)
 

@@ -183,6 +183,7 @@ def _metric_json(item: MetricDiff) -> dict[str, Any]:
         "base_cost": diff.base_cost,
         "candidate_cost": diff.candidate_cost,
         "common_ratio": diff.common_ratio,
+        "start_ratio": diff.start_ratio,
         "detectable_change_median": diff.detectable_median,
         "detectable_change_max": diff.detectable_max,
         "functions": [

@@ -9,6 +9,9 @@ the largest of three variances, and its degrees of freedom: between segments, of
 themselves (a count of N samples has a variance of N), and between starts. Of the last a few starts
 say little, so what they show is weighed with what starts of one build were measured to differ by
 (a moderated variance: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
+Most functions did not change: where their changes are clearly wider than that says, the machine was
+noisier, and starts are taken to differ by what makes half of the changes fit (an empirical null:
+Efron, Journal of the American Statistical Association 99, 2004).
 Holm's correction (Scandinavian Journal of Statistics 6, 1979) bounds the chance of naming any
 function of two equal builds.
 """
@@ -31,7 +34,11 @@ START_FREEDOM = 10.0  # as many starts beside the first, that figure is worth
 SEGMENT_COUNT_MIN = 3  # where there are no samples whose count tells the noise
 POWER = 0.8  # a change that is called detectable is named in four of five cases
 _COMMON_SAMPLES_MIN = 20
-_STEP_COUNT = 8  # of an iteration that gains a digit in each
+_NULL_COUNT_MIN = 8  # of functions: the median of fewer is their own change
+_NORMAL_QUARTILE = 0.6745  # half of all normal deviates are less
+_NEVER_RATIO = 10.0  # so often the whole cost: a noise that grows with the cost hides any change
+_MEDIAN_REACH = 1.17  # over the root of their number: the standard error of that half, relative
+_STEP_COUNT = 8  # of iterations that gain a digit, or halve, in each
 Vector = NDArray[np.float64]
 
 
@@ -77,6 +84,7 @@ class ProfileDiff:
         common_ratio: What most of the cost changed by; taken out of every function.
         changes: Named ones first, the most dearer first; then the others by change.
         start_counts: Process starts on either side.
+        start_ratio: What starts of one build are taken to differ by, of a function's cost.
     """
 
     metric: Metric
@@ -85,6 +93,7 @@ class ProfileDiff:
     common_ratio: float
     changes: tuple[FunctionChange, ...]
     start_counts: tuple[int, int]
+    start_ratio: float
 
     @property
     def named(self) -> tuple[FunctionChange, ...]:
@@ -133,13 +142,15 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     ratio = _common_ratio(a, b) if is_timed else 1.0
     whole = float(a.mean.sum())
     change = b.mean / ratio - a.mean
-    error, freedom = _error(a, b, ratio)
     is_tested = np.maximum(a.mean, b.mean / ratio) >= TESTED_SHARE_MIN * whole
+    start_ratio = _start_variation(a, b, ratio, is_tested)
+    error, freedom = _error(a, b, ratio, start_ratio)
     p_values = np.ones(len(functions))
     p_values[is_tested] = holm(p_two_sided(change, error, freedom)[is_tested])
     floor = NAMED_SHARE_MIN * whole
     is_named = is_tested & (p_values <= ERROR_SHARE_MAX) & (np.abs(change) >= floor)
-    detectable = np.maximum(floor, _detectable(a, b, ratio, int(is_tested.sum())))
+    detectable = _detectable(a, b, ratio, start_ratio, int(is_tested.sum()))
+    detectable = np.maximum(floor, detectable)
     half_width = stats.t.ppf(0.975, freedom) * error
     own_change = b.own / ratio - a.own
     changes = [
@@ -164,6 +175,7 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
         common_ratio=ratio,
         changes=ranked(changes),
         start_counts=(len(base), len(candidate)),
+        start_ratio=start_ratio,
     )
 
 
@@ -198,21 +210,48 @@ def holm(p_values: Vector) -> Vector:
     return corrected
 
 
-def _detectable(a: "_Side", b: "_Side", ratio: float, tested_count: int) -> Vector:
+def _start_variation(a: "_Side", b: "_Side", ratio: float, is_tested: NDArray[np.bool_]) -> float:
+    """So large that half of the changes are as small as chance makes them, or START_VARIATION."""
+    change = (b.mean / ratio - a.mean)[is_tested]
+    if len(change) < _NULL_COUNT_MIN:
+        return START_VARIATION
+    limit = _NORMAL_QUARTILE * (1 + _MEDIAN_REACH / np.sqrt(len(change)))
+
+    def is_wide_enough(variation: float) -> bool:
+        error, _ = _error(a, b, ratio, variation)
+        return bool(np.median(np.abs(change) / error[is_tested]) <= limit)
+
+    low, high = START_VARIATION, 1.0
+    if is_wide_enough(low):
+        return low
+    for _ in range(_STEP_COUNT):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_wide_enough(middle) else (middle, high)
+    return high
+
+
+def _detectable(
+    a: "_Side", b: "_Side", ratio: float, start_ratio: float, tested_count: int
+) -> Vector:
     """See detectable_at; a function that became dearer is also noisier, so it takes some steps."""
-    error, freedom = _error(a, b, ratio)
+    error, freedom = _error(a, b, ratio, start_ratio)
     found = detectable_at(error, freedom, tested_count)
     for _ in range(_STEP_COUNT):
-        variance = b.variance_at(b.mean + found * ratio) / ratio**2
-        found = detectable_at(np.sqrt(a.variance + variance), freedom, tested_count)
+        theirs, _ = b.variance(start_ratio, b.mean + found * ratio)
+        ours, _ = a.variance(start_ratio, a.mean)
+        found = detectable_at(np.sqrt(ours + theirs / ratio**2), freedom, tested_count)
+        found = np.minimum(found, _NEVER_RATIO * a.mean.sum())
     return found
 
 
-def _error(a: "_Side", b: "_Side", ratio: float) -> tuple[Vector, Vector]:
+def _error(a: "_Side", b: "_Side", ratio: float, start_ratio: float) -> tuple[Vector, Vector]:
     """Standard error of each change, and its degrees of freedom (Welch and Satterthwaite)."""
-    parts = a.variance, b.variance / ratio**2
-    variance = parts[0] + parts[1]
-    shares = parts[0] ** 2 / a.freedom + parts[1] ** 2 / b.freedom
+    (ours, freedom_a), (theirs, freedom_b) = (
+        side.variance(start_ratio, side.mean) for side in (a, b)
+    )
+    theirs = theirs / ratio**2
+    variance = ours + theirs
+    shares = ours**2 / freedom_a + theirs**2 / freedom_b
     freedom = np.full_like(variance, np.inf)
     np.divide(variance**2, shares, out=freedom, where=shares > 0)
     return np.sqrt(variance), np.maximum(1.0, freedom)
@@ -232,17 +271,32 @@ class _Side:
         self.samples = self.mean / max(float(self.mean.sum()), 1e-300) * sampled
         if is_timed and len(self.starts) > 1:
             costs = self._without_common(costs, counts)
+        self._between_segments = _variance_between(costs, counts)
+        self._segment_freedom = max(1.0, len(costs) - 1.0)
+        summed = np.array([costs[start].sum(axis=0) for start in self.starts])
+        answered = np.array([counts[start].sum() for start in self.starts])
+        self._between_starts = _variance_between(summed, answered)
+
+    def variance(self, start_ratio: float, costs: Vector) -> tuple[Vector, Vector]:
+        """
+        Of the mean cost of each function if it were *costs*, and its degrees of freedom.
+
+        Args:
+            start_ratio: What starts of one build differ by, of a function's cost.
+            costs: As they are, or larger.
+        """
+        more = len(self.starts) - 1
+        start_freedom = START_FREEDOM + more
+        of_starts = (start_ratio * costs) ** 2 / len(self.starts)
         parts = np.array(
             [
-                _variance_between(costs, counts),
-                np.maximum(self.mean, self.sample_cost) * self.sample_cost,
-                self._of_starts(costs, counts),
+                self._between_segments,
+                np.maximum(costs, self.sample_cost) * self.sample_cost,
+                (of_starts * START_FREEDOM + self._between_starts * more) / start_freedom,
             ]
         )
-        start_freedom = START_FREEDOM + len(self.starts) - 1
-        freedoms = np.array([max(1.0, len(costs) - 1.0), np.inf, start_freedom])
-        self.variance: Vector = parts.max(axis=0)
-        self.freedom: Vector = freedoms[parts.argmax(axis=0)]
+        freedoms = np.array([self._segment_freedom, np.inf, start_freedom])
+        return parts.max(axis=0), freedoms[parts.argmax(axis=0)]
 
     def _without_common(self, costs: Matrix, counts: Vector) -> Matrix:
         """Each start's *costs* as if it were as fast as all of them together."""
@@ -251,23 +305,6 @@ class _Side:
             mean = costs[start].sum(axis=0) / max(1.0, counts[start].sum())
             is_seen = (self.samples >= _COMMON_SAMPLES_MIN * len(self.starts)) & (mean > 0)
             found[start] /= _weighted_median_ratio(mean[is_seen], self.mean[is_seen])
-        return found
-
-    def variance_at(self, costs: Vector) -> Vector:
-        """If the functions cost *costs*: never less than now."""
-        assumed = (START_VARIATION * costs) ** 2 / len(self.starts)
-        found: Vector = np.maximum.reduce([self.variance, costs * self.sample_cost, assumed])
-        return found
-
-    def _of_starts(self, costs: Matrix, counts: Vector) -> Vector:
-        more = len(self.starts) - 1
-        assumed: Vector = (START_VARIATION * self.mean) ** 2 / len(self.starts)
-        if not more:
-            return assumed
-        summed = np.array([costs[start].sum(axis=0) for start in self.starts])
-        answered = np.array([counts[start].sum() for start in self.starts])
-        shown = _variance_between(summed, answered)
-        found: Vector = (assumed * START_FREEDOM + shown * more) / (START_FREEDOM + more)
         return found
 
 

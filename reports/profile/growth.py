@@ -125,6 +125,7 @@ def diff_growth(base: Sequence[Profile], candidate: Sequence[Profile]) -> Profil
         common_ratio=1.0,
         changes=ranked(changes),
         start_counts=(len(base), len(candidate)),
+        start_ratio=0.0,
     )
 
 

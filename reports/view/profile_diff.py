@@ -151,6 +151,12 @@ def _finding(diff: ProfileDiff) -> str:
     )
     if not diff.tested:
         return "no function was found on either side"
+    if not diff.named and diff.detectable_median > diff.base_cost:
+        return (
+            "nothing named, and nothing could have been: starts differ by"
+            f" {share(diff.start_ratio)} of a function's cost here; the machine is too noisy, or"
+            f" the runs too short or too few{common}"
+        )
     if not diff.named:
         return (
             f"nothing named; a change of {_amount(diff, diff.detectable_median)} an operation would"
@@ -198,6 +204,7 @@ def _facts(item: MetricDiff) -> tuple[Fact, ...]:
     if diff.metric is Metric.CPU_NS:
         facts.append(("common ratio taken out", significant(diff.common_ratio, 4)))
     facts += [
+        *((("starts differ by", share(diff.start_ratio)),) if diff.start_ratio else ()),
         ("seen in half of the functions from", _amount(diff, diff.detectable_median)),
         ("seen in any function from", _amount(diff, diff.detectable_max)),
     ]

@@ -14,9 +14,9 @@ from reports.view.flames import UNSEEN
 from reports.view.model import Cell, Column, Table, Unit
 from reports.view.words import DASH, cell, count, plain, share
 
-ROW_COUNT_MAX = 25
+ROW_COUNT_MAX = 20
 _NAME_LENGTH_MAX = 120
-_FRAMELESS = "no Python frame"
+_FRAMELESS = Frame(function="no Python frame", module="", package="native")
 
 PACKAGE_NAMES: Mapping[str, str] = {"python": "Python's library", "native": "native code"}
 
@@ -31,9 +31,7 @@ class FunctionCost:
         sample_count: Taken of itself; 0 where the profiler does not sample.
     """
 
-    name: str
-    module: str
-    package: str
+    function: Frame
     own_cost: float
     total_cost: float
     charged_cost: float
@@ -42,7 +40,7 @@ class FunctionCost:
     @property
     def is_frameless(self) -> bool:
         """Whether no Python frame explains it."""
-        return not self.module
+        return self.function == _FRAMELESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,29 +102,25 @@ def _samples(profiles: Sequence[Profile]) -> Mapping[Frame, int]:
 
 def _named(table: CostTable, samples: Mapping[Frame, int]) -> tuple[FunctionCost, ...]:
     """The functions that cost something; those without a frame as one."""
-    rows: dict[tuple[str, str, str], list[float]] = {}
+    rows: dict[Frame, list[float]] = {}
     columns = [table.per_operation(costs) for costs in (table.own, table.total, table.charged)]
     for place, frame in enumerate(table.functions):
         if not columns[1][place]:
             continue
-        key = (frame.function, frame.module, frame.package)
-        if frame.function.startswith(UNSEEN):
-            key = (_FRAMELESS, "", "native")
-        row = rows.setdefault(key, [0.0, 0.0, 0.0, 0])
+        named = _FRAMELESS if frame.function.startswith(UNSEEN) else frame
+        row = rows.setdefault(named, [0.0, 0.0, 0.0, 0])
         for column, values in enumerate(columns):
             row[column] += float(values[place])
         row[3] += samples.get(frame, 0)
     return tuple(
         FunctionCost(
-            name=name,
-            module=module,
-            package=package,
+            function=function,
             own_cost=row[0],
             total_cost=row[1],
             charged_cost=row[2],
             sample_count=int(row[3]),
         )
-        for (name, module, package), row in rows.items()
+        for function, row in rows.items()
     )
 
 
@@ -139,7 +133,7 @@ def functions_table(
     note: str = "",
 ) -> Table:
     """The functions that cost most by *of*, the dearest first."""
-    ordered = sorted(costs.functions, key=lambda one: (-of(one), one.module, one.name))
+    ordered = sorted(costs.functions, key=lambda one: (-of(one), str(one.function)))
     shown = [one for one in ordered if of(one)][:ROW_COUNT_MAX]
     left = len([one for one in ordered if of(one)]) - len(shown)
     rest = f"{count(left)} more functions cost less than these." if left else ""
@@ -163,7 +157,10 @@ def functions_table(
 
 def _function_row(costs: Costs, one: FunctionCost, has_samples: bool) -> tuple[Cell, ...]:
     return (
-        Cell(text=plain(one.name, _NAME_LENGTH_MAX), detail=plain(one.module, _NAME_LENGTH_MAX)),
+        Cell(
+            text=plain(one.function.function, _NAME_LENGTH_MAX),
+            detail=plain(one.function.module, _NAME_LENGTH_MAX),
+        ),
         cell(one.own_cost, costs.unit),
         Cell(text=share(costs.share(one.own_cost))),
         *((Cell(text=count(one.sample_count)),) if has_samples else ()),
@@ -176,7 +173,8 @@ def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
     """What an operation costs in each package; adds up to the whole."""
     sums: dict[str, float] = {}
     for one in costs.functions:
-        name = _FRAMELESS if one.is_frameless else PACKAGE_NAMES.get(one.package, one.package)
+        package = one.function.package
+        name = one.function.function if one.is_frameless else PACKAGE_NAMES.get(package, package)
         sums[name] = sums.get(name, 0.0) + one.own_cost
     ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
     return Table(

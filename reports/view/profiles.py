@@ -115,7 +115,7 @@ def _disturbance_table(plain_record: RunRecord, passes: tuple[ProfiledPass, ...]
         title="What it cost to look",
         columns=(
             Column(title="pass", is_number=False),
-            *(Column(title=title, group="to the plain run's") for title in columns),
+            *(Column(title=title, group="against the plain run") for title in columns),
             Column(title="sent slower than planned"),
         ),
         rows=tuple(_disturbance_row(plain_record, one) for one in passes if one.is_twin),

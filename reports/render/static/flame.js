@@ -25,7 +25,7 @@ const Flames = (() => {
       this.data = data;
       this.figure = figure;
       this.plot = figure.querySelector(".flame");
-      this.folded = new Set(); // groups
+      this.folded = new Set(data.groups.flatMap((group, number) => (group.is_folded ? [number] : [])));
       this.pattern = null;
       this.isOnScreen = true;
       this.buildControls();
@@ -56,7 +56,7 @@ const Flames = (() => {
         if (!group.is_foldable) return;
         const button = html("button", "control", bar, `fold ${group.name}`);
         button.type = "button";
-        button.setAttribute("aria-pressed", "false");
+        button.setAttribute("aria-pressed", String(group.is_folded));
         button.addEventListener("click", () => {
           if (!this.folded.delete(number)) this.folded.add(number);
           button.setAttribute("aria-pressed", String(this.folded.has(number)));

@@ -124,7 +124,7 @@ def _add(profile: Profile, places: Mapping[str, Sequence[str]], sums: Mapping[st
 
 
 def is_the_services(frame: Frame) -> bool:
-    """Whether somebody who works on the service can change it: no library that every service has."""
+    """Whether who works on the service can change it: no library that every service has."""
     return bool(frame.module) and frame.package not in _NOT_THE_SERVICES
 
 

@@ -75,7 +75,8 @@ def _lead(costs: Costs, by_kind: tuple[KindCost, ...]) -> str:
         key=lambda one: -one.charged_cost,
     )[:_HOT_COUNT]
     said = ", ".join(
-        f"{share(costs.share(one.charged_cost))} in {plain(one.function.function)} ({plain(one.function.module)})"
+        f"{share(costs.share(one.charged_cost))} in {plain(one.function.function)}"
+        f" ({plain(one.function.module)})"
         for one in hot
     )
     whole = f"An operation costs {duration(costs.whole_cost)} of CPU."

@@ -15,15 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.profile import Frame, Profile
-from reports.profile.costs import home
+from reports.profile.costs import home, is_home
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TOPIC_WORD_LENGTH_MIN = 4  # "me", "v1", "acct" of few letters are everywhere
-_NOT_THE_SERVICES = frozenset(
-    (
-        *("python", "native", "asyncio", "uvloop", "async_timeout", "grpc"),
-        *("aiokafka", "kafka", "confluent_kafka"),
-    )
+_LIBRARIES = frozenset(
+    ("asyncio", "uvloop", "async_timeout", "grpc", "aiokafka", "kafka", "confluent_kafka")
 )
 
 
@@ -125,7 +122,7 @@ def _add(profile: Profile, places: Mapping[str, Sequence[str]], sums: Mapping[st
 
 def is_the_services(frame: Frame) -> bool:
     """Whether who works on the service can change it: no library that every service has."""
-    return bool(frame.module) and frame.package not in _NOT_THE_SERVICES
+    return is_home(frame) and frame.package not in _LIBRARIES
 
 
 def is_named_after(frame: Frame, address: str, kinds: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from reports.profile.kinds import KindCost, is_the_services, kind_costs
+from reports.view import glossary
 from reports.view.cost_tables import Costs, costs_of, functions_table, packages_table
 from reports.view.flames import FlameWords, flame_graph
 from reports.view.model import Cell, Column, Fact, Section, Table, Unit
@@ -62,6 +63,7 @@ def cpu_section(tables: RunTables) -> tuple[Section, ...]:
                 _kinds_table(costs, by_kind, unattributed_ns),
                 packages_table(costs, table_id="cpu-by-package", title="CPU by package"),
             ),
+            terms=(glossary.PER_OPERATION, glossary.OWN, glossary.TOTAL, glossary.NO_FRAME),
         ),
     )
 

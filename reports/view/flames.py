@@ -34,11 +34,16 @@ UNITS: Mapping[Metric, Unit] = {
 # Packages by what they are to a service; any other is the service's own or a library it chose.
 _KAFKA_CLIENTS = frozenset({"aiokafka", "kafka", "confluent_kafka", "faust", "pykafka"})
 _SAME_GROUP = {"uvloop": "asyncio", "async_timeout": "asyncio"}  # all of the event loop
+_NATIVE_GROUPS = {  # where native frames were taken: libraries and source files by their beginning
+    "cygrpc": "grpc",
+    "_asynciomodule.c": "asyncio",
+    "loop.c": "asyncio",  # uvloop's and libuv's
+}
 _GROUPS: Mapping[str, FlameGroup] = {
     "asyncio": FlameGroup(name="asyncio", colour="asyncio", is_foldable=True),
     "grpc": FlameGroup(name="grpc", colour="grpc", is_foldable=True),
     "python": FlameGroup(name="Python's library", colour="python", is_foldable=True),
-    "native": FlameGroup(name="native code", colour="native"),
+    "native": FlameGroup(name="native code", colour="native", is_foldable=True),
     "": FlameGroup(name="no Python frame", colour="label"),
 }
 _OWN_COLOUR_COUNT = 3
@@ -292,8 +297,9 @@ def _groups(
 def _group_key(frame: Frame) -> str:
     if not frame.module and frame.function.startswith(("<", "(")):
         return ""
-    if frame.package == "native" and frame.module.startswith("cygrpc"):
-        return "grpc"  # its core, where native frames were taken
+    if frame.package == "native":
+        found = (key for start, key in _NATIVE_GROUPS.items() if frame.module.startswith(start))
+        return next(found, "native")
     return _SAME_GROUP.get(frame.package, frame.package)
 
 

@@ -7,6 +7,7 @@ from harness.model.record import RunRecord
 from reports.profile.growth import SEGMENT_COUNT_MIN, Growth, growth_of
 from reports.profile.kinds import is_the_services
 from reports.profile.rss import MemorySlope
+from reports.view import glossary
 from reports.view.cost_tables import ROW_COUNT_MAX, Costs, costs_of, functions_table
 from reports.view.flames import FlameWords, flame_graph, peak_graph
 from reports.view.leak import leak_sentence, slope_of, slope_table
@@ -60,6 +61,7 @@ def memory_section(tables: RunTables) -> tuple[Section, ...]:
                 *_allocation_tables(costs),
                 _allocators_table(of),
             ),
+            terms=(glossary.PER_OPERATION, glossary.OWN, glossary.SURVIVES, glossary.RESIDENT),
         ),
     )
 

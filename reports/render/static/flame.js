@@ -92,7 +92,7 @@ const Flames = (() => {
     /* ---- the tree: as stored, or with the frames of folded groups as one ---- */
 
     build() {
-      const { parents, function_of: functionOf, group_of: groupOf, names } = this.data;
+      const { parents, function_of: functionOf, group_of: groupOf, names, modules } = this.data;
       const root = this.node(null, "all", -1, -1);
       const nodes = [];
       const stored = []; // the node that shows each stored one
@@ -106,7 +106,8 @@ const Flames = (() => {
           const key = isFolded ? `group ${group}` : fn;
           node = parent.children.get(key);
           if (!node) {
-            node = this.node(parent, isFolded ? `[${this.data.groups[group].name}]` : names[fn], group, isFolded ? -1 : fn);
+            const label = isFolded ? `[${this.data.groups[group].name}]` : names[fn] === "<module>" ? modules[fn] : names[fn];
+            node = this.node(parent, label, group, isFolded ? -1 : fn);
             node.isFolded = isFolded;
             parent.children.set(key, node);
             nodes.push(node);

@@ -85,7 +85,7 @@ def _slope_row(name: str, record: RunRecord, slope: MemorySlope | None) -> tuple
         samples,
         Cell(text=_amount(record, slope.slope_bytes_per_s)),
         Cell(text=" to ".join(_amount(record, end) for end in ends)),
-        Cell(text=_signed(slope.slope_bytes_per_s * 3600)),
+        Cell(text=size(slope.slope_bytes_per_s * 3600)),
         verdict,
     )
 
@@ -93,9 +93,5 @@ def _slope_row(name: str, record: RunRecord, slope: MemorySlope | None) -> tuple
 def _amount(record: RunRecord, bytes_per_s: float) -> str:
     rate = record.rate.achieved_per_s
     if rate:
-        return f"{_signed(bytes_per_s / rate)} an operation"
-    return f"{_signed(bytes_per_s)} a second"
-
-
-def _signed(size_bytes: float) -> str:
-    return f"-{size(-size_bytes)}" if size_bytes < 0 else size(size_bytes)
+        return f"{size(bytes_per_s / rate)} an operation"
+    return f"{size(bytes_per_s)} a second"

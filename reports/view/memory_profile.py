@@ -14,7 +14,7 @@ from reports.view.leak import leak_sentence, slope_of, slope_table
 from reports.view.model import Cell, Chart, Column, Fact, FlameGraph, Section, Table, Tone, Unit
 from reports.view.source import ProfiledPass, RunTables, profiles_of
 from reports.view.usage import service_memory_chart
-from reports.view.words import DASH, NO_DATA, cell, count, plain, share, significant, size
+from reports.view.words import DASH, NO_DATA, cell, count, plain, share, size
 
 Part = tuple[Profile, ProfileSegment]
 _NO_SEGMENT = "no data: no segment could be read"
@@ -227,7 +227,7 @@ def _growth_row(item: Growth) -> tuple[Cell, ...]:
     return (
         Cell(text=plain(item.function.function), detail=plain(item.function.module)),
         Cell(text=size(item.bytes_per_operation)),
-        Cell(text=f"{significant(low)} to {significant(high)} B"),
+        Cell(text=f"{size(low)} to {size(high)}"),
         Cell(text=share(item.p_value) if item.p_value >= 1e-6 else "< 0.0001 %"),
         Cell(text="grows", tone=Tone.BAD) if item.is_named else Cell(text=DASH),
     )

@@ -1,7 +1,6 @@
 """Flame graphs in a real headless browser: zoom, search, fold, keys, paper, size and speed."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from reports import render_run_report
 from reports.render.page import render_page
 from reports.view.flames import FlameWords, differential_flame_graph
 from reports.view.model import Page, Section
-from tests.reports.browser import Browser, browser_program, open_browser
+from tests.reports.browser import Browser, browser_program
 from tests.reports.profile.made_passes import large_profile, made_profile, write_profiled_run
 
 pytestmark = pytest.mark.skipif(
@@ -23,15 +22,6 @@ LOAD_MS_MAX = 2_000
 SIZE_MAX_BYTES = 4_000_000
 _LARGE = 10_000  # stacks: twice those of the reference, start-up included
 _CPU = "document.querySelector('#flame-cpu')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    program = browser_program()
-    assert program is not None
-    with open_browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ to show, not a reason for having no report at all: an interrupted run is evidenc
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from harness.errors import RecordError
 from harness.model.profile import MISSING
 from harness.model.record import PLAIN
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, pass_folder
+from reports.profile.against import ProfiledStart, ProfileSide
 from reports.view.source import ProfiledPass, RunTables
 
+_ELSEWHERE = "stacks"  # of a run that nothing of ours looked into
 _OPERATION_COLUMNS = (
     "kind",
     "measured",
@@ -51,13 +53,33 @@ def read_run(run: StoredRun) -> RunTables:
     )
 
 
+def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
+    """
+    Every profiled start of *runs*: their own profiles, and those of their twins.
+
+    Raises:
+        RecordError: one is missing or damaged.
+    """
+    starts = [start for run in runs for start in (run, *run.twins().values())]
+    return ProfileSide(
+        name=", ".join(run.record.run_id for run in runs),
+        starts=tuple(
+            ProfiledStart(record=start.record, profiles=start.profiles())
+            for start in starts
+            if start.record.profiles
+        ),
+    )
+
+
 def read_profiled_run(run: StoredRun) -> RunTables:
     """As read_run, with the profiles of the run's twins, or its own."""
     tables = read_run(run)
     passes: list[ProfiledPass] = []
     faults: list[str] = []
-    if run.record.instrumentation != PLAIN and (run.record.profiles or _missing(run)):
-        passes.append(_pass(run.record.instrumentation, run, tables, is_twin=False))
+    if run.record.profiles or _missing(run):
+        attached = run.record.instrumentation
+        name = attached if attached != PLAIN else _ELSEWHERE
+        passes.append(_pass(name, run, tables, is_twin=False))
     for folder in sorted(pass_folder(run.folder, "x").parent.glob("*")):
         if folder.name.endswith(INCOMPLETE_SUFFIX):
             faults.append(f"A profiled pass, {folder.name}, was not finished: it shows nothing")

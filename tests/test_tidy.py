@@ -43,6 +43,7 @@ UNITLESS = frozenset(
         *("own", "base", "own_cost", "total_cost", "charged_cost", "whole_cost"),
         *("cost", "hottest_cost"),
         *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
+        "detectable_change",
         # statistics: probabilities, degrees of freedom, logarithms, and levels of a series
         *("p", "p_worse", "p_corrected", "alpha", "equivalence_alpha", "equivalence_reach"),
         *("freedom", "log_value", "before_value", "after_value", "level_value"),

@@ -5,9 +5,9 @@ memray runs inside the target (see agent/sitecustomize.py) and traces every allo
 under it gives no timings. Segments alternate between one and two units of time: memory that is
 merely in flight or cached survives in equal amounts from a short and a long segment, memory that
 leaks survives in proportion to the operations. Survivors of a single segment prove nothing, since
-some are freed later; their slope over segments does. The first segment keeps every allocation, for
-bytes and counts an operation; the others keep aggregates, of which a long run has kilobytes. A kill
-loses one segment.
+some are freed later; their slope over segments does. The first segments, seconds long, keep every
+allocation, for bytes and counts an operation; the others keep aggregates, of which a long run has
+kilobytes. A kill loses one segment.
 """
 
 import time
@@ -21,13 +21,17 @@ from pathlib import Path
 import memray
 
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
+from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.frames import python_frame
-from harness.profilers.profiler import CountOperations
+from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import process_tree
 
-_UNITS = (1, 2)  # lengths of aggregated segments, in turn
+_UNITS = (1, 2)  # lengths of segments, in turn
+_SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated
+_EVERY_COUNT_MAX = 6  # segments that keep every allocation
+_EVERY_NS_MAX = 10 * NANOS_PER_SECOND  # of one of them: megabytes a second
 _NO_STACK = Frame(function="<no Python frame>", module="", package="native")
 _FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
 
@@ -72,6 +76,7 @@ class MemrayProfiler:
         folder.mkdir(parents=True, exist_ok=True)
         self._link = AgentLink(folder)
         self._segments: list[_Segment] = []
+        self._every_count = 1
         self._start_ns = 0
         self._notes: list[str] = []
         self._begun_at_ns = time.monotonic_ns()
@@ -81,26 +86,35 @@ class MemrayProfiler:
         """The agent on the target's path."""
         return self._link.environment
 
-    def segment_shares(self, segment_count: int) -> Sequence[float]:
-        """One unit with every allocation, then one and two units in turn; at least three."""
-        units = [1, *(_UNITS[index % 2] for index in range(max(4, segment_count) - 1))]
-        return [unit / sum(units) for unit in units]
+    def segment_shares(self, length_ns: int) -> Sequence[float]:
+        """One and two units in turn; those with every allocation, the first, are short."""
+        count = max(_SEGMENT_COUNT_MIN, segment_count(length_ns))
+        self._every_count = min(_EVERY_COUNT_MAX, count // 2)
+        units = [_UNITS[index % 2] for index in range(count)]
+        every, others = units[: self._every_count], units[self._every_count :]
+        unit = min(1 / sum(units), _EVERY_NS_MAX / max(_UNITS) / length_ns)
+        rest = (1 - unit * sum(every)) / sum(others)
+        return [*(unit * share for share in every), *(rest * share for share in others)]
 
-    def prepare(self, pid: int) -> None:
+    def prepare(self, target: ProfiledTarget) -> None:
         """Reach the agent; what start-up left alive becomes a segment before the phase."""
-        pid = self._link.choose(process_tree(pid))
+        pid = self._link.choose(process_tree(pid_of(target)))
         self._link.command(do="stop")
         self._keep(self._begun_at_ns, self._folder / f"start-{pid}.bin", has_every=False)
 
     def begin_segment(self) -> None:
         """Start a tracker."""
-        has_every = len(self._segments) == 1
         self._start_ns = time.monotonic_ns()
-        self._link.command(do="start", path=str(self._path()), native=self._native, every=has_every)
+        self._link.command(
+            do="start", path=str(self._path()), native=self._native, every=self._has_every
+        )
+
+    def check(self) -> None:
+        """Nothing: the tracker is part of the target and stops nothing."""
 
     def end_segment(self) -> None:
         """Stop it; its file is whole after that."""
-        path, has_every = self._path(), len(self._segments) == 1
+        path, has_every = self._path(), self._has_every
         self._link.command(do="stop")
         self._keep(self._start_ns, path, has_every=has_every)
 
@@ -140,6 +154,11 @@ class MemrayProfiler:
             )
             for metric, tables in metrics.items()
         )
+
+    @property
+    def _has_every(self) -> bool:
+        """Of the segment that comes; the first of all is what start-up left alive."""
+        return len(self._segments) <= self._every_count
 
     def _path(self) -> Path:
         return (self._folder / f"segment-{len(self._segments) - 1:03}.bin").resolve()

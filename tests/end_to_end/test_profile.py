@@ -48,20 +48,75 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     folder = tmp_path_factory.mktemp("profiled")
     scenario = folder / "profiled.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness.cli.main", "profile", str(scenario)),
-            *("--runs", str(folder / "runs"), "--sample-rate", "100"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
+    done = acctbench(
+        *("profile", str(scenario), "--runs", str(folder / "runs"), "--sample-rate", "100")
     )
     assert done.returncode in {0, 1, 4}, done.stderr  # a busy machine may miss an objective
     page = Path(done.stdout.strip())
     assert page.name == "report.html"
     return load_run(page.parent)
+
+
+@pytest.fixture(scope="module")
+def against(profiled: StoredRun) -> tuple[StoredRun, subprocess.CompletedProcess[str]]:
+    """Another start of the same build, profiled against the first."""
+    done = acctbench(
+        *("profile", str(profiled.folder.parents[1] / "profiled.toml"), "--only", "cpu"),
+        *("--runs", str(profiled.folder.parent), "--against", str(profiled.folder)),
+    )
+    assert done.returncode in {0, 1, 4}, done.stderr
+    return load_run(Path(done.stdout.strip()).parent), done
+
+
+def acctbench(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command, done."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def test_what_changed_between_two_starts(
+    profiled: StoredRun, against: tuple[StoredRun, subprocess.CompletedProcess[str]]
+) -> None:
+    """A page and the same as JSON; what only one of them has is said."""
+    second, done = against
+    document = json.loads((second.folder / "profile-diff.json").read_text(encoding="utf-8"))
+
+    assert Path(done.stdout.strip()).name == "profile-diff.html"
+    assert Path(done.stdout.strip()).stat().st_size > 100_000
+    assert "changed  cpu_ns (py-spy): " in done.stderr
+    assert [item["metric"] for item in document["metrics"]] == ["cpu_ns"]
+    assert document["base"] == profiled.record.run_id
+    assert len(document["metrics"][0]["functions"]) > 20
+    assert any("allocated_bytes by memray" in sentence for sentence in document["missing"])
+
+
+def test_two_stored_runs(
+    profiled: StoredRun,
+    against: tuple[StoredRun, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    """The same comparison, of what is stored; other scenarios and options of a run are refused."""
+    second, _ = against
+    stored = ("profile", "--against", str(profiled.folder), "--run", str(second.folder))
+    page = tmp_path / "changed.html"
+    done = acctbench(*stored, "--output", str(page))
+    refused = acctbench(*stored, "--native")
+    itself = acctbench("profile", "--against", str(second.folder), "--run", str(second.folder))
+    other = acctbench("profile", "--against", str(second.folder), "--profile", "smoke")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(page.with_suffix(".json").read_text(encoding="utf-8")) == json.loads(
+        (second.folder / "profile-diff.json").read_text(encoding="utf-8")
+    )
+    assert (refused.returncode, itself.returncode, other.returncode) == (2, 2, 4)
+    assert "--native" in refused.stderr
+    assert "with itself" in itself.stderr
+    assert "scenario.name" in other.stderr
 
 
 def test_one_plan_three_passes_all_audited(profiled: StoredRun) -> None:

@@ -234,7 +234,7 @@ class _Side:
             costs = self._without_common(costs, counts)
         parts = np.array(
             [
-                _variance_between(costs, counts),
+                variance_between(costs, counts),
                 np.maximum(self.mean, self.sample_cost) * self.sample_cost,
                 self._of_starts(costs, counts),
             ]
@@ -266,7 +266,7 @@ class _Side:
             return assumed
         summed = np.array([costs[start].sum(axis=0) for start in self.starts])
         answered = np.array([counts[start].sum() for start in self.starts])
-        shown = _variance_between(summed, answered)
+        shown = variance_between(summed, answered)
         found: Vector = (assumed * START_FREEDOM + shown * more) / (START_FREEDOM + more)
         return found
 
@@ -278,7 +278,7 @@ def _in_columns(table: CostTable, costs: Vector, functions: tuple[Frame, ...]) -
     return wide
 
 
-def _variance_between(costs: Vector, counts: Vector) -> Vector:
+def variance_between(costs: Vector, counts: Vector) -> Vector:
     """Of the ratio of sums, from rows that are independent (Cochran, Sampling Techniques, 6.4)."""
     rows = len(counts)
     if rows < 2:

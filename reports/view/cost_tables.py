@@ -8,11 +8,16 @@ Python frame is a row with a label of its own in every table, so that columns ad
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
 from harness.model.profile import Frame, Profile
 from reports.profile.costs import CostTable, cost_table
+from reports.profile.diff import variance_between
 from reports.view.flames import UNSEEN
 from reports.view.model import Cell, Column, Table, Unit
-from reports.view.words import DASH, cell, count, plain, share
+from reports.view.words import DASH, cell, count, plain, quantity, share
 
 ROW_COUNT_MAX = 20
 _NAME_LENGTH_MAX = 120
@@ -27,7 +32,10 @@ class FunctionCost:
     One function, or all code without a Python frame.
 
     Attributes:
-        own, total, charged: Of an operation, in the unit of the metric (reports.profile.costs).
+        own_cost, total_cost, charged_cost: Of an operation, in the unit of the metric
+            (reports.profile.costs).
+        half_width: Of the 95 % interval of the own cost, from segment to segment; 0 where there
+            is one segment only.
         sample_count: Taken of itself; 0 where the profiler does not sample.
     """
 
@@ -35,6 +43,7 @@ class FunctionCost:
     own_cost: float
     total_cost: float
     charged_cost: float
+    half_width: float
     sample_count: int
 
     @property
@@ -104,24 +113,36 @@ def _named(table: CostTable, samples: Mapping[Frame, int]) -> tuple[FunctionCost
     """The functions that cost something; those without a frame as one."""
     rows: dict[Frame, list[float]] = {}
     columns = [table.per_operation(costs) for costs in (table.own, table.total, table.charged)]
+    variances = _variances(table)
     for place, frame in enumerate(table.functions):
         if not columns[1][place]:
             continue
         named = _FRAMELESS if frame.function.startswith(UNSEEN) else frame
-        row = rows.setdefault(named, [0.0, 0.0, 0.0, 0])
+        row = rows.setdefault(named, [0.0, 0.0, 0.0, 0.0, 0])
         for column, values in enumerate(columns):
             row[column] += float(values[place])
-        row[3] += samples.get(frame, 0)
+        row[3] += float(variances[place])
+        row[4] += samples.get(frame, 0)
+    freedom = max(1, len(table.operation_counts) - 1)
+    quantile = float(stats.t.ppf(0.975, freedom))
     return tuple(
         FunctionCost(
             function=function,
             own_cost=row[0],
             total_cost=row[1],
             charged_cost=row[2],
-            sample_count=int(row[3]),
+            half_width=quantile * float(np.sqrt(row[3])),
+            sample_count=int(row[4]),
         )
         for function, row in rows.items()
     )
+
+
+def _variances(table: CostTable) -> NDArray[np.float64]:
+    """Of each function's own cost of an operation, from the scatter between segments."""
+    if not table.operation_counts.sum():
+        return np.zeros(len(table.functions))
+    return variance_between(table.own, table.operation_counts.astype(np.float64))
 
 
 def functions_table(
@@ -161,12 +182,16 @@ def _function_row(costs: Costs, one: FunctionCost, has_samples: bool) -> tuple[C
             text=plain(one.function.function, _NAME_LENGTH_MAX),
             detail=plain(one.function.module, _NAME_LENGTH_MAX),
         ),
-        cell(one.own_cost, costs.unit),
+        cell(one.own_cost, costs.unit, _interval(costs, one)),
         Cell(text=share(costs.share(one.own_cost))),
         *((Cell(text=count(one.sample_count)),) if has_samples else ()),
         cell(one.total_cost, costs.unit),
         Cell(text=share(costs.share(one.total_cost))),
     )
+
+
+def _interval(costs: Costs, one: FunctionCost) -> str:
+    return f"\N{PLUS-MINUS SIGN} {quantity(one.half_width, costs.unit)}" if one.half_width else ""
 
 
 def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from harness.model.profile import Metric
+from harness.model.profile import Metric, Profile
 from harness.model.record import RunRecord
 from reports.profile.kinds import KindCost, is_the_services, kind_costs
 from reports.view import glossary
@@ -15,56 +15,69 @@ from reports.view.words import DASH, NO_DATA, cell, count, duration, plain, shar
 _HOT_COUNT = 3
 
 
-def cpu_section(tables: RunTables) -> tuple[Section, ...]:
-    """The section; none where no CPU profile was asked for, or came."""
+def cpu_sections(tables: RunTables) -> tuple[Section, ...]:
+    """A section for each profiler that gave a CPU profile; none where none did."""
     found = profiles_of(tables.passes, Metric.CPU_NS)
-    if not found:
-        return ()
-    profiles = [profile for _, profile in found]
-    costs = costs_of(profiles, Unit.NS)
-    by_kind, unattributed_ns = kind_costs(profiles, _addresses(tables.record, found[0][0].record))
-    is_native = any("--native" in profile.profiler.get("settings", "") for profile in profiles)
-    return (
-        Section(
-            id="cpu-profile",
-            title="CPU profile",
-            lead=_lead(costs, by_kind),
-            headlines=_headlines(costs),
-            flames=(
-                flame_graph(
-                    profiles,
-                    FlameWords(
-                        id="cpu",
-                        title="Where the CPU time of an operation goes",
-                        explanation="Callers above, what they call below; as wide as its cost."
-                        " Click a frame to zoom, / to search, Escape to see all again.",
-                        note=""
-                        if is_native
-                        else "Time in C code (uvloop, gRPC's core, SQLite, protobuf) counts for the"
-                        " Python function that called it; --native shows it apart.",
-                        absence="no data: no operation was answered while it was taken",
-                    ),
+    return tuple(
+        _section(
+            profile,
+            _addresses(tables.record, one.record),
+            name=f" ({plain(one.name)})" if len(found) > 1 else "",
+            suffix=f"-{number}" if number > 1 else "",
+        )
+        for number, (one, profile) in enumerate(found, start=1)
+    )
+
+
+def _section(profile: Profile, addresses: Mapping[str, str], *, name: str, suffix: str) -> Section:
+    costs = costs_of([profile], Unit.NS)
+    by_kind, unattributed_ns = kind_costs([profile], addresses)
+    return Section(
+        id=f"cpu-profile{suffix}",
+        title=f"CPU profile{name}",
+        lead=_lead(costs, by_kind),
+        headlines=_headlines(costs),
+        flames=(
+            flame_graph(
+                [profile],
+                FlameWords(
+                    id=f"cpu{suffix}",
+                    title="Where the CPU time of an operation goes",
+                    explanation="Callers above, what they call below; as wide as its cost."
+                    " Click a frame to zoom, / to search, Escape to see all again.",
+                    note=_note(profile),
+                    absence="no data: no operation was answered while it was taken",
                 ),
             ),
-            tables=(
-                functions_table(
-                    costs,
-                    table_id="cpu-by-own",
-                    title="Functions by their own time",
-                    of=lambda one: one.own_cost,
-                ),
-                functions_table(
-                    costs,
-                    table_id="cpu-by-total",
-                    title="The service's own functions by total time",
-                    of=lambda one: one.total_cost if is_the_services(one.function) else 0.0,
-                    note="Without the event loop, gRPC, the Kafka client and Python's library.",
-                ),
-                _kinds_table(costs, by_kind, unattributed_ns),
-                packages_table(costs, table_id="cpu-by-package", title="CPU by package"),
-            ),
-            terms=(glossary.PER_OPERATION, glossary.OWN, glossary.TOTAL, glossary.NO_FRAME),
         ),
+        tables=(
+            functions_table(
+                costs,
+                table_id=f"cpu-by-own{suffix}",
+                title="Functions by their own time",
+                of=lambda one: one.own_cost,
+            ),
+            functions_table(
+                costs,
+                table_id=f"cpu-by-total{suffix}",
+                title="The service's own functions by total time",
+                of=lambda one: one.total_cost if is_the_services(one.function) else 0.0,
+                note="Without the event loop, gRPC, the Kafka client and Python's library.",
+            ),
+            _kinds_table(costs, by_kind, unattributed_ns, f"cpu-by-kind{suffix}"),
+            packages_table(costs, table_id=f"cpu-by-package{suffix}", title="CPU by package"),
+        ),
+        terms=(glossary.PER_OPERATION, glossary.OWN, glossary.TOTAL, glossary.NO_FRAME),
+    )
+
+
+def _note(profile: Profile) -> str:
+    is_native = "--native" in profile.profiler.get("settings", "")
+    if profile.profiler.get("name") != "py-spy" or is_native:
+        return ""
+    return (
+        "Time in C code (uvloop, gRPC's core, SQLite, protobuf) counts for the Python function that"
+        " called it; --native shows it apart."
     )
 
 
@@ -117,10 +130,12 @@ def _addresses(*records: RunRecord) -> Mapping[str, str]:
     return {}
 
 
-def _kinds_table(costs: Costs, by_kind: tuple[KindCost, ...], unattributed_ns: int) -> Table:
+def _kinds_table(
+    costs: Costs, by_kind: tuple[KindCost, ...], unattributed_ns: int, table_id: str
+) -> Table:
     whole_ns = sum(kind.cost for kind in by_kind) + unattributed_ns
     return Table(
-        id="cpu-by-kind",
+        id=table_id,
         title="CPU by kind of operation",
         columns=(
             Column(title="kind", is_number=False),

@@ -81,7 +81,7 @@ FACTS_CHECKED = Term(
 OWN = Term(
     name="by itself",
     sentence="What a function costs without the functions that it calls; all functions' own costs"
-    " add up to the whole.",
+    " add up to the whole. The small figure is its 95 % interval, from segment to segment.",
 )
 TOTAL = Term(
     name="with what it calls",

@@ -8,7 +8,7 @@ grows. A run without profiles has no such part; a profile that is missing is sai
 from harness.model.overhead import overhead
 from harness.model.record import RunRecord
 from harness.model.verdict import Correctness
-from reports.view.cpu_profile import cpu_section
+from reports.view.cpu_profile import cpu_sections
 from reports.view.memory_profile import memory_section
 from reports.view.model import Cell, Column, Section, Table, Tone, Unit
 from reports.view.source import ProfiledPass, RunTables
@@ -24,7 +24,7 @@ def profile_sections(tables: RunTables) -> tuple[Section, ...]:
         return ()
     return (
         _passes_section(tables),
-        *cpu_section(tables),
+        *cpu_sections(tables),
         *memory_section(tables),
     )
 

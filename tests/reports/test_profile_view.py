@@ -12,8 +12,9 @@ from harness.model.profile import MISSING
 from harness.store import StoredRun, load_run, pass_folder, write_record
 from reports import render_run_report
 from reports.load import read_profiled_run
+from reports.view.cost_tables import costs_of, functions_table
 from reports.view.leak import leak_sentence, slope_of
-from reports.view.model import Page, Section, Table, Tone, flames_of, page_to_json
+from reports.view.model import Page, Section, Table, Tone, Unit, flames_of, page_to_json
 from reports.view.profiles import profile_sections
 from reports.view.run import view_run
 from tests.reports.profile.made_passes import (
@@ -145,6 +146,34 @@ class TestCpu:
         assert found["Runner.run"] == ["333 µs", "30.0 %", "1,200", "889 µs", "80.0 %"]
         assert found["no Python frame"] == ["55.6 µs", "5.00 %", "0", "55.6 µs", "5.00 %"]
         assert not any(name.startswith("<no Python") for name in found)
+
+    def test_a_cost_travels_with_its_error(self, page: Page) -> None:
+        """3.182 * sqrt(4e16 / 3 / 4) / 900 ns from segment to segment; a single one has no error."""
+        table = section(page, "cpu-profile").tables[0]
+        single = made_profile(segment_count=1)
+
+        assert table.rows[0][1].detail == "± 204 µs"
+        alone = functions_table(
+            costs_of([single], Unit.NS), table_id="x", title="", of=lambda one: one.own_cost
+        )
+        assert alone.rows[0][1].detail == ""
+
+    def test_a_profile_of_its_own_stands_beside_that_of_a_twin(self, copied: StoredRun) -> None:
+        """Two profilers are two sections, whose figures and graphs are never mixed."""
+        store_profiles(copied, "stacks", (made_profile(scale=500_000),))
+
+        both = view_run(read_profiled_run(load_run(copied.folder)))
+
+        leads = {
+            part.title: part.lead.split(" of CPU")[0]
+            for part in both.sections
+            if part.title.startswith("CPU")
+        }
+        assert leads == {
+            "CPU profile (stacks)": "An operation costs 556 µs",
+            "CPU profile (cpu)": "An operation costs 1.11 ms",
+        }
+        assert len({flame.id for flame in flames_of(both)}) == 4
 
     def test_packages_add_up_to_the_whole(self, page: Page) -> None:
         """Shares of all packages are 100 %."""

@@ -70,6 +70,9 @@ def test_help_lists_commands_and_codes(capsys: pytest.CaptureFixture[str]) -> No
         (["plan", "spot-stedy"], "spot-steady"),
         (["plan", "--rate", "5"], "--rate"),
         (["plan", "--duration", "soon"], "--duration"),
+        (["plan", "--rate", "0/s"], "sends nothing; write e.g."),
+        (["plan", "--duration", "0s"], "is nothing; write e.g."),
+        (["run", "--timeout", "0s"], "is nothing; write e.g."),
         (["plan", "--profile", "huge"], "smoke"),
         (["report", "nothing"], "20261122-110000-b-0002"),
         (["report", "2026"], "several runs match"),
@@ -239,6 +242,17 @@ def test_list_for_people(what: str, name: str, capsys: pytest.CaptureFixture[str
     """The packaged scenarios and targets are listed by name."""
     assert exit_code_of(["list", what]) == 0
     assert name in capsys.readouterr().out
+
+
+def test_list_of_no_runs_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing on stdout, which is for results; a sentence on stderr."""
+    assert exit_code_of(["list", "runs", "--runs", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+
+    assert captured.out == ""
+    assert f"no runs in {tmp_path} yet; acctbench run makes one" in captured.err
 
 
 def test_report_is_drawn_again(

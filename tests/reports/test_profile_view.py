@@ -148,7 +148,7 @@ class TestCpu:
         assert not any(name.startswith("<no Python") for name in found)
 
     def test_a_cost_travels_with_its_error(self, page: Page) -> None:
-        """3.182 * sqrt(4e16 / 3 / 4) / 900 ns from segment to segment; a single one has no error."""
+        """3.182 * sqrt(4e16 / 3 / 4) / 900 ns between segments; a single one has no error."""
         table = section(page, "cpu-profile").tables[0]
         single = made_profile(segment_count=1)
 

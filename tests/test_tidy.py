@@ -41,6 +41,7 @@ UNITLESS = frozenset(
         *("target", "at_most", "tolerance", "start", "end", "number"),
         # in the unit of the metric beside them, and probabilities
         *("own", "base", "own_cost", "total_cost", "charged_cost", "whole_cost"),
+        *("cost", "hottest_cost"),
         *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
         "detectable_change",
         # statistics: probabilities, degrees of freedom, logarithms, and levels of a series

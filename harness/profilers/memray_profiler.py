@@ -45,6 +45,18 @@ class _Segment:
 
 
 @dataclass(slots=True)
+class _Weights:
+    """One metric of one segment: by stack, and by what allocated."""
+
+    by_stack: dict[tuple[Frame, ...], int] = field(default_factory=lambda: defaultdict(int))
+    by_allocator: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, stack: tuple[Frame, ...], allocator: int, weight: int) -> None:
+        self.by_stack[stack] += weight
+        self.by_allocator[_allocator_name(allocator)] += weight
+
+
+@dataclass(slots=True)
 class _Tables:
     """One metric's profile in the making."""
 
@@ -123,7 +135,8 @@ class MemrayProfiler:
                         operation_counts=count_operations(segment.start_ns, segment.end_ns),
                         cpu_ns=0,
                         sample_count=0,
-                        weights=_numbered(weights, tables.stacks),
+                        weights=_numbered(weights.by_stack, tables.stacks),
+                        by_allocator=dict(sorted(weights.by_allocator.items())),
                     )
                 )
         return tuple(
@@ -155,15 +168,15 @@ class MemrayProfiler:
             _Segment(start_ns=start_ns, end_ns=time.monotonic_ns(), path=path, has_every=has_every)
         )
 
-    def _read(self, segment: _Segment) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+    def _read(self, segment: _Segment) -> dict[Metric, _Weights]:
         """The weights that a segment's file holds; a damaged file is a note."""
         try:
             with memray.FileReader(segment.path) as reader:
                 found = {
-                    Metric.HIGH_WATER_BYTES: _bytes_by_stack(
+                    Metric.HIGH_WATER_BYTES: _summed(
                         reader.get_high_watermark_allocation_records(merge_threads=True)
                     ),
-                    Metric.SURVIVING_BYTES: _bytes_by_stack(
+                    Metric.SURVIVING_BYTES: _summed(
                         reader.get_leaked_allocation_records(merge_threads=True)
                     ),
                 }
@@ -175,32 +188,44 @@ class MemrayProfiler:
         return found
 
 
-def _everything(reader: memray.FileReader) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+def _everything(reader: memray.FileReader) -> dict[Metric, _Weights]:
     """Bytes and counts of every allocation."""
     freeing = {kind.value for kind in memray.AllocatorType if kind.name in _FREEING}
-    sums: dict[int, list[int]] = {}
+    sums: dict[tuple[int, int], list[int]] = {}
     stacks: dict[int, tuple[Frame, ...]] = {}
     for record in reader.get_allocation_records():
         if record.allocator in freeing:
             continue
-        known = sums.get(record.stack_id)
+        key = record.stack_id, record.allocator
+        known = sums.get(key)
         if known is None:
-            stacks[record.stack_id] = _stack_of(record.stack_trace())
-            known = sums[record.stack_id] = [0, 0]
+            if record.stack_id not in stacks:
+                stacks[record.stack_id] = _stack_of(record.stack_trace())
+            known = sums[key] = [0, 0]
         known[0] += record.size
         known[1] += record.n_allocations
-    totals: list[dict[tuple[Frame, ...], int]] = [defaultdict(int), defaultdict(int)]
-    for stack_id, numbers in sums.items():
-        for total, number in zip(totals, numbers, strict=True):
-            total[stacks[stack_id]] += number
-    return {Metric.ALLOCATED_BYTES: totals[0], Metric.ALLOCATED_COUNT: totals[1]}
+    bytes_of, counts_of = _Weights(), _Weights()
+    for (stack_id, allocator), (size, number) in sums.items():
+        bytes_of.add(stacks[stack_id], allocator, size)
+        counts_of.add(stacks[stack_id], allocator, number)
+    return {Metric.ALLOCATED_BYTES: bytes_of, Metric.ALLOCATED_COUNT: counts_of}
 
 
-def _bytes_by_stack(records: Iterable[memray.AllocationRecord]) -> dict[tuple[Frame, ...], int]:
-    sums: dict[tuple[Frame, ...], int] = defaultdict(int)
+def _summed(records: Iterable[memray.AllocationRecord]) -> _Weights:
+    """Bytes of *records*."""
+    sums = _Weights()
     for record in records:
-        sums[_stack_of(record.stack_trace())] += record.size
+        sums.add(_stack_of(record.stack_trace()), record.allocator, record.size)
     return sums
+
+
+@cache
+def _allocator_name(number: int) -> str:
+    """Memray's, in lower case: "malloc", "pymalloc_malloc", "mmap"."""
+    try:
+        return memray.AllocatorType(number).name.lower()
+    except ValueError:
+        return f"allocator {number}"  # of a newer memray
 
 
 def _stack_of(trace: Sequence[tuple[str, str, int]]) -> tuple[Frame, ...]:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -310,10 +310,18 @@ def _read(
         cpu_ns=sum(used.cpu_ns for used in segment.cpu_ns.values()),
         sample_count=sum(sum(seen.values()) for seen in samples.values()),
         weights=dict(weights),
-        samples={
-            stack: sum(seen.get(stack, 0) for seen in samples.values()) for stack in sorted(weights)
-        },
+        samples=_by_stack(samples, weights),
     )
+
+
+def _by_stack(samples: Mapping[int, Mapping[int, int]], kept: Collection[int]) -> dict[int, int]:
+    """The samples of all threads, of the stacks in *kept*."""
+    sums: dict[int, int] = defaultdict(int)
+    for seen in samples.values():
+        for stack, count in seen.items():
+            if stack in kept:
+                sums[stack] += count
+    return dict(sums)
 
 
 def _split_thread(texts: list[str]) -> tuple[int, tuple[Frame, ...]]:

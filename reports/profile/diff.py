@@ -271,11 +271,11 @@ class _Side:
         self.samples = self.mean / max(float(self.mean.sum()), 1e-300) * sampled
         if is_timed and len(self.starts) > 1:
             costs = self._without_common(costs, counts)
-        self._between_segments = _variance_between(costs, counts)
+        self._between_segments = variance_between(costs, counts)
         self._segment_freedom = max(1.0, len(costs) - 1.0)
         summed = np.array([costs[start].sum(axis=0) for start in self.starts])
         answered = np.array([counts[start].sum() for start in self.starts])
-        self._between_starts = _variance_between(summed, answered)
+        self._between_starts = variance_between(summed, answered)
 
     def variance(self, start_ratio: float, costs: Vector) -> tuple[Vector, Vector]:
         """
@@ -315,7 +315,7 @@ def _in_columns(table: CostTable, costs: Vector, functions: tuple[Frame, ...]) -
     return wide
 
 
-def _variance_between(costs: Vector, counts: Vector) -> Vector:
+def variance_between(costs: Vector, counts: Vector) -> Vector:
     """Of the ratio of sums, from rows that are independent (Cochran, Sampling Techniques, 6.4)."""
     rows = len(counts)
     if rows < 2:

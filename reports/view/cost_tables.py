@@ -8,15 +8,20 @@ Python frame is a row with a label of its own in every table, so that columns ad
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
 from harness.model.profile import Frame, Profile
 from reports.profile.costs import CostTable, cost_table
+from reports.profile.diff import variance_between
 from reports.view.flames import UNSEEN
 from reports.view.model import Cell, Column, Table, Unit
-from reports.view.words import DASH, cell, count, plain, share
+from reports.view.words import DASH, cell, count, plain, quantity, share
 
-ROW_COUNT_MAX = 25
+ROW_COUNT_MAX = 20
 _NAME_LENGTH_MAX = 120
-_FRAMELESS = "no Python frame"
+_FRAMELESS = Frame(function="no Python frame", module="", package="native")
 
 PACKAGE_NAMES: Mapping[str, str] = {"python": "Python's library", "native": "native code"}
 
@@ -27,22 +32,24 @@ class FunctionCost:
     One function, or all code without a Python frame.
 
     Attributes:
-        own, total, charged: Of an operation, in the unit of the metric (reports.profile.costs).
+        own_cost, total_cost, charged_cost: Of an operation, in the unit of the metric
+            (reports.profile.costs).
+        half_width: Of the 95 % interval of the own cost, from segment to segment; 0 where there
+            is one segment only.
         sample_count: Taken of itself; 0 where the profiler does not sample.
     """
 
-    name: str
-    module: str
-    package: str
+    function: Frame
     own_cost: float
     total_cost: float
     charged_cost: float
+    half_width: float
     sample_count: int
 
     @property
     def is_frameless(self) -> bool:
         """Whether no Python frame explains it."""
-        return not self.module
+        return self.function == _FRAMELESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,30 +111,38 @@ def _samples(profiles: Sequence[Profile]) -> Mapping[Frame, int]:
 
 def _named(table: CostTable, samples: Mapping[Frame, int]) -> tuple[FunctionCost, ...]:
     """The functions that cost something; those without a frame as one."""
-    rows: dict[tuple[str, str, str], list[float]] = {}
+    rows: dict[Frame, list[float]] = {}
     columns = [table.per_operation(costs) for costs in (table.own, table.total, table.charged)]
+    variances = _variances(table)
     for place, frame in enumerate(table.functions):
         if not columns[1][place]:
             continue
-        key = (frame.function, frame.module, frame.package)
-        if frame.function.startswith(UNSEEN):
-            key = (_FRAMELESS, "", "native")
-        row = rows.setdefault(key, [0.0, 0.0, 0.0, 0])
+        named = _FRAMELESS if frame.function.startswith(UNSEEN) else frame
+        row = rows.setdefault(named, [0.0, 0.0, 0.0, 0.0, 0])
         for column, values in enumerate(columns):
             row[column] += float(values[place])
-        row[3] += samples.get(frame, 0)
+        row[3] += float(variances[place])
+        row[4] += samples.get(frame, 0)
+    freedom = max(1, len(table.operation_counts) - 1)
+    quantile = float(stats.t.ppf(0.975, freedom))
     return tuple(
         FunctionCost(
-            name=name,
-            module=module,
-            package=package,
+            function=function,
             own_cost=row[0],
             total_cost=row[1],
             charged_cost=row[2],
-            sample_count=int(row[3]),
+            half_width=quantile * float(np.sqrt(row[3])),
+            sample_count=int(row[4]),
         )
-        for (name, module, package), row in rows.items()
+        for function, row in rows.items()
     )
+
+
+def _variances(table: CostTable) -> NDArray[np.float64]:
+    """Of each function's own cost of an operation, from the scatter between segments."""
+    if not table.operation_counts.sum():
+        return np.zeros(len(table.functions))
+    return variance_between(table.own, table.operation_counts.astype(np.float64))
 
 
 def functions_table(
@@ -139,7 +154,7 @@ def functions_table(
     note: str = "",
 ) -> Table:
     """The functions that cost most by *of*, the dearest first."""
-    ordered = sorted(costs.functions, key=lambda one: (-of(one), one.module, one.name))
+    ordered = sorted(costs.functions, key=lambda one: (-of(one), str(one.function)))
     shown = [one for one in ordered if of(one)][:ROW_COUNT_MAX]
     left = len([one for one in ordered if of(one)]) - len(shown)
     rest = f"{count(left)} more functions cost less than these." if left else ""
@@ -163,8 +178,11 @@ def functions_table(
 
 def _function_row(costs: Costs, one: FunctionCost, has_samples: bool) -> tuple[Cell, ...]:
     return (
-        Cell(text=plain(one.name, _NAME_LENGTH_MAX), detail=plain(one.module, _NAME_LENGTH_MAX)),
-        cell(one.own_cost, costs.unit),
+        Cell(
+            text=plain(one.function.function, _NAME_LENGTH_MAX),
+            detail=plain(one.function.module, _NAME_LENGTH_MAX),
+        ),
+        cell(one.own_cost, costs.unit, _interval(costs, one)),
         Cell(text=share(costs.share(one.own_cost))),
         *((Cell(text=count(one.sample_count)),) if has_samples else ()),
         cell(one.total_cost, costs.unit),
@@ -172,11 +190,16 @@ def _function_row(costs: Costs, one: FunctionCost, has_samples: bool) -> tuple[C
     )
 
 
+def _interval(costs: Costs, one: FunctionCost) -> str:
+    return f"\N{PLUS-MINUS SIGN} {quantity(one.half_width, costs.unit)}" if one.half_width else ""
+
+
 def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
     """What an operation costs in each package; adds up to the whole."""
     sums: dict[str, float] = {}
     for one in costs.functions:
-        name = _FRAMELESS if one.is_frameless else PACKAGE_NAMES.get(one.package, one.package)
+        package = one.function.package
+        name = one.function.function if one.is_frameless else PACKAGE_NAMES.get(package, package)
         sums[name] = sums.get(name, 0.0) + one.own_cost
     ordered = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
     return Table(

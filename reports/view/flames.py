@@ -10,7 +10,7 @@ colour where the other had everything).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment
 from reports.view.model import FlameGraph, FlameGroup, Unit
@@ -33,11 +33,17 @@ UNITS: Mapping[Metric, Unit] = {
 
 # Packages by what they are to a service; any other is the service's own or a library it chose.
 _KAFKA_CLIENTS = frozenset({"aiokafka", "kafka", "confluent_kafka", "faust", "pykafka"})
+_SAME_GROUP = {"uvloop": "asyncio", "async_timeout": "asyncio"}  # all of the event loop
+_NATIVE_GROUPS = {  # where native frames were taken: libraries and source files by their beginning
+    "cygrpc": "grpc",
+    "_asynciomodule.c": "asyncio",
+    "loop.c": "asyncio",  # uvloop's and libuv's
+}
 _GROUPS: Mapping[str, FlameGroup] = {
     "asyncio": FlameGroup(name="asyncio", colour="asyncio", is_foldable=True),
     "grpc": FlameGroup(name="grpc", colour="grpc", is_foldable=True),
     "python": FlameGroup(name="Python's library", colour="python", is_foldable=True),
-    "native": FlameGroup(name="native code", colour="native"),
+    "native": FlameGroup(name="native code", colour="native", is_foldable=True),
     "": FlameGroup(name="no Python frame", colour="label"),
 }
 _OWN_COLOUR_COUNT = 3
@@ -93,7 +99,10 @@ def peak_graph(
         root = Frame(function=f"<{label}>", module="", package="")
         for stack, weights in _stacks_of(profile, segment):
             stacks.setdefault((root, *stack), _Weights()).add(weights)
-    return _drawn(stacks, words, unit=Unit.BYTES, operation_count=0, base_operation_count=0)
+    graph = _drawn(stacks, words, unit=Unit.BYTES, operation_count=0, base_operation_count=0)
+    # Start-up is imports of imports: what imports what can be read without the import machinery.
+    folded = tuple(replace(group, is_folded=group == _GROUPS["python"]) for group in graph.groups)
+    return replace(graph, groups=folded)
 
 
 def differential_flame_graph(
@@ -288,7 +297,10 @@ def _groups(
 def _group_key(frame: Frame) -> str:
     if not frame.module and frame.function.startswith(("<", "(")):
         return ""
-    return frame.package
+    if frame.package == "native":
+        found = (key for start, key in _NATIVE_GROUPS.items() if frame.module.startswith(start))
+        return next(found, "native")
+    return _SAME_GROUP.get(frame.package, frame.package)
 
 
 def _known(package: str) -> FlameGroup | None:

@@ -102,11 +102,13 @@ class FlameGroup:
     Attributes:
         colour: A name that the style sheet knows.
         is_foldable: Its frames may be shown as one, where only what calls and is called matters.
+        is_folded: They are, until a reader wants to see them.
     """
 
     name: str
     colour: str
     is_foldable: bool = False
+    is_folded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ grows. A run without profiles has no such part; a profile that is missing is sai
 from harness.model.overhead import overhead
 from harness.model.record import RunRecord
 from harness.model.verdict import Correctness
-from reports.view.cpu_profile import cpu_section
+from reports.view.cpu_profile import cpu_sections
 from reports.view.memory_profile import memory_section
 from reports.view.model import Cell, Column, Section, Table, Tone, Unit
 from reports.view.source import ProfiledPass, RunTables
@@ -24,7 +24,7 @@ def profile_sections(tables: RunTables) -> tuple[Section, ...]:
         return ()
     return (
         _passes_section(tables),
-        *cpu_section(tables),
+        *cpu_sections(tables),
         *memory_section(tables),
     )
 
@@ -115,7 +115,7 @@ def _disturbance_table(plain_record: RunRecord, passes: tuple[ProfiledPass, ...]
         title="What it cost to look",
         columns=(
             Column(title="pass", is_number=False),
-            *(Column(title=title, group="to the plain run's") for title in columns),
+            *(Column(title=title, group="against the plain run") for title in columns),
             Column(title="sent slower than planned"),
         ),
         rows=tuple(_disturbance_row(plain_record, one) for one in passes if one.is_twin),

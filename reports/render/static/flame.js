@@ -25,7 +25,7 @@ const Flames = (() => {
       this.data = data;
       this.figure = figure;
       this.plot = figure.querySelector(".flame");
-      this.folded = new Set(); // groups
+      this.folded = new Set(data.groups.flatMap((group, number) => (group.is_folded ? [number] : [])));
       this.pattern = null;
       this.isOnScreen = true;
       this.buildControls();
@@ -56,7 +56,7 @@ const Flames = (() => {
         if (!group.is_foldable) return;
         const button = html("button", "control", bar, `fold ${group.name}`);
         button.type = "button";
-        button.setAttribute("aria-pressed", "false");
+        button.setAttribute("aria-pressed", String(group.is_folded));
         button.addEventListener("click", () => {
           if (!this.folded.delete(number)) this.folded.add(number);
           button.setAttribute("aria-pressed", String(this.folded.has(number)));
@@ -92,7 +92,7 @@ const Flames = (() => {
     /* ---- the tree: as stored, or with the frames of folded groups as one ---- */
 
     build() {
-      const { parents, function_of: functionOf, group_of: groupOf, names } = this.data;
+      const { parents, function_of: functionOf, group_of: groupOf, names, modules } = this.data;
       const root = this.node(null, "all", -1, -1);
       const nodes = [];
       const stored = []; // the node that shows each stored one
@@ -106,7 +106,8 @@ const Flames = (() => {
           const key = isFolded ? `group ${group}` : fn;
           node = parent.children.get(key);
           if (!node) {
-            node = this.node(parent, isFolded ? `[${this.data.groups[group].name}]` : names[fn], group, isFolded ? -1 : fn);
+            const label = isFolded ? `[${this.data.groups[group].name}]` : names[fn] === "<module>" ? modules[fn] : names[fn];
+            node = this.node(parent, label, group, isFolded ? -1 : fn);
             node.isFolded = isFolded;
             parent.children.set(key, node);
             nodes.push(node);

@@ -10,6 +10,7 @@ allocation, for bytes and counts an operation; the others keep aggregates, of wh
 kilobytes. A kill loses one segment.
 """
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import memray
 
+from harness.errors import ProfilerError
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
@@ -32,6 +34,7 @@ _UNITS = (1, 2)  # lengths of segments, in turn
 _SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated
 _EVERY_COUNT_MAX = 6  # segments that keep every allocation
 _EVERY_NS_MAX = 10 * NANOS_PER_SECOND  # of one of them: megabytes a second
+_FREE_BYTES_MIN = 16 << 20
 _NO_STACK = Frame(function="<no Python frame>", module="", package="native")
 _FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
 
@@ -113,9 +116,12 @@ class MemrayProfiler:
         """Nothing: the tracker is part of the target and stops nothing."""
 
     def end_segment(self) -> None:
-        """Stop it; its file is whole after that."""
+        """Stop it; its file is whole after that, unless the disk is full."""
         path, has_every = self._path(), self._has_every
         self._link.command(do="stop")
+        if shutil.disk_usage(self._folder).free < _FREE_BYTES_MIN:
+            # memray then stops tracking without a word to its caller, and what it wrote reads well.
+            raise ProfilerError("the disk is full: what memray wrote of a segment may be its head")
         self._keep(self._start_ns, path, has_every=has_every)
 
     def close(self) -> None:

@@ -161,10 +161,10 @@ def _profile(run: StoredRun, files: Sequence[StacksFile]) -> Profile:
         share, start = file.count_sum / whole, end - file.count_sum
         sample_count, is_guess = _sample_count(file, share * measure_ns / NANOS_PER_SECOND)
         is_estimated |= is_guess
-        weights: dict[int, int] = {}
+        counts: dict[int, int] = {}
         for symbols, count in file.counts.items():
             number = table.number(tuple(map(symbol_frame, symbols)))
-            weights[number] = weights.get(number, 0) + count
+            counts[number] = counts.get(number, 0) + count
         segments.append(
             ProfileSegment(
                 start_ns=measure_ns * start // whole,
@@ -175,9 +175,8 @@ def _profile(run: StoredRun, files: Sequence[StacksFile]) -> Profile:
                 },
                 cpu_ns=round(cpu_ns * share),
                 sample_count=sample_count,
-                weights={
-                    number: round(cpu_ns * count / whole) for number, count in weights.items()
-                },
+                weights={number: round(cpu_ns * count / whole) for number, count in counts.items()},
+                samples={} if is_guess else counts,
             )
         )
     return Profile(

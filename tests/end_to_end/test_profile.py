@@ -100,6 +100,7 @@ def test_cpu_adds_up_to_what_the_kernel_says(profiled: StoredRun) -> None:
     for segment in profile.segments:
         assert sum(segment.weights.values()) == pytest.approx(segment.cpu_ns, rel=1e-3)
         assert segment.operation_count > 0
+        assert 0 < sum(segment.samples.values()) <= segment.sample_count
     assert {"workloads", "asyncio"} <= _packages(profile)
 
 
@@ -126,8 +127,24 @@ def test_memory_by_function(profiled: StoredRun) -> None:
         Metric.ALLOCATED_COUNT,
     }
     for profile in profiles.values():
+        assert all(
+            sum(segment.by_allocator.values()) == sum(segment.weights.values())
+            for segment in profile.segments
+        )
         assert sum(sum(segment.weights.values()) for segment in profile.segments) > 0
         assert "workloads" in _packages(profile)
+
+
+def test_the_page_shows_them(profiled: StoredRun) -> None:
+    """What each pass saw, the flame graphs, and CPU by kind, which the record's addresses allow."""
+    page = (profiled.folder / "report.html").read_text(encoding="utf-8")
+    addresses = profiled.twins()["cpu"].record.load["addresses"]
+
+    assert addresses["reserve"] == "/accounts.v1.AccountService/Reserve"
+    assert addresses["fill"] == "me.executions.v1"
+    for name in ("passes-table", "flame-cpu", "flame-high-water", "flame-allocated", "growth"):
+        assert f'id="{name}"' in page
+    assert "AccountService.reserve" in page.split('id="cpu-by-kind"')[1].split("</table>")[0]
 
 
 def test_folded_stacks_lie_beside_it(profiled: StoredRun) -> None:

@@ -288,9 +288,10 @@ class TestWhole:
     def test_the_graphs_in_the_file_are_those_of_the_view(
         self, page: Page, profiled: StoredRun
     ) -> None:
-        """Every column, number for number."""
+        """Every column, number for number, in a block that no function's name can end."""
         block = render_run_report(profiled).split('id="flames-data">')[1].split("</script>")[0]
         drawn = {flame["id"]: flame for flame in json.loads(block)}
+        assert not set("<>&") & set(block)
 
         for flame in flames_of(page):
             for column in ("parents", "function_of", "own", "samples", "names", "modules"):

@@ -175,22 +175,33 @@ const Flames = (() => {
     }
 
     mark(says = true) {
-      const { names, modules, parents, function_of: functionOf, own } = this.data;
+      const { names, modules, parents, function_of: functionOf, own, base_own: baseOwn } = this.data;
       const hits = names.map((name, fn) => this.pattern !== null && this.pattern.test(modules[fn] ? `${modules[fn]}:${name}` : name));
       this.matching = new Set();
       const isInside = [];
       const isShown = this.under(this.zoomed);
       let matched = 0;
+      let matchedBase = 0;
       parents.forEach((parent, index) => {
         const isHit = hits[functionOf[index]];
         isInside[index] = isHit || (parent >= 0 && isInside[parent]);
         if (isHit) this.matching.add(this.stored[index]);
-        if (isInside[index] && isShown(this.stored[index])) matched += own[index];
+        if (!isInside[index] || !isShown(this.stored[index])) return;
+        matched += own[index];
+        matchedBase += baseOwn[index] || 0;
       });
       this.figure.dataset.matched = this.pattern ? matched / (this.zoomed.total || 1) : "";
       if (!says) return;
+      this.found.textContent = this.pattern ? this.foundWords(matched, matchedBase) : "";
+    }
+
+    foundWords(matched, matchedBase) {
+      if (this.isDifferential) {
+        const [before, after] = [this.baseCost(matchedBase), this.cost(matched)];
+        return `matched: before ${this.costWords(before)}, change ${this.changeWords(before, after)}`;
+      }
       const part = this.zoomed === this.root ? "of all" : "of what is shown";
-      this.found.textContent = this.pattern ? `matched ${percent(matched / (this.zoomed.total || 1))} ${part} · ${this.costWords(this.cost(matched))}` : "";
+      return `matched ${percent(matched / (this.zoomed.total || 1))} ${part} · ${this.costWords(this.cost(matched))}`;
     }
 
     under(top) {

@@ -376,5 +376,5 @@ const Charts = (() => {
     return charts;
   }
 
-  return { drawAll };
+  return { drawAll, element, html };
 })();

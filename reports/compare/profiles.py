@@ -1,5 +1,5 @@
 """
-The profiles of both sides of a comparison: which function made it slower, where there are any. Pure.
+The profiles of both sides of a comparison: which function made it slower, if there are any. Pure.
 
 Profiles are looked at beside the verdict and never decide it: what they were taken of ran slower.
 """

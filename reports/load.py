@@ -17,6 +17,7 @@ from harness.errors import RecordError
 from harness.model.profile import MISSING
 from harness.model.record import PLAIN
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, pass_folder
+from reports.compare.evidence import RunEvidence, evidence_of, evidence_without_tables
 from reports.profile.against import ProfiledStart, ProfileSide
 from reports.view.source import ProfiledPass, RunTables
 
@@ -113,6 +114,25 @@ def _pass(name: str, run: StoredRun, tables: RunTables, *, is_twin: bool) -> Pro
 
 def _missing(run: StoredRun) -> tuple[str, ...]:
     return tuple(note for note in run.record.notes if note.startswith(MISSING))
+
+
+def read_evidence(run: StoredRun) -> RunEvidence:
+    """
+    What a comparison keeps of *run*: its tables are read, distilled and let go.
+
+    Profiles are its own or its twins'; damaged ones are a fault of the run.
+    """
+    if run.record.kernels:
+        return evidence_without_tables(run.record)
+    try:
+        profiles = [*run.profiles()]
+        for twin in run.twins().values():
+            profiles += twin.profiles()
+    except RecordError:
+        evidence = evidence_of(read_run(run))
+        fault = "a profile of it is missing or can't be read"
+        return replace(evidence, faults=(*evidence.faults, fault))
+    return evidence_of(read_run(run), profiles)
 
 
 def _table(

@@ -19,29 +19,27 @@ the statistics themselves is INCONCLUSIVE with its text, never a pass.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
+from reports.compare.effects import effect_or_verdict
 from reports.compare.estimates import (
-    RUN_COUNT_NEEDED,
     Pair,
-    estimated,
-    is_tail,
     side_values,
     tail_value,
-    without_noise,
 )
-from reports.compare.faults import fault_of
-from reports.compare.location import Effect
+from reports.compare.location import Effect, Method
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Metric, RunTails, Side
-from reports.compare.sentences import Findings, sentence_of
+from reports.compare.samples import Side
+from reports.compare.sentences import MetricFindings, sentence_of
 from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.verdicts import (
     Change,
     Comparison,
     Estimate,
+    Findings,
     MetricVerdict,
     compared,
 )
@@ -75,7 +73,7 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
     verdicts: dict[str, MetricVerdict] = {}
     found: list[tuple[Pair, Effect]] = []
     for name in names:
-        outcome = _effect_or_verdict(old.get(name), new.get(name), name, policy)
+        outcome = effect_or_verdict(old.get(name), new.get(name), policy)
         if isinstance(outcome, MetricVerdict):
             verdicts[name] = outcome
         else:
@@ -88,89 +86,35 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
         candidate.name,
         tuple(verdicts[name] for name in names),
         policy,
-        faults=(
-            *(f"baseline: {fault}" for fault in baseline.faults),
-            *(f"candidate: {fault}" for fault in candidate.faults),
+        findings=Findings(
+            faults=(*_said_of_sides(baseline.faults, candidate.faults), *_lacking(names, policy)),
+            doubts=_said_of_sides(baseline.doubts, candidate.doubts),
+            remarks=_remarks(items),
+            is_audit_failed=baseline.is_audit_failed or candidate.is_audit_failed,
         ),
-        remarks=_remarks(items),
     )
 
 
-def _effect_or_verdict(
-    a: Metric | None, b: Metric | None, name: str, policy: Policy
-) -> tuple[Pair, Effect] | MetricVerdict:
-    """The effect of one metric, or the verdict that no effect is needed for."""
-    known = a or b
-    assert known is not None
-    margins = policy.margins_of(name, is_tail=is_tail(known))
-    try:
-        fault = fault_of(a, b, policy.design)
-        if fault:
-            return _unestimated(a, b, Change.INVALID, f"{fault}.", policy)
-        if a is None or b is None:
-            text = "New in the candidate: there is nothing to compare it with."
-            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-        pair = Pair(baseline=a, candidate=b, margins=margins)
-        settled = _settled_without_noise(pair, policy)
-        if settled:
-            return settled
-        effect = estimated(pair, policy.design)
-        collapse = _collapse(pair, effect, policy)
-        if collapse:
-            return _unestimated(a, b, Change.INVALID, collapse, policy)
-        return pair, without_noise(effect) if margins.is_exact else effect
-    except Exception as error:  # noqa: BLE001 -- an exception must never read as a verdict
-        text = f"The statistics failed: {type(error).__name__}: {plain(str(error))}"
-        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-
-
-def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
-    """Zeros have no ratio, and one run a side no noise: what is said then."""
-    a, b = pair.baseline, pair.candidate
-    if not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
-        has = [any(side.data.values) for side in (a, b) if not isinstance(side.data, RunTails)]
-        if has[0] is not has[1]:
-            text = "0 on one side only: a ratio can't say by how much it changed."
-            return _unestimated(a, b, Change.INVALID, text, policy)
-        if not has[0] and min(pair.run_counts) >= policy.run_count_min:
-            return _unestimated(a, b, Change.UNCHANGED, "0 in every run of both sides.", policy)
-        if not has[0]:
-            text = f"0 in every run, but {min(pair.run_counts)} runs a side are too few to rely on."
-            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-    fewest = min(pair.run_counts)
-    if fewest < RUN_COUNT_NEEDED and not pair.margins.is_exact:
-        text = (
-            f"{fewest} run a side shows no noise, so no difference can be told from it:"
-            f" measure at least {policy.run_count_min} process starts a side."
-        )
-        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-    return None
-
-
-def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
-    """Why an improvement is too good to be true; empty if it isn't."""
-    gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
-    if gain <= policy.collapse_ratio:
-        return ""
+def _said_of_sides(baseline: Sequence[str], candidate: Sequence[str]) -> tuple[str, ...]:
     return (
-        f"{gain:.3g} times better than the baseline is more likely work left undone than a gain:"
-        " look at what the candidate does, then make it the new baseline."
+        *(f"baseline: {text}" for text in baseline),
+        *(f"candidate: {text}" for text in candidate),
+    )
+
+
+def _lacking(names: Sequence[str], policy: Policy) -> tuple[str, ...]:
+    return tuple(
+        f"the metric {plain(pattern)} is required, and on neither side"
+        for pattern in policy.required
+        if not any(fnmatchcase(name, pattern) for name in names)
     )
 
 
 def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_Estimated]:
-    noisy = [effect for pair, effect in found if not pair.margins.is_exact]
-    sessions = iter(
-        session_ratios(
-            np.array([effect.log_ratio for effect in noisy]),
-            np.array([effect.ratio_error for effect in noisy]),
-        )
-        if policy.design is Design.APART
-        else np.zeros(len(noisy))
-    )
+    sessions = _sessions(found) if policy.design is Design.APART else {}
     estimates = []
     for pair, effect in found:
-        noise = noise_of(effect, 0.0 if pair.margins.is_exact else float(next(sessions)))
+        noise = noise_of(effect, sessions.get(pair.name, 0.0))
         worse = effect.log_ratio * pair.worse_sign
         estimates.append(
             _Estimated(
@@ -181,6 +125,33 @@ def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_E
             )
         )
     return estimates
+
+
+def _sessions(found: Sequence[tuple[Pair, Effect]]) -> dict[str, float]:
+    """
+    By metric the scale of the session's noise, as the others of its sort show it.
+
+    Sorts are units, and tails apart from middles: that memory, or the median, stayed where it was
+    does not make a slowdown of all tails a matter of the session.
+    """
+    sorts: dict[tuple[str, Method | None], list[tuple[Pair, Effect]]] = {}
+    for pair, effect in found:
+        if _has_session(pair):
+            method = effect.method if effect.method is Method.TAIL else None
+            sorts.setdefault((pair.baseline.unit, method), []).append((pair, effect))
+    scales: dict[str, float] = {}
+    for group in sorts.values():
+        ratios = session_ratios(
+            np.array([effect.log_ratio for _, effect in group]),
+            np.array([effect.ratio_error for _, effect in group]),
+        )
+        scales |= {pair.name: float(s) for (pair, _), s in zip(group, ratios, strict=True)}
+    return scales
+
+
+def _has_session(pair: Pair) -> bool:
+    """Another session changes speeds; not counts, and not how much fails."""
+    return not pair.margins.is_exact and not pair.is_difference
 
 
 def _corrected(
@@ -232,7 +203,7 @@ def _judged(
         status = Change.INCONCLUSIVE
     further = _further(item, status, aims, policy)
     estimate = _estimate(item, corrected[0], aims, further)
-    findings = Findings(
+    findings = MetricFindings(
         status=status,
         estimate=estimate,
         better=pair.baseline.better,
@@ -243,6 +214,7 @@ def _judged(
         run_count_min=policy.run_count_min,
         is_contradicted=is_apparent and not is_borne_out,
         is_drift=is_drift,
+        is_difference=pair.is_difference,
     )
     return _verdict(pair, status, sentence_of(findings), estimate)
 
@@ -315,26 +287,7 @@ def _verdict(pair: Pair, status: Change, sentence: str, estimate: Estimate | Non
         baseline=side_values(a, tail_value(a)),
         candidate=side_values(b, tail_value(b)),
         estimate=estimate,
-    )
-
-
-def _unestimated(
-    a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
-) -> MetricVerdict:
-    known = a or b
-    assert known is not None
-    margins = policy.margins_of(known.name, is_tail=is_tail(known))
-    return MetricVerdict(
-        name=known.name,
-        unit=known.unit,
-        better=known.better,
-        status=status,
-        sentence=sentence[0].upper() + sentence[1:],
-        floor_share=margins.floor_share,
-        margin_share=margins.margin_share,
-        baseline=side_values(a),
-        candidate=side_values(b),
-        estimate=None,
+        compared=a.compared,
     )
 
 

@@ -7,15 +7,17 @@ History of the format
     1   first
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.model.verdict import EXIT_SENTENCES, ExitCode
+from harness.model.record import Objective
+from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
 from reports.compare.location import Method
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Better
+from reports.compare.samples import Better, Compared
 
 SCHEMA_VERSION = 1
 
@@ -114,6 +116,25 @@ class MetricVerdict:
     baseline: SideValues
     candidate: SideValues
     estimate: Estimate | None
+    compared: Compared = Compared.RATIO
+    waiver: str = ""  # who waived the regression, why, and until when; empty: nobody
+
+    @property
+    def worse_ratio(self) -> float:
+        """How much worse it seems, as a log ratio: below 0 better, 0 where nothing is known."""
+        if self.estimate is not None:
+            ratio = self.estimate.ratio
+        elif self.baseline.value and self.candidate.value and self.compared is Compared.RATIO:
+            ratio = self.candidate.value / self.baseline.value
+        else:
+            return 0.0
+        return math.log(ratio) * self.better.worse_sign if ratio > 0.0 else 0.0
+
+    @property
+    def counts(self) -> Change:
+        """The status as far as the whole is concerned: what is waived doesn't turn it red."""
+        is_waived = self.waiver and self.status is Change.REGRESSED
+        return Change.UNCHANGED if is_waived else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +148,26 @@ class Comparison:
     sentence: str
     exit_code: int
     faults: tuple[str, ...]  # of a whole side
+    doubts: tuple[str, ...]  # why nothing is proved to be good, though nothing is wrong
     remarks: tuple[str, ...]  # what a reader should know; none of it changes the status
     alpha: float
     design: Design
     metrics: tuple[MetricVerdict, ...]
+    objectives: tuple[Objective, ...] = ()  # demanded of the candidate, whatever the baseline was
 
     def count_of(self, change: Change) -> int:
         """How many metrics ended so."""
         return sum(metric.status is change for metric in self.metrics)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was found besides the metrics; the fields are those of Comparison and Side."""
+
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    is_audit_failed: bool = False
 
 
 def compared(
@@ -142,24 +175,48 @@ def compared(
     candidate: str,
     metrics: tuple[MetricVerdict, ...],
     policy: Policy,
-    *,
-    faults: tuple[str, ...] = (),
-    remarks: tuple[str, ...] = (),
+    findings: Findings = Findings(),
 ) -> Comparison:
-    """The whole from its parts; a fault of a side, or no metric at all, makes it INVALID."""
-    status = Change.INVALID if faults else worst_change(metric.status for metric in metrics)
-    return Comparison(
-        schema_version=SCHEMA_VERSION,
-        baseline=baseline,
-        candidate=candidate,
+    """
+    The whole from its parts.
+
+    A fault of a side, or no metric at all, makes it INVALID; a doubt keeps it from being good.
+    """
+    return resummed(
+        Comparison(
+            schema_version=SCHEMA_VERSION,
+            baseline=baseline,
+            candidate=candidate,
+            status=Change.INVALID,
+            sentence="",
+            exit_code=ExitCode.AUDIT_FAILED if findings.is_audit_failed else ExitCode.INVALID,
+            faults=findings.faults,
+            doubts=findings.doubts,
+            remarks=findings.remarks,
+            alpha=policy.alpha,
+            design=policy.design,
+            metrics=metrics,
+        )
+    )
+
+
+def resummed(comparison: Comparison) -> Comparison:
+    """*comparison* with status, sentence and exit code as its parts say; a failed audit stays."""
+    missed = [item for item in comparison.objectives if item.status is Performance.FAILED]
+    unknown = [item for item in comparison.objectives if item.status is Performance.INCONCLUSIVE]
+    status = worst_change(metric.counts for metric in comparison.metrics)
+    if comparison.faults:
+        status = Change.INVALID
+    elif missed and status is not Change.INVALID:
+        status = Change.REGRESSED
+    elif (comparison.doubts or unknown) and status.exit_code is ExitCode.OK:
+        status = Change.INCONCLUSIVE
+    is_audit_failed = comparison.exit_code == ExitCode.AUDIT_FAILED
+    return replace(
+        comparison,
         status=status,
-        sentence=_sentence(status, metrics, faults),
-        exit_code=status.exit_code,
-        faults=faults,
-        remarks=remarks,
-        alpha=policy.alpha,
-        design=policy.design,
-        metrics=metrics,
+        sentence=_sentence(status, comparison, missed, unknown),
+        exit_code=ExitCode.AUDIT_FAILED if is_audit_failed else status.exit_code,
     )
 
 
@@ -168,27 +225,73 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison)
 
 
-def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], faults: tuple[str, ...]) -> str:
+def verdict_to_json(comparison: Comparison) -> dict[str, Any]:
+    """The verdict alone, for a pipeline: no need to read the whole of compare.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": comparison.status,
+        "exit_code": int(comparison.exit_code),
+        "sentence": comparison.sentence,
+        "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "faults": list(comparison.faults),
+        "metrics": {metric.name: metric.status for metric in comparison.metrics},
+        "waived": {
+            metric.name: metric.waiver
+            for metric in comparison.metrics
+            if metric.counts is not metric.status
+        },
+        "objectives": {item.id: item.status for item in comparison.objectives},
+    }
+
+
+def _sentence(
+    status: Change,
+    comparison: Comparison,
+    missed: Sequence[Objective],
+    unknown: Sequence[Objective],
+) -> str:
+    metrics = comparison.metrics
     total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
-    if faults:
-        return f"The inputs can't support a verdict: {faults[0]}"
+    if comparison.faults:
+        return f"The inputs can't support a verdict: {comparison.faults[0]}."
     if not metrics:
         return "There is no metric to compare."
-    chosen = [metric for metric in metrics if metric.status is status]
+    chosen = sorted(
+        (metric for metric in metrics if metric.counts is status),
+        key=lambda item: -item.worse_ratio,
+    )
+    waived_count = sum(metric.counts is not metric.status for metric in metrics)
+    waived = (
+        f" {waived_count} became worse and {_are(waived_count)} waived." if waived_count else ""
+    )
     names = ", ".join(metric.name for metric in chosen[:3]) + (" and more" if chosen[3:] else "")
+    demand = f" The candidate misses what is demanded: {missed[0].sentence}." if missed else ""
     match status:
         case Change.INVALID:
             return f"{len(chosen)} of {total} can't support a verdict: {names}."
+        case Change.REGRESSED if not chosen:
+            return f"None of {total} is shown to be worse.{demand}{waived}"
         case Change.REGRESSED:
-            return f"{len(chosen)} of {total} became worse: {names}."
+            return f"{len(chosen)} of {total} became worse: {names}.{demand}{waived}"
+        case Change.INCONCLUSIVE if not chosen:
+            why = [*comparison.doubts, *(item.sentence for item in unknown)][0]
+            return f"Nothing is shown to be worse, but not all is known: {why}."
         case Change.INCONCLUSIVE:
             return (
-                f"Nothing is shown to be worse, but {len(chosen)} of {total} remain open: {names}."
+                f"Nothing {'else ' if waived else ''}is shown to be worse, but {len(chosen)} of"
+                f" {total} {'remain' if len(chosen) > 1 else 'remains'} open: {names}.{waived}"
             )
         case Change.IMPROVED:
-            return f"{len(chosen)} of {total} became better, none worse: {names}."
+            return f"{len(chosen)} of {total} became better, none worse: {names}.{waived}"
+        case Change.UNCHANGED if waived:
+            return f"The others of {total} stayed within their margins.{waived}"
         case Change.UNCHANGED:
             return f"All of {total} stayed within their margins."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def meaning_of(comparison: Comparison) -> str:

@@ -15,25 +15,28 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.view.model import Chart, FlameGraph, Page, charts_of, flames_of
+from reports.view.model import Chart, FlameGraph, Page, Strip, charts_of, flames_of, strips_of
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
 )
 
-_SCRIPTS = ("scales.js", "charts.js", "flame.js", "page.js")  # each uses those before it
+# Each uses those before it.
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "page.js")
 
 
 def render_page(page: Page) -> str:
     """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
+    strips = [_strip_json(strip) for strip in strips_of(page)]
     return template.render(
         page=page,
         charts_json=_script_json([_drawing_json(chart) for chart in charts_of(page)]),
         flames_json=_script_json([_drawing_json(flame) for flame in flames])
         if (flames := flames_of(page))
         else "",
+        strips_json=_script_json(strips) if strips else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,
@@ -53,6 +56,10 @@ def _drawing_json(drawing: Chart | FlameGraph) -> dict[str, object]:
     for words in ("explanation", "note", "absence"):  # the template has said them already
         del document[words]
     return document
+
+
+def _strip_json(strip: Strip) -> dict[str, object]:
+    return {"a": strip.a, "b": strip.b, "low": strip.low, "high": strip.high}
 
 
 @cache

@@ -40,6 +40,11 @@ WAYS = {
     # 2: the stored runs here have no profiles to put anything against.
     "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=(*_VERDICTS, 2), once=True),
     "acctbench micro": Way(added="--only fees --rounds 2 --processes 1", once=True),
+    "acctbench baseline promote": Way(added="--force"),  # an example before pinned it
+    "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already
+    "acctbench baseline unpin": Way(codes=(0, 2)),
+    "acctbench baseline pin": Way(codes=(0, 2)),
+    "acctbench compare": Way(codes=(3,)),  # a run a side can't settle anything
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench doctor": Way(only_parsed="done by test_commands.py"),
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
@@ -105,6 +110,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "perf.folded").write_text("core;main.reserve 30\ncore;main.release 12\n")
     assert exit_code_of(["init", str(folder / "acctbench")]) == 0
+    promotion = ["baseline", "promote", "main", "after", "--by", "ada"]
+    assert exit_code_of([*promotion, "--runs", str(folder / "runs")]) == 0
     return folder
 
 

@@ -43,8 +43,12 @@ test at 2 %, floor 1 %) are round numbers from a coarse grid on which both halve
 printed. So neither half is untouched; they stand apart here to show how far they agree. That the
 error of 5 % counts both directions was decided last, on principle. The first half has the one pair
 of days between which the machine itself changed: a benchmark moved by 3 %, others by 1 to 2 % both
-ways, over all repetitions. Any rule that can see 3 % sees that. `aa_simulated.md` has our rule on
-noise of other kinds, none of which it was chosen on.
+ways, over all repetitions. Any rule that can see 3 % sees that; so do the suites of 100, which are
+drawn from all pairs of days.
+
+Made again by
+
+    python ci/evidence/aa.py --data aa_go117.csv.gz --output ci/evidence
 """
 OWN_LEAD = """\
 Random repetitions of each pair of days, {draws} draws, each in both directions (draws of one pair

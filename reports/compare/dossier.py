@@ -17,7 +17,7 @@ from harness.model.scenario import ObjectiveSpec
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
 from reports.compare.evidence import RunEvidence
-from reports.compare.figures import HEADLINE_PATTERNS, VISIBLE, is_embedded
+from reports.compare.figures import HEADLINE_PATTERNS, PROFILE_PATTERNS, VISIBLE, is_embedded
 from reports.compare.judge import judge
 from reports.compare.policy import Design, MarginRule, Margins, Policy
 from reports.compare.samples import Side
@@ -34,12 +34,14 @@ class Rules:
     Attributes:
         patterns: Of the metrics that are judged.
         ignored: Of differences between runs that are known to do no harm.
+        are_profiles_judged: Where every run has them; else only metrics that *patterns* name.
         objectives: Demanded of the candidate, whatever the baseline was.
         source: Name and digest of the policy file; empty: none.
     """
 
     policy: Policy = field(default_factory=Policy)
     patterns: tuple[str, ...] = HEADLINE_PATTERNS
+    are_profiles_judged: bool = True
     ignored: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     objectives: tuple[ObjectiveSpec, ...] = ()
@@ -86,6 +88,7 @@ def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
             required=spec.required,
         ),
         patterns=(*(spec.metrics or HEADLINE_PATTERNS), *spec.required),
+        are_profiles_judged=not spec.metrics,
         ignored=spec.ignored,
         waivers=spec.waivers,
         objectives=policy.objectives if policy else (),
@@ -99,7 +102,8 @@ def compared_sides(
     """The comparison of *candidate* with *baseline* under *rules*."""
     records = [run.record for side in (baseline, candidate) for run in side.runs]
     unlike = differences(records, rules.ignored)
-    a, b = (_side(item, rules) for item in (baseline, candidate))
+    patterns = (*rules.patterns, *_of_profiles(baseline, candidate, rules))
+    a, b = (_side(item, patterns) for item in (baseline, candidate))
     faults = (
         *_given_twice(baseline, candidate),
         *(str(difference) for difference in unlike if difference.is_obstacle),
@@ -181,10 +185,17 @@ def _rule(spec: MarginSpec) -> MarginRule:
     )
 
 
-def _side(given: SideInput, rules: Rules) -> Side:
+def _of_profiles(baseline: SideInput, candidate: SideInput, rules: Rules) -> tuple[str, ...]:
+    """A run without a profile is no worse a run: what profiles cost is judged if all have one."""
+    runs = (*baseline.runs, *candidate.runs)
+    are_there = rules.are_profiles_judged and all(run.starts for run in runs)
+    return PROFILE_PATTERNS if are_there else ()
+
+
+def _side(given: SideInput, patterns: tuple[str, ...]) -> Side:
     if given.elsewhere is not None:
         return given.elsewhere
-    return side_of(given.name, given.runs, rules.patterns)
+    return side_of(given.name, given.runs, patterns)
 
 
 def _without(side: Side, names: Sequence[str]) -> Side:

@@ -14,8 +14,10 @@ from harness.model.verdict import Correctness, ExitCode, Performance, Validity
 from harness.model.waivers import Waiver
 from reports import Dossier, compared_sides, rules_of
 from reports.compare.evidence import RunEvidence
+from reports.compare.figures import Figure
 from reports.compare.samples import Better, RunSamples
 from reports.compare.verdicts import Change
+from reports.profile.against import ProfiledStart
 from tests.reports.compare.made_runs import (
     all_changed,
     first_changed,
@@ -148,6 +150,25 @@ def with_failures(runs: Runs, share: float) -> Runs:
         )
         for place, run in enumerate(runs)
     )
+
+
+def test_a_profile_on_one_side_is_no_fault(before: Runs, same: Runs) -> None:
+    """Its costs are judged where every run has them, or where a policy says so."""
+    cost = Figure(
+        name="profile.allocated_bytes_per_operation", unit="bytes", better=Better.LESS, value=900.0
+    )
+
+    def profiled(run: RunEvidence) -> RunEvidence:
+        start = ProfiledStart(record=run.record, profiles=())
+        return replace(run, starts=(start,), figures=(*run.figures, cost))
+
+    a, b = all_changed(before, profiled), all_changed(same, profiled)
+    named = policy(metrics=("profile.*",))
+
+    assert cost.name in statuses(compared(a, b))
+    assert cost.name not in statuses(compared(a, same))
+    assert compared(a, same).comparison.faults == ()
+    assert compared(a, same, named).comparison.exit_code == ExitCode.INVALID
 
 
 class TestPolicy:

@@ -140,7 +140,9 @@ def _sides(
 def _name(dossier: Dossier) -> str:
     """A folder name made of both sides' names."""
     sides = (dossier.comparison.baseline, dossier.comparison.candidate)
-    short = [re.sub(r"[^A-Za-z0-9._-]+", "-", side)[:_NAME_LENGTH_MAX].strip("-.") for side in sides]
+    short = [
+        re.sub(r"[^A-Za-z0-9._-]+", "-", side)[:_NAME_LENGTH_MAX].strip("-.") for side in sides
+    ]
     return "--".join(part or "side" for part in short)
 
 

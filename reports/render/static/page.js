@@ -43,6 +43,8 @@
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
   Strips.drawAll(JSON.parse(document.getElementById("strips-data").textContent));
+  const trends = document.getElementById("trends-data");
+  if (trends) Trends.drawAll(JSON.parse(trends.textContent));
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

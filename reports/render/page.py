@@ -34,13 +34,13 @@ _SCRIPTS = (
 def render_page(page: Page) -> str:
     """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
+    strips = [_strip_json(strip) for strip in strips_of(page)]
+    trends = [asdict(item) for item in trends_of(page)]
     return template.render(
         page=page,
         charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
-        strips_json=_script_json([_strip_json(strip) for strip in strips_of(page)]),
-        trends_json=_script_json([asdict(item) for item in trends_of(page)])
-        if trends_of(page)
-        else "",
+        strips_json=_script_json(strips) if strips else "",
+        trends_json=_script_json(trends) if trends else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,

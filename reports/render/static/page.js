@@ -42,7 +42,8 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
-  Strips.drawAll(JSON.parse(document.getElementById("strips-data").textContent));
+  const strips = document.getElementById("strips-data");
+  if (strips) Strips.drawAll(JSON.parse(strips.textContent));
   const trends = document.getElementById("trends-data");
   if (trends) Trends.drawAll(JSON.parse(trends.textContent));
 

@@ -45,7 +45,7 @@ class _History(click.Group):
 @click.group(cls=_History)
 def history() -> None:
     """
-    Show what changed over stored runs, and when; accept it, export it.
+    Show what changed over stored runs; accept it, export it.
 
     "acctbench history" is "acctbench history show".
     """

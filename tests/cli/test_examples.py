@@ -46,6 +46,9 @@ WAYS = {
     "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already
     "acctbench baseline unpin": Way(codes=(0, 2)),
     "acctbench baseline pin": Way(codes=(0, 2)),
+    # 3: too few runs here; 2: the folder is no checkout.
+    "acctbench history show": Way(codes=(0, 2, 3)),
+    "acctbench history accept": Way(codes=(0, 2)),  # 2: nothing got worse here
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness.cli.completions import complete_runs
+from harness.cli.completions import complete_runs, complete_scenarios
 from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.options import runs_option
 from harness.cli.signature_options import by_option, signed, why_option
@@ -76,7 +76,13 @@ Exit codes:
 """
 )
 @_folders_argument
-@click.option("--scenario", default="", help="Only runs of this scenario.")
+@click.option(
+    "--scenario",
+    "scenario_name",
+    default="",
+    shell_complete=complete_scenarios,
+    help="Only runs of this scenario.",
+)
 @click.option(
     "--metric",
     "patterns",
@@ -96,7 +102,7 @@ Exit codes:
 def show(
     *,
     folders: tuple[Path, ...],
-    scenario: str,
+    scenario_name: str,
     patterns: tuple[str, ...],
     last_count: int | None,
     repository: Path | None,
@@ -116,7 +122,7 @@ def show(
 
     if repository is not None:
         check_repository(repository)
-    gathered = _gathered(folders, runs_folder, scenario)
+    gathered = _gathered(folders, runs_folder, scenario_name)
     found = _history(gathered, patterns, last_count)
     commits = commits_of(found, repository)
     page = output or (folders[0] if folders else runs_folder) / _PAGE

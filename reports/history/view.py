@@ -220,16 +220,17 @@ def _event_row(event: Event, commits: Commits | None) -> tuple[Cell, ...]:
 
 
 def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Section:
-    gap_count = len(item.gaps)
+    first, last = (f"{item.runs[place].started_at:%Y-%m-%d}" for place in (0, -1))
     state = "measured now" if item.is_current else "an earlier setting: it asks nothing any more"
+    gaps = f", {count(len(item.gaps))} of them no points" if item.gaps else ""
     remarks = [f"It differs from the setting before: {text}" for text in item.changes]
     remarks += [f"{run.run_id} is no point: {', '.join(run.unfit)}" for run in item.gaps]
     remarks += list(item.doubts)
     past = () if item.is_current else (_past_events(item, commits),)
     return Section(
         id=f"setting-{item.setting.id}",
-        title=item.setting.title,
-        lead=f"{state}; {counted(len(item.runs), 'run')}, {count(gap_count)} of them no points",
+        title=item.setting.title + ("" if item.is_current else f", until {last}"),
+        lead=f"{state}; {counted(len(item.runs), 'run')} from {first} to {last}{gaps}",
         trends=TrendSet(
             names=tuple(run.run_id for run in item.runs),
             dates=tuple(f"{run.started_at:%Y-%m-%d %H:%M}" for run in item.runs),

@@ -11,6 +11,7 @@ const Trends = (() => {
   const LABEL_PIXELS = 74;
   const LETTER = 6.2; // mean width of one in a flag
   const ROOM = 0.08; // shown at least on both sides of the levels: noise must not look like news
+  const AT_ONCE = 12; // drawn with the page: the worst come first
   const AHEAD = "600px"; // of the screen
   const { element, html } = Charts;
   const { words, tickWords, ticksOf } = Scales;
@@ -66,8 +67,9 @@ const Trends = (() => {
       const every = Math.max(1, Math.ceil((LABEL_PIXELS * this.count) / (inner.right - inner.left)));
       for (let index = (this.count - 1) % every; index < this.count; index += every) {
         element("line", { class: "grid", x1: x(index), x2: x(index), y1: inner.bottom, y2: inner.bottom + 4 }, svg);
-        element("text", { x: x(index), y: inner.bottom + 15, "text-anchor": "middle" }, svg, this.set.dates[index].slice(0, 10));
-        element("text", { x: x(index), y: inner.bottom + 28, "text-anchor": "middle" }, svg, this.set.revisions[index]);
+        const at = Math.min(x(index), inner.right - LABEL_PIXELS / 4);
+        element("text", { x: at, y: inner.bottom + 15, "text-anchor": "middle" }, svg, this.set.dates[index].slice(0, 10));
+        element("text", { x: at, y: inner.bottom + 28, "text-anchor": "middle" }, svg, this.set.revisions[index]);
       }
     }
 
@@ -172,7 +174,7 @@ const Trends = (() => {
       },
       { rootMargin: AHEAD },
     );
-    byFigure.forEach((trend, figure) => watch.observe(figure));
+    [...byFigure].forEach(([figure, trend], place) => (place < AT_ONCE ? trend.draw() : watch.observe(figure)));
     addEventListener("beforeprint", () => byFigure.forEach((trend) => trend.draw(PAPER_WIDTH)));
     addEventListener("afterprint", () => byFigure.forEach((trend) => trend.draw()));
     let wait = 0;

@@ -41,14 +41,15 @@ from harness.errors import (
     TargetError,
     TransportError,
 )
-from harness.model.record import Invariant, record_from_json, record_to_json
+from harness.model.record import Invariant, record_to_json
+from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker, start_broker
-from harness.targets.broker_fit import check_broker_fits
+from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_targets
 from harness.targets.broker_floor import FloorResult, measure_floor
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.replay import replay_journal
@@ -98,6 +99,7 @@ class Run:
         request.target.metadata_pairs()  # refused before anything starts, or not at all
         check_absent_topics(request.target, self._system.topics)
         check_broker_fits(request.kafka, request.scenario)
+        check_broker_is_the_targets(request.kafka, request.target, self._system.topics)
         self._secrets = request.target.secrets()
         self._run_tag = secrets.randbits(63)
         self._created_at = datetime.now(UTC)
@@ -213,14 +215,17 @@ class Run:
         stack.callback(sampler.stop)
         self.is_driving = True
         stack.callback(self._profiled.stop)
-        driven = supervisor.drive(self._surroundings(target, broker, sampler))
-        self._profiled.stop()
-        self.is_driving = False
-        sampler.stop()
-        plans = PlansAgain(scenario, operation_count=supervisor.operation_count, folder=self.folder)
-        stack.callback(plans.close)
-        self._view.phase("settle", "unknown outcomes asked for again, events awaited")
-        facts, closing = self._settle(supervisor, target.endpoint, opening)
+        with self._profiled.kept_on_failure(supervisor.answered):
+            driven = supervisor.drive(self._surroundings(target, broker, sampler))
+            self._profiled.stop()
+            self.is_driving = False
+            sampler.stop()
+            plans = PlansAgain(
+                scenario, operation_count=supervisor.operation_count, folder=self.folder
+            )
+            stack.callback(plans.close)
+            self._view.phase("settle", "unknown outcomes asked for again, events awaited")
+            facts, closing = self._settle(supervisor, target.endpoint, opening)
         return _Loaded(
             opening=opening,
             floor=floor,
@@ -273,7 +278,7 @@ class Run:
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
-            on_window=lambda window: self._profiled.start(window, lambda: target.pid),
+            on_window=lambda window: self._profiled.start(window, target),
         )
 
     def _settle(
@@ -355,13 +360,15 @@ class Run:
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
-            self._view.phase("kept", f"{self.folder} (logs, failure.json); never a baseline")
+            what = "logs, failure.json" + (", profiles" if self._profiled.kept else "")
+            self._view.phase("kept", f"{self.folder} ({what}); never a baseline")
             try:
                 write_json(
                     self.folder / "failure.json",
                     {
                         "error": type(error).__name__,
                         "message": self._secrets.strike(str(error)),
+                        "profiles": [entry.file for entry in self._profiled.kept],
                     },
                 )
             except HarnessError:

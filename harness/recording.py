@@ -172,9 +172,9 @@ def describe_target(
     opening: Any,
     ended: str,
     build_s: float,
-    revision: Revision | None = None,
+    source: Revision | None = None,
 ) -> dict[str, Any]:
-    """What the record says of the target, of *revision* if known; nothing of its metadata."""
+    """What the record says of the target, *source* where it is known; nothing of its metadata."""
     spec = target.spec
     is_attached = isinstance(spec.how, AttachSpec)
     return {
@@ -186,7 +186,7 @@ def describe_target(
         "absent_topics": list(spec.absent_topics),
         "capabilities": dict(system.capabilities(opening)),
         "build_s": round(build_s, 3),
-        "revision": asdict(revision or Revision()),
+        "revision": asdict(source or Revision()),
         "ended": ended,
     }
 

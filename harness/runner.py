@@ -137,7 +137,7 @@ class Run:
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
-        environment, revision = read_environment(), recording.revision_of(self._request.target)
+        environment, source = read_environment(), recording.revision_of(request.target)
         supervisor = Supervisor(
             scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
         )
@@ -152,7 +152,7 @@ class Run:
         stack.callback(target.stop)
         with _blaming_the_dead(target, broker):
             loaded = self._load(stack, supervisor, target, broker)
-        target_end, _ = target.stop(), broker.stop()
+        end, _ = target.stop(), broker.stop()
         self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
         invariants = self._audit(supervisor, loaded)
         loaded.plans.close()
@@ -171,9 +171,9 @@ class Run:
                     target,
                     system,
                     opening=loaded.opening,
-                    ended=target_end,
+                    ended=end,
                     build_s=build_s,
-                    revision=revision,
+                    source=source,
                 ),
                 broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,

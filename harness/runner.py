@@ -137,7 +137,7 @@ class Run:
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
-        environment, source = read_environment(), recording.revision_of(request.target)
+        environment, git = read_environment(), recording.revision_of(request.target)
         supervisor = Supervisor(
             scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
         )
@@ -168,12 +168,7 @@ class Run:
                 system=system,
                 schedule_digest=supervisor.schedule_digest,
                 target=recording.describe_target(
-                    target,
-                    system,
-                    opening=loaded.opening,
-                    ended=end,
-                    build_s=build_s,
-                    source=source,
+                    target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
                 ),
                 broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,

@@ -32,7 +32,7 @@ CONTENT_POLICY = (
 )
 
 # Each uses those before it.
-_SCRIPTS = ("scales.js", "charts.js", "strips.js", "trends.js", "flame.js", "page.js")
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "trends.js", "page.js")
 
 
 def render_page(page: Page) -> str:

@@ -42,10 +42,10 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
-  const flamesData = document.getElementById("flames-data");
-  const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
   const strips = document.getElementById("strips-data");
   if (strips) Strips.drawAll(JSON.parse(strips.textContent));
+  const flamesData = document.getElementById("flames-data");
+  const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
   const trends = document.getElementById("trends-data");
   if (trends) Trends.drawAll(JSON.parse(trends.textContent));
 

@@ -137,7 +137,7 @@ class Run:
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
-        environment = read_environment()
+        environment, git = read_environment(), recording.revision_of(request.target)
         supervisor = Supervisor(
             scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
         )
@@ -152,7 +152,7 @@ class Run:
         stack.callback(target.stop)
         with _blaming_the_dead(target, broker):
             loaded = self._load(stack, supervisor, target, broker)
-        target_end, _ = target.stop(), broker.stop()
+        end, _ = target.stop(), broker.stop()
         self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
         invariants = self._audit(supervisor, loaded)
         loaded.plans.close()
@@ -168,7 +168,7 @@ class Run:
                 system=system,
                 schedule_digest=supervisor.schedule_digest,
                 target=recording.describe_target(
-                    target, system, opening=loaded.opening, ended=target_end, build_s=build_s
+                    target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
                 ),
                 broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Environment:
         steal_share: CPU time that the hypervisor gave to others, since boot; None if not readable.
         load_average: Of the last minute, before the run.
         python, gil_enabled, packages: Of this program.
+        harness_version, harness_digest: Of the harness itself: of the installed package, and
+            BLAKE2b of its modules, so that a changed generator is never taken for a changed target.
         git_sha, git_dirty: Of the checkout it runs from; empty and None outside one.
     """
 
@@ -61,6 +64,8 @@ class Environment:
     python: str
     gil_enabled: bool
     packages: Mapping[str, str]
+    harness_version: str
+    harness_digest: str
     git_sha: str
     git_dirty: bool | None
 
@@ -86,6 +91,8 @@ def read_environment() -> Environment:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         gil_enabled=getattr(sys, "_is_gil_enabled", lambda: True)(),
         packages={name: _version(name) for name in _PACKAGES},
+        harness_version=_version("acctbench"),
+        harness_digest=_harness_digest(),
         git_sha=sha,
         git_dirty=is_dirty,
     )
@@ -141,6 +148,17 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _harness_digest() -> str:
+    """Of what loads and measures; the command line only shows it."""
+    root = Path(__file__).resolve().parent
+    digest = blake2b(digest_size=16)
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith("cli/"):
+            digest.update(name.encode() + b"\0" + blake2b(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _git() -> tuple[str, bool | None]:

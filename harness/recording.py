@@ -17,14 +17,18 @@ from harness.engine.results import (
     operations_by_kind,
     outcome_counts,
     rates,
-    shares,
     stored_rows,
     unseen_count,
 )
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import Environment, environment_to_json
 from harness.errors import RecordError
-from harness.model.objectives import judge_objectives, not_timed
+from harness.model.objectives import (
+    cpu_ns_per_operation,
+    judge_objectives,
+    not_timed,
+    shares_of,
+)
 from harness.model.quantiles import distribution
 from harness.model.record import (
     PLAIN,
@@ -95,7 +99,10 @@ def make_record(facts: RunFacts) -> RunRecord:
     correctness = _correctness(facts.invariants)
     performance = judge_objectives(
         scenario.objectives,
-        shares=shares(operations, rate),
+        shares={
+            **shares_of(operations, rate),
+            "target.cpu_ns_per_operation": cpu_ns_per_operation(rate, resources),
+        },
         latency=latency,
         resources=resources,
     )

@@ -7,12 +7,14 @@ to show, not a reason for having no report at all: an interrupted run is evidenc
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
 
 from harness.errors import RecordError
 from harness.store import StoredRun
+from reports.compare.evidence import RunEvidence, evidence_of, evidence_without_tables
 from reports.view.source import RunTables
 
 _OPERATION_COLUMNS = (
@@ -45,6 +47,25 @@ def read_run(run: StoredRun) -> RunTables:
     return RunTables(
         record=run.record, operations=operations, samples=samples, faults=tuple(faults)
     )
+
+
+def read_evidence(run: StoredRun) -> RunEvidence:
+    """
+    What a comparison keeps of *run*: its tables are read, distilled and let go.
+
+    Profiles are its own or its twins'; damaged ones are a fault of the run.
+    """
+    if run.record.kernels:
+        return evidence_without_tables(run.record)
+    try:
+        profiles = [*run.profiles()]
+        for twin in run.twins().values():
+            profiles += twin.profiles()
+    except RecordError:
+        evidence = evidence_of(read_run(run))
+        fault = "a profile of it is missing or can't be read"
+        return replace(evidence, faults=(*evidence.faults, fault))
+    return evidence_of(read_run(run), profiles)
 
 
 def _table(

@@ -215,21 +215,6 @@ def rates(results: Results, window: Window) -> Rate:
     )
 
 
-def shares(operations: Operations, rate: Rate) -> dict[str, float | None]:
-    """The counts and rates that objectives may name; None without data."""
-    scheduled, offered_per_s = operations.scheduled, rate.offered_per_s
-    outcomes = ("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled")
-    return {
-        "rate.achieved_per_s": rate.achieved_per_s,
-        "rate.sent_per_s": rate.sent_per_s,
-        "rate.achieved_share": rate.achieved_per_s / offered_per_s if offered_per_s else None,
-        **{
-            f"operations.{name}_share": getattr(operations, name) / scheduled if scheduled else None
-            for name in outcomes
-        },
-    }
-
-
 def operations_by_kind(table: pd.DataFrame, chosen: NDArray[np.bool_]) -> dict[str, Operations]:
     """Counts of the *chosen* rows for each kind that occurs among them."""
     outcome = table["outcome"].to_numpy(np.uint8)

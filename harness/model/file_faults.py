@@ -25,6 +25,7 @@ _REMEDIES = {
     "model_attributes_type": "write a table",
     "string_too_short": "write some text",
     "too_short": "write at least one",
+    "date_type": "write a date without quotes, e.g. 2026-12-31",
 }
 _BOUNDS = {"greater_than_equal": "ge", "less_than_equal": "le"}
 

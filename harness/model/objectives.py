@@ -3,7 +3,8 @@ What a scenario demands of its target, and whether it got it: the third verdict 
 
 A metric is a dotted path: `<kind or all>.<response_ns|service_ns|visible_ns|wait_ns>.<p50|p90|p99|
 p999|p9999|mean|min|max>`, `<target|broker>.<field of ProcessResources>`,
-`operations.<outcome>_share`, `rate.achieved_per_s`, or `rate.achieved_share` (of the offered rate).
+`operations.<outcome>_share`, `rate.achieved_per_s`, `rate.achieved_share` (of the offered rate), or
+`target.cpu_ns_per_operation` (CPU time of the target over the measured phase, an answer).
 A metric without enough data is INCONCLUSIVE, never a pass.
 """
 
@@ -12,8 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.model.quantiles import Distribution
-from harness.model.record import Latency, Objective, PerformanceSection, ProcessResources
+from harness.model.record import (
+    Latency,
+    Objective,
+    Operations,
+    PerformanceSection,
+    ProcessResources,
+    Rate,
+)
 from harness.model.scenario import ObjectiveSpec
+from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Performance
 
 QUANTILE_NAMES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
@@ -36,6 +45,29 @@ _TITLES = {
     "operations.rejected_share": "Operations refused by the service",
     "rate.achieved_share": "Answered rate, of the offered rate",
 }
+
+
+def shares_of(operations: Operations, rate: Rate) -> dict[str, float | None]:
+    """The shares and rates that objectives may name; None without data."""
+    scheduled, offered_per_s = operations.scheduled, rate.offered_per_s
+    outcomes = ("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled")
+    return {
+        "rate.achieved_per_s": rate.achieved_per_s,
+        "rate.sent_per_s": rate.sent_per_s,
+        "rate.achieved_share": rate.achieved_per_s / offered_per_s if offered_per_s else None,
+        **{
+            f"operations.{name}_share": getattr(operations, name) / scheduled if scheduled else None
+            for name in outcomes
+        },
+    }
+
+
+def cpu_ns_per_operation(rate: Rate, resources: Mapping[str, ProcessResources]) -> float | None:
+    """CPU time that the target spent on an answer; None where CPU or answers were not counted."""
+    cores = resources["target"].cpu_cores_mean if "target" in resources else None
+    if cores is None or rate.achieved_per_s <= 0.0:
+        return None
+    return cores * NANOS_PER_SECOND / rate.achieved_per_s
 
 
 def judge_objectives(
@@ -83,7 +115,9 @@ def unknown_kinds(
     return [
         ("objectives", f'metric "{spec.metric}": no kind of that name', f"write one of {named}")
         for spec in specs
-        if unit_of(spec.metric) == "ns" and spec.metric.partition(".")[0] not in known
+        if ".cpu_" not in spec.metric
+        and unit_of(spec.metric) == "ns"
+        and spec.metric.partition(".")[0] not in known
         for named in [", ".join(known)]
     ]
 
@@ -121,6 +155,8 @@ def metric_value(
 
 def unit_of(metric: str) -> str:
     """The unit of the metric's value."""
+    if metric.endswith("_ns_per_operation"):
+        return "ns"
     for suffix, unit in (("_share", "share"), ("_ns", "ns"), ("bytes_max", "bytes")):
         if any(part.endswith(suffix) for part in metric.split(".")):
             return unit

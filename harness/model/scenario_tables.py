@@ -50,6 +50,7 @@ _RATE = re.compile(r"rate\.(achieved|sent)_per_s")
 _ENDINGS = "|".join(item.name.lower() for item in Outcome if item > Outcome.IN_FLIGHT)
 _SHARE = re.compile(rf"operations\.({_ENDINGS})_share|rate\.achieved_share")
 _CORES = re.compile(r"(target|broker)\.cpu_cores_(mean|max)")
+_COST = re.compile(r"target\.cpu_ns_per_operation")
 _BYTES = re.compile(r"(target|broker)\.rss_bytes_max")
 
 
@@ -121,7 +122,7 @@ class ObjectiveTable(Table):
             ValueError: the metric, or the limit in its unit, can't be read.
         """
         text = self.at_most if self.at_most is not None else self.at_least
-        if _LATENCY.fullmatch(self.metric):
+        if _LATENCY.fullmatch(self.metric) or _COST.fullmatch(self.metric):
             limit = float(parse_duration_ns(text))
         elif _RATE.fullmatch(self.metric):
             limit = parse_rate_per_s(text)

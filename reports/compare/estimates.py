@@ -16,7 +16,7 @@ from reports.compare.location import (
     effect_of_runs,
 )
 from reports.compare.policy import Design, Margins
-from reports.compare.samples import Metric, RunTails, RunValues
+from reports.compare.samples import Compared, Metric, RunTails, RunValues
 from reports.compare.tails import (
     paired_tail_effect,
     pooled_quantile,
@@ -26,6 +26,7 @@ from reports.compare.tails import (
 from reports.compare.verdicts import SideValues
 
 RUN_COUNT_NEEDED = 2  # a side, for any estimate of noise
+_SHARE_LEFT_MIN = 1e-9  # of operations that did not fail, for a logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +52,20 @@ class Pair:
         """The sign of a log ratio that means worse."""
         return self.baseline.better.worse_sign
 
+    @property
+    def is_difference(self) -> bool:
+        """Whether shares of failures are compared, not sizes."""
+        return self.baseline.compared is Compared.DIFFERENCE
+
     def logs(self) -> tuple[Values, Values]:
-        """The logarithm of each run's own number, of baseline and candidate."""
+        """
+        The logarithm of each run's own number, of baseline and candidate.
+
+        A share of failures is zero in most runs and has no logarithm: its place is taken by that of
+        1 / (1 - share), which is the share itself where it is small. Ratios of candidate to
+        baseline are then 1.001 where one operation more in a thousand failed.
+        """
         return _logs(self.baseline), _logs(self.candidate)
-
-
-def is_tail(metric: Metric) -> bool:
-    """Whether it is a quantile of samples rather than a number a run."""
-    return isinstance(metric.data, RunTails)
 
 
 def estimated(pair: Pair, design: Design) -> Effect:
@@ -105,4 +112,6 @@ def _numbers(metric: Metric) -> Values:
 
 
 def _logs(metric: Metric) -> Values:
+    if metric.compared is Compared.DIFFERENCE:
+        return -np.log1p(-np.minimum(_numbers(metric), 1.0 - _SHARE_LEFT_MIN))
     return np.asarray(np.log(_numbers(metric)), np.float64)

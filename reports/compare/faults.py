@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.model.quantiles import needed_count
 from reports.compare.policy import Design
-from reports.compare.samples import Metric, RunTails, RunValues
+from reports.compare.samples import Compared, Metric, RunTails, RunValues
 from reports.view.words import plain
 
 
@@ -26,6 +26,8 @@ def fault_of(a: Metric | None, b: Metric | None, design: Design) -> str:
         return f"its unit changed from {plain(a.unit)!r} to {plain(b.unit)!r}"
     if a.better is not b.better:
         return f"{a.better} was better in the baseline, {b.better} is in the candidate"
+    if a.compared is not b.compared:
+        return f"a {a.compared} in the baseline, a {b.compared} in the candidate"
     match a.data, b.data:
         case RunTails(), RunTails():
             if a.data.q != b.data.q:
@@ -35,7 +37,7 @@ def fault_of(a: Metric | None, b: Metric | None, design: Design) -> str:
         case _:
             return "one side has a number a run, the other samples a run"
     for name, side in (("baseline", a), ("candidate", b)):
-        fault = fault_of_data(side.data)
+        fault = fault_of_data(side.data, side.compared)
         if fault:
             return f"{name}: {fault}"
     if design is Design.PAIRED and a.data.run_count != b.data.run_count:
@@ -43,12 +45,19 @@ def fault_of(a: Metric | None, b: Metric | None, design: Design) -> str:
     return ""
 
 
-def fault_of_data(data: RunValues | RunTails) -> str:
+def fault_of_data(data: RunValues | RunTails, compared: Compared = Compared.RATIO) -> str:
     """What is wrong with the numbers of one side; empty if nothing."""
     if not data.run_count:
         return "no run has a value"
     if isinstance(data, RunValues):
-        return _fault_of_numbers(data.values)
+        missing = [place for place, value in enumerate(data.values, 1) if math.isnan(value)]
+        if missing:
+            return f"run {missing[0]} has no value: nan is not a number that a run can measure"
+        return (
+            _fault_of_shares(data.values)
+            if compared is Compared.DIFFERENCE
+            else _fault_of_numbers(data.values)
+        )
     if not 0.0 < data.q < 1.0:
         return f"{data.q:g} is no quantile; write a share between 0 and 1"
     for place, run in enumerate(data.runs, start=1):
@@ -65,6 +74,11 @@ def fault_of_data(data: RunValues | RunTails) -> str:
     if count < needed:
         return f"{count} samples are too few for the quantile {data.q:g}, which needs {needed}"
     return ""
+
+
+def _fault_of_shares(values: tuple[float, ...]) -> str:
+    strange = [value for value in values if not 0.0 <= value <= 1.0]
+    return f"{strange[0]} is no share of operations" if strange else ""
 
 
 def _fault_of_numbers(values: tuple[float, ...]) -> str:

@@ -19,6 +19,7 @@ the statistics themselves is INCONCLUSIVE with its text, never a pass.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from reports.compare.estimates import (
     RUN_COUNT_NEEDED,
     Pair,
     estimated,
-    is_tail,
     side_values,
     tail_value,
     without_noise,
@@ -36,12 +36,13 @@ from reports.compare.location import Effect
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
 from reports.compare.samples import Metric, RunTails, Side
-from reports.compare.sentences import Findings, sentence_of
+from reports.compare.sentences import MetricFindings, sentence_of
 from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.verdicts import (
     Change,
     Comparison,
     Estimate,
+    Findings,
     MetricVerdict,
     compared,
 )
@@ -75,7 +76,7 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
     verdicts: dict[str, MetricVerdict] = {}
     found: list[tuple[Pair, Effect]] = []
     for name in names:
-        outcome = _effect_or_verdict(old.get(name), new.get(name), name, policy)
+        outcome = _effect_or_verdict(old.get(name), new.get(name), policy)
         if isinstance(outcome, MetricVerdict):
             verdicts[name] = outcome
         else:
@@ -88,21 +89,37 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
         candidate.name,
         tuple(verdicts[name] for name in names),
         policy,
-        faults=(
-            *(f"baseline: {fault}" for fault in baseline.faults),
-            *(f"candidate: {fault}" for fault in candidate.faults),
+        findings=Findings(
+            faults=(*_said_of_sides(baseline.faults, candidate.faults), *_lacking(names, policy)),
+            doubts=_said_of_sides(baseline.doubts, candidate.doubts),
+            remarks=_remarks(items),
+            is_audit_failed=baseline.is_audit_failed or candidate.is_audit_failed,
         ),
-        remarks=_remarks(items),
+    )
+
+
+def _said_of_sides(baseline: Sequence[str], candidate: Sequence[str]) -> tuple[str, ...]:
+    return (
+        *(f"baseline: {text}" for text in baseline),
+        *(f"candidate: {text}" for text in candidate),
+    )
+
+
+def _lacking(names: Sequence[str], policy: Policy) -> tuple[str, ...]:
+    return tuple(
+        f"the metric {plain(pattern)} is required, and on neither side"
+        for pattern in policy.required
+        if not any(fnmatchcase(name, pattern) for name in names)
     )
 
 
 def _effect_or_verdict(
-    a: Metric | None, b: Metric | None, name: str, policy: Policy
+    a: Metric | None, b: Metric | None, policy: Policy
 ) -> tuple[Pair, Effect] | MetricVerdict:
     """The effect of one metric, or the verdict that no effect is needed for."""
     known = a or b
     assert known is not None
-    margins = policy.margins_of(name, is_tail=is_tail(known))
+    margins = policy.margins_of(known)
     try:
         fault = fault_of(a, b, policy.design)
         if fault:
@@ -127,7 +144,8 @@ def _effect_or_verdict(
 def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
     """Zeros have no ratio, and one run a side no noise: what is said then."""
     a, b = pair.baseline, pair.candidate
-    if not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
+    is_sized = not pair.is_difference
+    if is_sized and not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
         has = [any(side.data.values) for side in (a, b) if not isinstance(side.data, RunTails)]
         if has[0] is not has[1]:
             text = "0 on one side only: a ratio can't say by how much it changed."
@@ -159,7 +177,7 @@ def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
 
 
 def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_Estimated]:
-    noisy = [effect for pair, effect in found if not pair.margins.is_exact]
+    noisy = [effect for pair, effect in found if _has_session(pair)]
     sessions = iter(
         session_ratios(
             np.array([effect.log_ratio for effect in noisy]),
@@ -170,7 +188,7 @@ def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_E
     )
     estimates = []
     for pair, effect in found:
-        noise = noise_of(effect, 0.0 if pair.margins.is_exact else float(next(sessions)))
+        noise = noise_of(effect, float(next(sessions)) if _has_session(pair) else 0.0)
         worse = effect.log_ratio * pair.worse_sign
         estimates.append(
             _Estimated(
@@ -181,6 +199,11 @@ def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_E
             )
         )
     return estimates
+
+
+def _has_session(pair: Pair) -> bool:
+    """Another session changes speeds; not counts, and not how much fails."""
+    return not pair.margins.is_exact and not pair.is_difference
 
 
 def _corrected(
@@ -232,7 +255,7 @@ def _judged(
         status = Change.INCONCLUSIVE
     further = _further(item, status, aims, policy)
     estimate = _estimate(item, corrected[0], aims, further)
-    findings = Findings(
+    findings = MetricFindings(
         status=status,
         estimate=estimate,
         better=pair.baseline.better,
@@ -243,6 +266,7 @@ def _judged(
         run_count_min=policy.run_count_min,
         is_contradicted=is_apparent and not is_borne_out,
         is_drift=is_drift,
+        is_difference=pair.is_difference,
     )
     return _verdict(pair, status, sentence_of(findings), estimate)
 
@@ -315,6 +339,7 @@ def _verdict(pair: Pair, status: Change, sentence: str, estimate: Estimate | Non
         baseline=side_values(a, tail_value(a)),
         candidate=side_values(b, tail_value(b)),
         estimate=estimate,
+        compared=a.compared,
     )
 
 
@@ -323,7 +348,7 @@ def _unestimated(
 ) -> MetricVerdict:
     known = a or b
     assert known is not None
-    margins = policy.margins_of(known.name, is_tail=is_tail(known))
+    margins = policy.margins_of(known)
     return MetricVerdict(
         name=known.name,
         unit=known.unit,
@@ -335,6 +360,7 @@ def _unestimated(
         baseline=side_values(a),
         candidate=side_values(b),
         estimate=None,
+        compared=known.compared,
     )
 
 

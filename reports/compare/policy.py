@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from reports.compare.samples import Compared, Metric, RunTails
+
+INSTRUCTIONS = "instructions"  # the unit of counts that are the same in every run
+
 
 class Design(StrEnum):
     """How the two sides were measured."""
@@ -25,7 +29,8 @@ class Margins:
 
     Attributes:
         floor_share: A change is called one only if its estimate is larger.
-        margin_share: UNCHANGED means: no further apart than this.
+        margin_share: UNCHANGED means: no further apart than this. Of shares of failures both are
+            differences: 0.001 is one operation more in a thousand.
         is_exact: The metric repeats exactly (counts of instructions, allocations, bytes sent): one
             run tells, and any change beyond the floor is real.
     """
@@ -47,6 +52,8 @@ class Margins:
 
 MEAN_MARGINS = Margins(floor_share=0.01, margin_share=0.03)
 TAIL_MARGINS = Margins(floor_share=0.03, margin_share=0.10)
+FAILURE_MARGINS = Margins(floor_share=0.001, margin_share=0.001)
+COUNT_MARGINS = Margins(floor_share=0.01, margin_share=0.01, is_exact=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,7 @@ class Policy:
             size of the margin.
         collapse_ratio: An improvement by more than this factor is a fault until explained.
         run_count_min: Runs a side below which nothing is called anything.
+        required: Names, or patterns of names, that must be among the metrics.
     """
 
     alpha: float = 0.05
@@ -77,6 +85,7 @@ class Policy:
     run_count_min: int = 5
     design: Design = Design.APART
     rules: Sequence[MarginRule] = ()
+    required: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse what would let everything pass."""
@@ -90,12 +99,16 @@ class Policy:
         """The part of alpha that one direction may spend."""
         return self.alpha / 2.0
 
-    def margins_of(self, name: str, *, is_tail: bool) -> Margins:
-        """The margins of the metric *name*."""
+    def margins_of(self, metric: Metric) -> Margins:
+        """The margins of *metric*."""
         for rule in self.rules:
-            if fnmatchcase(name, rule.pattern):
+            if fnmatchcase(metric.name, rule.pattern):
                 return rule.margins
-        return TAIL_MARGINS if is_tail else MEAN_MARGINS
+        if metric.unit == INSTRUCTIONS:
+            return COUNT_MARGINS
+        if metric.compared is Compared.DIFFERENCE:
+            return FAILURE_MARGINS
+        return TAIL_MARGINS if isinstance(metric.data, RunTails) else MEAN_MARGINS
 
 
 LOOK_COUNT_MAX = 3

@@ -25,9 +25,16 @@ class Better(StrEnum):
         return 1 if self is Better.LESS else -1
 
 
+class Compared(StrEnum):
+    """What of two sides is compared."""
+
+    RATIO = "ratio"  # candidate / baseline; zero has none
+    DIFFERENCE = "difference"  # of shares of failures, which are zero in most runs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunValues:
-    """One number a run, in the order of the runs."""
+    """One number a run, in the order of the runs; NaN where a run has none."""
 
     values: tuple[float, ...]
 
@@ -75,6 +82,7 @@ class Metric:
     unit: str
     better: Better
     data: RunValues | RunTails
+    compared: Compared = Compared.RATIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +90,15 @@ class Side:
     """
     One side: a name for the reader, and its metrics.
 
-    *faults*: why the whole side can't support a verdict, in sentences; none: it can.
+    Attributes:
+        faults: Why the whole side can't support a verdict, in sentences; none: it can.
+        doubts: What keeps it from proving anything good, though what it shows is true, such as a
+            law of the audit that the scenario requires and nobody could check.
+        is_audit_failed: One of its runs lost or created money: a fault of its own exit code.
     """
 
     name: str
     metrics: tuple[Metric, ...]
     faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    is_audit_failed: bool = False

@@ -14,7 +14,7 @@ from reports.view.words import share, significant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class MetricFindings:
     """What was found about one metric; reaches are log ratios."""
 
     status: Change
@@ -27,16 +27,17 @@ class Findings:
     run_count_min: int
     is_contradicted: bool
     is_drift: bool
+    is_difference: bool
 
 
-def sentence_of(found: Findings) -> str:
+def sentence_of(found: MetricFindings) -> str:
     """What is to be said of one metric that has an estimate."""
     match found.status:
         case Change.REGRESSED | Change.IMPROVED:
             return _changed(found)
         case Change.UNCHANGED:
             return (
-                f"Within {share(found.margins.margin_share)} of the baseline:"
+                f"Within {_margin(found, found.margins.margin_share)} of the baseline:"
                 f" {_worse_or_better(found, found.estimate.ratio)}"
                 f" (90 %: {_range(found, found.equivalence_reach)})."
             )
@@ -44,7 +45,7 @@ def sentence_of(found: Findings) -> str:
             return _open(found)
 
 
-def _changed(found: Findings) -> str:
+def _changed(found: MetricFindings) -> str:
     estimate = found.estimate
     text = f"{_capital(_worse_or_better(found, estimate.ratio))} (95 %: {_interval(found)})"
     if found.margins.is_exact:
@@ -52,11 +53,11 @@ def _changed(found: Findings) -> str:
     metrics = "1 metric" if found.family_count == 1 else f"{found.family_count} metrics"
     return (
         f"{text}: beyond chance for {metrics} together, and over the floor of"
-        f" {share(found.margins.floor_share)}."
+        f" {_margin(found, found.margins.floor_share)}."
     )
 
 
-def _open(found: Findings) -> str:
+def _open(found: MetricFindings) -> str:
     where = f"Anywhere from {_interval(found)}"
     if found.run_count < found.run_count_min:
         return (
@@ -76,8 +77,10 @@ def _open(found: Findings) -> str:
     return f"{where}. {_remedy(found)}"
 
 
-def _remedy(found: Findings) -> str:
-    seen = f"A worsening of {share(found.estimate.mde_share)} would have been found (4 in 5)"
+def _remedy(found: MetricFindings) -> str:
+    seen = (
+        f"A worsening of {_margin(found, found.estimate.mde_share)} would have been found (4 in 5)"
+    )
     further = found.estimate.more_run_count
     if further is None:
         return f"{seen}; more runs alone won't settle it: measure both sides in turn."
@@ -85,13 +88,13 @@ def _remedy(found: Findings) -> str:
     return f"{seen}; about {runs} a side would settle it."
 
 
-def _interval(found: Findings) -> str:
+def _interval(found: MetricFindings) -> str:
     low, high = found.estimate.low_ratio, found.estimate.high_ratio
     ends = (low, high) if found.better is Better.LESS else (high, low)
     return f"{_worse_or_better(found, ends[0])} to {_worse_or_better(found, ends[1])}"
 
 
-def _range(found: Findings, reach: float) -> str:
+def _range(found: MetricFindings, reach: float) -> str:
     middle = math.log(found.estimate.ratio)
     ends = [math.exp(middle + sign * reach) for sign in (-1, 1)]
     if found.better is Better.MORE:
@@ -99,14 +102,20 @@ def _range(found: Findings, reach: float) -> str:
     return f"{_worse_or_better(found, ends[0])} to {_worse_or_better(found, ends[1])}"
 
 
-def _worse_or_better(found: Findings, ratio: float) -> str:
+def _worse_or_better(found: MetricFindings, ratio: float) -> str:
     """A ratio as "3.1 % worse"."""
     change = abs(ratio - 1.0)
     if change < 5e-5:
         return "no change"
     is_worse = (ratio > 1.0) is (found.better is Better.LESS)
+    if found.is_difference:
+        return f"{significant(100.0 * change, 2)} points {'worse' if is_worse else 'better'}"
     amount = f"{significant(ratio)} times" if ratio >= 3.0 else _percent(change)
     return f"{amount} {'worse' if is_worse else 'better'}"
+
+
+def _margin(found: MetricFindings, part: float) -> str:
+    return f"{significant(100.0 * part)} points" if found.is_difference else share(part)
 
 
 def _percent(part: float) -> str:

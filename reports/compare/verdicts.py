@@ -15,7 +15,7 @@ from typing import Any
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.compare.location import Method
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Better
+from reports.compare.samples import Better, Compared
 
 SCHEMA_VERSION = 1
 
@@ -114,6 +114,14 @@ class MetricVerdict:
     baseline: SideValues
     candidate: SideValues
     estimate: Estimate | None
+    compared: Compared = Compared.RATIO
+    waiver: str = ""  # who waived the regression, why, and until when; empty: nobody
+
+    @property
+    def counts(self) -> Change:
+        """The status as far as the whole is concerned: what is waived doesn't turn it red."""
+        is_waived = self.waiver and self.status is Change.REGRESSED
+        return Change.UNCHANGED if is_waived else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +135,7 @@ class Comparison:
     sentence: str
     exit_code: int
     faults: tuple[str, ...]  # of a whole side
+    doubts: tuple[str, ...]  # why nothing is proved to be good, though nothing is wrong
     remarks: tuple[str, ...]  # what a reader should know; none of it changes the status
     alpha: float
     design: Design
@@ -137,26 +146,43 @@ class Comparison:
         return sum(metric.status is change for metric in self.metrics)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What was found besides the metrics; the fields are those of Comparison and Side."""
+
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    is_audit_failed: bool = False
+
+
 def compared(
     baseline: str,
     candidate: str,
     metrics: tuple[MetricVerdict, ...],
     policy: Policy,
-    *,
-    faults: tuple[str, ...] = (),
-    remarks: tuple[str, ...] = (),
+    findings: Findings = Findings(),
 ) -> Comparison:
-    """The whole from its parts; a fault of a side, or no metric at all, makes it INVALID."""
-    status = Change.INVALID if faults else worst_change(metric.status for metric in metrics)
+    """
+    The whole from its parts.
+
+    A fault of a side, or no metric at all, makes it INVALID; a doubt keeps it from being good.
+    """
+    status = worst_change(metric.counts for metric in metrics)
+    if findings.faults:
+        status = Change.INVALID
+    elif findings.doubts and status.exit_code is ExitCode.OK:
+        status = Change.INCONCLUSIVE
     return Comparison(
         schema_version=SCHEMA_VERSION,
         baseline=baseline,
         candidate=candidate,
         status=status,
-        sentence=_sentence(status, metrics, faults),
-        exit_code=status.exit_code,
-        faults=faults,
-        remarks=remarks,
+        sentence=_sentence(status, metrics, findings),
+        exit_code=ExitCode.AUDIT_FAILED if findings.is_audit_failed else status.exit_code,
+        faults=findings.faults,
+        doubts=findings.doubts,
+        remarks=findings.remarks,
         alpha=policy.alpha,
         design=policy.design,
         metrics=metrics,
@@ -168,27 +194,40 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison)
 
 
-def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], faults: tuple[str, ...]) -> str:
+def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], findings: Findings) -> str:
     total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
-    if faults:
-        return f"The inputs can't support a verdict: {faults[0]}"
+    if findings.faults:
+        return f"The inputs can't support a verdict: {findings.faults[0]}."
     if not metrics:
         return "There is no metric to compare."
-    chosen = [metric for metric in metrics if metric.status is status]
+    chosen = [metric for metric in metrics if metric.counts is status]
+    waived_count = sum(metric.counts is not metric.status for metric in metrics)
+    waived = (
+        f" {waived_count} became worse and {_are(waived_count)} waived." if waived_count else ""
+    )
     names = ", ".join(metric.name for metric in chosen[:3]) + (" and more" if chosen[3:] else "")
     match status:
         case Change.INVALID:
             return f"{len(chosen)} of {total} can't support a verdict: {names}."
         case Change.REGRESSED:
-            return f"{len(chosen)} of {total} became worse: {names}."
+            return f"{len(chosen)} of {total} became worse: {names}.{waived}"
+        case Change.INCONCLUSIVE if not chosen:
+            return f"Nothing is shown to be worse, but not all is known: {findings.doubts[0]}."
         case Change.INCONCLUSIVE:
             return (
-                f"Nothing is shown to be worse, but {len(chosen)} of {total} remain open: {names}."
+                f"Nothing {'else ' if waived else ''}is shown to be worse, but {len(chosen)} of"
+                f" {total} {'remain' if len(chosen) > 1 else 'remains'} open: {names}.{waived}"
             )
         case Change.IMPROVED:
-            return f"{len(chosen)} of {total} became better, none worse: {names}."
+            return f"{len(chosen)} of {total} became better, none worse: {names}.{waived}"
+        case Change.UNCHANGED if waived:
+            return f"The others of {total} stayed within their margins.{waived}"
         case Change.UNCHANGED:
             return f"All of {total} stayed within their margins."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def meaning_of(comparison: Comparison) -> str:

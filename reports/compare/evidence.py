@@ -1,0 +1,110 @@
+"""
+What a comparison keeps of a run: its record, its figures, its sorted samples, its course over time.
+
+Pure: tables in memory in, a small value out, so that many runs fit into memory at once. Whatever a
+run can't vouch for is a fault in a sentence, never left out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.model.profile import Profile
+from harness.model.record import RunRecord
+from reports.compare.figures import Figure, figures_of, profile_figures
+from reports.compare.samples import RunSamples
+from reports.view.model import Chart
+from reports.view.samples import Latencies, kinds_of, latencies, measured
+from reports.view.source import RunTables
+from reports.view.timeline import rate_chart, response_chart
+from reports.view.usage import in_flight_chart, resource_charts
+
+ALL = "all"
+Family = tuple[str, str]  # kind of operation, and "response_ns", "service_ns" or "visible_ns"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvidence:
+    """
+    One run as a comparison needs it.
+
+    Attributes:
+        samples: Of the measured phase, by kind (and "all") and family.
+        charts: What happened when; none of a run without tables.
+        profiles: Of the run, or of its profiled twins.
+        faults: What makes it unfit beyond what its record says, in sentences.
+    """
+
+    record: RunRecord
+    figures: tuple[Figure, ...]
+    samples: Mapping[Family, RunSamples]
+    charts: tuple[Chart, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def evidence_of(tables: RunTables, profiles: Sequence[Profile] = ()) -> RunEvidence:
+    """What a comparison keeps of the run in *tables*."""
+    record = tables.record
+    operations = measured(tables.operations)
+    samples = dict(_samples(record, operations))
+    return RunEvidence(
+        record=record,
+        figures=(*figures_of(record), *profile_figures(profiles)),
+        samples=samples,
+        charts=(
+            response_chart(record, tables.operations),
+            rate_chart(record, tables.operations),
+            in_flight_chart(record, tables.samples),
+            *resource_charts(record, tables.samples),
+        ),
+        profiles=tuple(profiles),
+        faults=(*tables.faults, *_faults(record, operations, samples)),
+    )
+
+
+def evidence_without_tables(record: RunRecord) -> RunEvidence:
+    """Of a run that has no operations, such as one of a micro suite."""
+    return RunEvidence(record=record, figures=figures_of(record), samples={})
+
+
+def _samples(record: RunRecord, operations: pd.DataFrame) -> Iterator[tuple[Family, RunSamples]]:
+    yield from _families(record, ALL, latencies(operations))
+    for kind in kinds_of(operations):
+        yield from _families(record, kind, latencies(operations[operations["kind"] == kind]))
+
+
+def _families(
+    record: RunRecord, kind: str, found: Latencies
+) -> Iterator[tuple[Family, RunSamples]]:
+    unseen_count = record.latency[kind].visible_ns.unanswered_count if kind in record.latency else 0
+    for family, samples_ns, unanswered_count in (
+        ("response_ns", found.response_ns, found.unanswered_count),
+        ("service_ns", found.service_ns, found.unanswered_sent_count),
+        ("visible_ns", found.visible_ns, unseen_count),
+    ):
+        if len(samples_ns) or unanswered_count:
+            yield (
+                (kind, family),
+                RunSamples(ordered=_sorted(samples_ns), unanswered_count=unanswered_count),
+            )
+
+
+def _sorted(samples_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.sort(samples_ns).astype(np.float64)
+
+
+def _faults(
+    record: RunRecord, operations: pd.DataFrame, samples: Mapping[Family, RunSamples]
+) -> Iterator[str]:
+    if len(operations) != record.operations.scheduled:
+        yield (
+            f"operations.parquet has {len(operations):,} measured operations, the record"
+            f" {record.operations.scheduled:,}: one of them is not whole"
+        )
+    for (kind, family), run in samples.items():
+        if kind == ALL and len(run.ordered) and run.ordered[0] < 0:
+            yield f"a clock went backwards: a {family} of {run.ordered[0]:,.0f} ns"

@@ -1,0 +1,196 @@
+"""
+From stored runs to a side of a comparison: which metrics, and what every run says of each.
+
+Pure. Tails bring their samples, everything else one number a run, the kernels of a micro suite one
+a process start. A run that can't support a verdict is a fault of its side: none is dropped, since
+a side that loses its worst runs looks better.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from harness.model.objectives import QUANTILE_NAMES
+from harness.model.quantiles import needed_count
+from harness.model.record import PLAIN, RunRecord, undecided
+from harness.model.verdict import Correctness, Validity
+from reports.compare.evidence import RunEvidence
+from reports.compare.figures import (
+    FAILURE_SHARES,
+    HEADLINE_PATTERNS,
+    Figure,
+    is_chosen,
+    kernel_metric,
+    kernel_values,
+)
+from reports.compare.policy import INSTRUCTIONS
+from reports.compare.samples import (
+    Better,
+    Compared,
+    Metric,
+    RunSamples,
+    RunTails,
+    RunValues,
+    Side,
+)
+from reports.view.model import Unit
+from reports.view.words import plain
+
+EMBEDDED = "embedded"
+
+_TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
+_NO_SAMPLES = RunSamples(ordered=np.zeros(0))
+_VISIBLE = "visible_ns"
+_PLACES = {"all": 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}
+_THIN_SHARE_MIN = 0.5  # of the other side's samples; a side with fewer lost them, and says so
+
+
+def side_of(
+    name: str, runs: Sequence[RunEvidence], patterns: Iterable[str] = HEADLINE_PATTERNS
+) -> Side:
+    """
+    The side *name* of *runs*, with the metrics whose names fit one of *patterns*.
+
+    Visible latencies are left out with the embedded broker: most of them would be its own polling.
+    """
+    chosen = tuple(patterns)
+    records = [run.record for run in runs]
+    metrics = (*_tails(runs, chosen), *_numbers(runs, chosen), *_kernels(records, chosen))
+    return Side(
+        name=name,
+        metrics=tuple(sorted(metrics, key=lambda item: _place(item.name))),
+        faults=tuple(_faults(runs)),
+        doubts=tuple(doubt for record in records for doubt in _doubts(record)),
+        is_audit_failed=any(record.correctness.status is Correctness.FAILED for record in records),
+    )
+
+
+def too_thin(a: Side, b: Side) -> tuple[str, ...]:
+    """
+    The quantiles that both sides saw, and one of them or both on too few samples to say.
+
+    Only where both were as busy: a side with less than half of the other's samples lost some, and
+    that is a fault, not a lack.
+    """
+    others = {metric.name: metric.data for metric in b.metrics}
+    found = []
+    for metric in a.metrics:
+        data, other = metric.data, others.get(metric.name)
+        if isinstance(data, RunTails) and isinstance(other, RunTails):
+            counts = sorted(sum(run.count for run in side.runs) for side in (data, other))
+            is_alike = counts[0] >= _THIN_SHARE_MIN * counts[1] > 0
+            if is_alike and counts[0] < needed_count(data.q):
+                found.append(metric.name)
+    return tuple(found)
+
+
+def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
+    for family in dict.fromkeys(family for run in runs for family in run.samples):
+        if family[1] == _VISIBLE and any(_is_embedded(run.record) for run in runs):
+            continue
+        for statistic, q in _TAILS.items():
+            name = ".".join((*family, statistic))
+            if is_chosen(name, patterns):
+                samples = tuple(run.samples.get(family, _NO_SAMPLES) for run in runs)
+                yield Metric(
+                    name=name, unit=Unit.NS, better=Better.LESS, data=RunTails(q=q, runs=samples)
+                )
+
+
+def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
+    by_run = [{figure.name: figure for figure in run.figures} for run in runs]
+    known: dict[str, Figure] = {}
+    for figures in by_run:
+        known |= {name: figure for name, figure in figures.items() if name not in known}
+    tails = {f".{statistic}" for statistic in _TAILS}
+    for name, figure in known.items():
+        is_tail = any(name.endswith(end) for end in tails) and not name.startswith("generator.")
+        is_hidden = f".{_VISIBLE}." in name and any(_is_embedded(run.record) for run in runs)
+        if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
+            continue
+        values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)
+        yield Metric(
+            name=name,
+            unit=figure.unit,
+            better=figure.better,
+            data=RunValues(values=values),
+            compared=Compared.DIFFERENCE if name in FAILURE_SHARES else Compared.RATIO,
+        )
+
+
+def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[Metric]:
+    """The process starts of all runs together."""
+    names = dict.fromkeys(kernel_metric(kernel) for run in records for kernel in run.kernels)
+    for name in names:
+        if not is_chosen(name, patterns):
+            continue
+        values: list[float] = []
+        for record in records:
+            own = [kernel for kernel in record.kernels if kernel_metric(kernel) == name]
+            values += kernel_values(own[0]) if own else (math.nan,)
+        first = next(k for run in records for k in run.kernels if kernel_metric(k) == name)
+        yield Metric(
+            name=name,
+            unit=Unit.NS if first.unit == "ns" else first.unit,
+            better=Better(first.better.value),
+            data=RunValues(values=tuple(values)),
+        )
+
+
+def _faults(runs: Sequence[RunEvidence]) -> Iterator[str]:
+    if not runs:
+        yield "there is no run"
+    for run_id, times in Counter(run.record.run_id for run in runs).items():
+        if times > 1:
+            yield f"{plain(run_id)} is given {times} times; a run counts once"
+    for run in runs:
+        for fault in (*_record_faults(run.record), *run.faults):
+            yield f"{plain(run.record.run_id)}: {fault}"
+
+
+def _record_faults(record: RunRecord) -> Iterator[str]:
+    if not record.complete:
+        reason = plain(record.incomplete_reason) or "no reason was recorded"
+        yield f"the run is incomplete ({reason})"
+    if record.instrumentation != PLAIN and not _is_counted(record):
+        yield f"it ran under {plain(record.instrumentation)}, so its times are no timings"
+    if record.validity.status is Validity.INVALID:
+        first = next(
+            (check for check in record.validity.checks if check.status is Validity.INVALID), None
+        )
+        yield "it is INVALID" + (
+            f": {plain(first.title)}: {plain(first.sentence)}" if first else ""
+        )
+    if record.correctness.status is Correctness.FAILED:
+        broken = [i for i in record.correctness.invariants if i.status is Correctness.FAILED]
+        laws = ", ".join(f"{plain(item.id)} {plain(item.title)}" for item in broken)
+        yield f"its audit failed ({laws or 'no law is named'})"
+
+
+def _doubts(record: RunRecord) -> Iterator[str]:
+    parameters = record.scenario.get("parameters") or {}
+    required = (parameters.get("audit") or {}).get("required")
+    names = undecided(
+        record.correctness.invariants, required if isinstance(required, list) else None
+    )
+    if names:
+        yield (
+            f"{plain(record.run_id)}: required and not decided by the audit:"
+            f" {plain(', '.join(names))}"
+        )
+
+
+def _is_counted(record: RunRecord) -> bool:
+    """Counts are fit under callgrind, which makes them."""
+    return bool(record.kernels) and all(item.unit == INSTRUCTIONS for item in record.kernels)
+
+
+def _is_embedded(record: RunRecord) -> bool:
+    return record.broker.get("kind") == EMBEDDED
+
+
+def _place(name: str) -> tuple[int, str]:
+    """What users feel first, then what it costs, then what went wrong."""
+    return _PLACES.get(name.partition(".")[0], 1), name

@@ -218,14 +218,13 @@ def turn_usage(readings: Sequence[ResourceReading], window: Window) -> TurnUsage
     turns = window.turns
     assert turns is not None, "nobody takes turns"
     taken: list[ResourceReading] = []
-    rest = iter(readings)
-    for instant_ns in turn_instants_ns(window):
-        reading = next((item for item in rest if item.at_ns >= instant_ns), None)
-        if reading is None or reading.at_ns >= instant_ns + turns.slot_ns:
+    rest, lead_ns = iter(readings), turns.guard_ns // _GUARD_PARTS
+    instants_ns = turn_instants_ns(window)
+    for instant_ns in instants_ns:  # timers may be early by a little
+        reading = next((item for item in rest if item.at_ns >= instant_ns - lead_ns), None)
+        if reading is None or reading.at_ns >= instant_ns + turns.slot_ns - lead_ns:
             return None
         taken.append(reading)
-    lead_ns = turns.guard_ns // _GUARD_PARTS
-    instants_ns = turn_instants_ns(window)
     late_ns = sum(
         max(0, reading.at_ns - instant_ns - lead_ns)
         for reading, instant_ns in zip(taken, instants_ns, strict=True)

@@ -1,16 +1,32 @@
 """
 Stored runs made readable: load -> compare (pure) -> view (pure) -> render.
 
-Reads run folders, never a live system; judges nothing: verdicts come with the record.
+Reads run folders, never a live system. What a single run is worth came with its record; what
+changed between two sets of runs is judged here.
 """
 
-from reports.compare.rows import ComparisonRow, compare_rows
-from reports.pages import render_run_report, write_comparison, write_run_report
+from reports.compare.dossier import (
+    Dossier,
+    SideInput,
+    compared_sides,
+    dossier_to_json,
+    rules_of,
+)
+from reports.compare.pull_request import comparison_junit, comparison_markdown
+from reports.inputs import read_sides
+from reports.pages import render_run_report, write_comparison, write_run_report, write_text
 
 __all__ = [
-    "ComparisonRow",
-    "compare_rows",
+    "Dossier",
+    "SideInput",
+    "compared_sides",
+    "comparison_junit",
+    "comparison_markdown",
+    "dossier_to_json",
+    "read_sides",
     "render_run_report",
+    "rules_of",
     "write_comparison",
     "write_run_report",
+    "write_text",
 ]

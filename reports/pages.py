@@ -4,17 +4,24 @@ The way from run folders to HTML files: read, make the page, render, write.
 The shell around the pure parts; holds no decision of its own.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from harness.errors import RecordError, UsageError
+from harness.errors import RecordError
 from harness.store import StoredRun, load_run
+from reports.compare.dossier import Dossier, dossier_to_json
 from reports.compare.page import view_comparison
+from reports.compare.verdicts import verdict_to_json
 from reports.load import read_run
 from reports.render.page import render_page
+from reports.view.model import Section, charts_of
 from reports.view.run import view_run
 
 REPORT_NAME = "report.html"
+COMPARISON_NAME = "compare.html"
 
 
 def render_run_report(run: StoredRun) -> str:
@@ -34,18 +41,44 @@ def write_run_report(folder: Path) -> Path:
     return path
 
 
-def write_comparison(runs: Sequence[StoredRun], path: Path) -> Path:
+def write_comparison(dossier: Dossier, folder: Path, more: Sequence[Section] = ()) -> Path:
     """
-    Write the page that shows two *runs*, A and B, side by side, and return its path.
+    Write compare.html, compare.json and verdict.json into *folder*, and return the page's path.
+
+    *more*: sections that the page has besides its own.
 
     Raises:
-        UsageError: there are not exactly two runs.
-        RecordError: the file can't be written.
+        RecordError: a file can't be written.
     """
-    if len(runs) != 2:
-        raise UsageError(f"compare: {len(runs)} runs given; name exactly two")
-    _write(path, render_page(view_comparison(read_run(runs[0]), read_run(runs[1]))))
-    return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{folder}: can't be made: {error}") from error
+    page = view_comparison(dossier, more)
+    document = dossier_to_json(dossier)
+    document["charts"] = [asdict(chart) for chart in charts_of(page)]
+    _write(folder / "compare.json", _json(document))
+    _write(folder / "verdict.json", _json(verdict_to_json(dossier.comparison)))
+    _write(folder / COMPARISON_NAME, render_page(page))
+    return folder / COMPARISON_NAME
+
+
+def write_text(path: Path, text: str) -> None:
+    """
+    Write a file that goes with a report, such as a summary for a pull request.
+
+    Raises:
+        RecordError: it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{path.parent}: can't be made: {error}") from error
+    _write(path, text)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

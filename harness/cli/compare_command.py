@@ -1,74 +1,185 @@
-"""`acctbench compare`: two stored runs side by side, in the terminal and on a page."""
+"""`acctbench compare`: what changed between two sets of runs, how sure, and what a gate does."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import re
+import shlex
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_json, print_result
+from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.options import runs_option
-from harness.model.verdict import Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.table import Table
 
-    from harness.store import StoredRun
-    from reports import ComparisonRow
+    from reports import Dossier
+
+_ROW_COUNT_MAX = 40
+_NAME_LENGTH_MAX = 60
 
 
 @click.command(
     epilog="""\b
 Examples:
   acctbench compare 20261122 latest
-  acctbench compare runs/before runs/after --output before-after.html
+  acctbench compare "runs/before*" "runs/after*" --output before-after
+  acctbench compare --baseline runs/before --candidate runs/after --json
+
+\b
+A file of samples, of any language and tool (better: less, more; a list a
+process start; with "quantile": 0.99 that quantile of them, else the median):
+  {"acctbench_samples": 1, "metrics": [{"name": "parse", "unit": "ns",
+    "better": "less", "runs": [[812, 790], [805, 801]]}]}
+
+\b
+Exit codes: 0 nothing worse, 1 worse or an objective missed, 3 not enough
+evidence, 4 the sides can't be compared, 5 an audit failed.
 """
 )
-@click.argument("a", metavar="RUN", shell_complete=complete_runs)
-@click.argument("b", metavar="RUN", shell_complete=complete_runs)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="File of the page.")
-@click.option("--json", "as_json", is_flag=True, help="Print every row as JSON.")
+@click.argument("sides", nargs=-1, metavar="[BASELINE CANDIDATE]", shell_complete=complete_runs)
+@click.option(
+    "--baseline",
+    "baseline",
+    multiple=True,
+    metavar="SIDE",
+    shell_complete=complete_runs,
+    help="A run of the baseline; give it once for each.",
+)
+@click.option(
+    "--candidate",
+    "candidate",
+    multiple=True,
+    metavar="SIDE",
+    shell_complete=complete_runs,
+    help="A run of the candidate; give it once for each.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="Policy file: margins, required metrics, objectives, waivers.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of page, compare.json and verdict.json. [default: below --runs]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print compare.json.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file.")
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Summary for a pull request.",
+)
 @runs_option
-def compare(a: str, b: str, output: Path | None, as_json: bool, runs_folder: Path) -> None:
+def compare(
+    *,
+    sides: tuple[str, ...],
+    baseline: tuple[str, ...],
+    candidate: tuple[str, ...],
+    policy: Path | None,
+    output: Path | None,
+    as_json: bool,
+    junit: Path | None,
+    markdown: Path | None,
+    runs_folder: Path,
+) -> int:
     """
-    Put two runs side by side, with no claim of significance.
+    Say what changed between two sets of runs, and how sure that is.
 
-    A RUN is a folder, an id or its beginning, or "latest". Prints the path of the page.
+    A side is a run (a folder, an id or its beginning, "latest"), several with commas between, a
+    pattern ("runs/before-*"), the name of a stored baseline, a JSON file of pytest-benchmark, or a
+    file of samples. Runs are whole process starts: five a side at least, ten find 3 %. Prints the
+    path of the page.
     """
     import reports
-    from harness.store import find_run, load_run
+    from harness.model.policy_file import load_policy
 
-    runs = [load_run(find_run(name, runs_folder)) for name in (a, b)]
-    before, after = (run.record.run_id for run in runs)
-    page = reports.write_comparison(runs, output or runs_folder / f"{before}--{after}.html")
-    rows = reports.compare_rows(runs[0].record, runs[1].record)
+    before, after = _sides(sides, baseline, candidate)
+    today = datetime.now(UTC).date()
+    rules = reports.rules_of(None if policy is None else load_policy(policy, today=today))
+    inputs = reports.read_sides(before, after, runs_folder)
+    command = shlex.join(["acctbench", *sys.argv[1:]])
+    dossier = reports.compared_sides(*inputs, rules, command)
+    page = reports.write_comparison(dossier, output or runs_folder / "compared" / _name(dossier))
+    if junit:
+        reports.write_text(junit, reports.comparison_junit(dossier.comparison))
+    if markdown:
+        reports.write_text(markdown, reports.comparison_markdown(dossier.comparison))
     if as_json:
-        values = [{"metric": row.metric, "ratio": row.ratio, **asdict(row)} for row in rows]
-        print_json({"a": before, "b": after, "page": str(page), "rows": values})
-        return
-    _warn_of_invalid(runs)
-    people.print(_table(rows))
-    print_result(str(page))
+        print_json(reports.dossier_to_json(dossier))
+    else:
+        _show(dossier)
+        print_result(str(page))
+    return int(dossier.comparison.exit_code)
 
 
-def _warn_of_invalid(runs: Sequence[StoredRun]) -> None:
-    for run in runs:
-        if run.record.validity.status is Validity.INVALID:
-            people.print(f"{run.record.run_id} is INVALID: its figures support no conclusion")
+def _sides(
+    sides: tuple[str, ...], baseline: tuple[str, ...], candidate: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What was named for each side, in either way of naming it."""
+    if not sides and baseline and candidate:
+        return baseline, candidate
+    if len(sides) == 2 and not baseline and not candidate:
+        return sides[:1], sides[1:]
+    if sides and (baseline or candidate):
+        raise click.UsageError(
+            "name the sides as BASELINE CANDIDATE, or with --baseline and --candidate, not both"
+        )
+    raise click.UsageError(
+        f"{len(sides) or 'no'} side{'s' if len(sides) != 1 else ''} given: name a baseline and a"
+        ' candidate; several runs of a side as "runs/before-*", a,b or --baseline a --baseline b'
+    )
 
 
-def _table(rows: Sequence[ComparisonRow]) -> Table:
+def _name(dossier: Dossier) -> str:
+    """A folder name made of both sides' names."""
+    sides = (dossier.comparison.baseline, dossier.comparison.candidate)
+    short = [re.sub(r"[^A-Za-z0-9._-]+", "-", side)[:_NAME_LENGTH_MAX].strip("-.") for side in sides]
+    return "--".join(part or "side" for part in short)
+
+
+def _show(dossier: Dossier) -> None:
+    comparison = dossier.comparison
+    for fault in (*comparison.faults, *comparison.doubts):
+        people.print(printable(fault))
+    if comparison.metrics:
+        people.print(_table(dossier))
+    for remark in comparison.remarks:
+        people.print(printable(f"note  {remark}"))
+    for item in comparison.objectives:
+        if item.status != "PASSED":
+            people.print(printable(f"{item.status}  {item.sentence}"))
+    people.print(printable(f"{comparison.status}: {comparison.sentence}"))
+
+
+def _table(dossier: Dossier) -> Table:
     from rich.table import Table
 
+    from reports.compare.metric_table import change_text, interval_text, side_text, worst_first
+
+    metrics = worst_first(dossier.comparison)
     table = Table(box=None, pad_edge=False)
-    table.add_column("metric")
-    for name in ("a", "b", "b / a"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(row.metric, row.a_text, row.b_text, row.ratio_text)
+    for name in ("verdict", "metric"):
+        table.add_column(name, no_wrap=True)
+    for name in ("baseline", "candidate", "change", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for metric in metrics[:_ROW_COUNT_MAX]:
+        waived = " (waived)" if metric.counts is not metric.status else ""
+        cells = (
+            f"{metric.status}{waived}",
+            metric.name,
+            side_text(metric, metric.baseline),
+            side_text(metric, metric.candidate),
+            change_text(metric),
+            interval_text(metric),
+        )
+        table.add_row(*map(printable, cells))
+    if metrics[_ROW_COUNT_MAX:]:
+        table.add_row("", f"and {len(metrics) - _ROW_COUNT_MAX} more in the report")
     return table

@@ -1,5 +1,5 @@
 """
-What Tab offers for a value: scenarios, their profiles, targets, brokers, stored runs.
+What Tab offers for a value: scenarios, their profiles, targets, brokers, stored runs, baselines.
 
 Runs at every keystroke of somebody's shell, so it reads names only, imports nothing heavy, and
 stays silent about what it can't read.
@@ -18,6 +18,8 @@ from click.shell_completion import CompletionItem
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _TOML = ".toml"
 _INCOMPLETE = ".incomplete"  # of harness.store, which loads too much for a keystroke
+_BASELINES = "baselines"  # of harness.baselines, likewise
+_JSON = ".json"
 
 
 def packaged_scenarios() -> dict[str, Traversable]:
@@ -86,6 +88,16 @@ def complete_runs(
     )
     latest = [("latest", names[0])] if names else []
     return _matching([*latest, *((name, "") for name in names)], incomplete)
+
+
+def complete_baselines(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The names that baselines have, or once had, in the folder that --runs names."""
+    del param
+    folder = Path(ctx.params.get("runs_folder") or "runs") / _BASELINES
+    names = [(name.removesuffix(_JSON), "") for name in _names(folder, _JSON)]
+    return _matching(names, incomplete, files=False)
 
 
 def _names(folder: Traversable, ending: str = _TOML) -> list[str]:

@@ -81,7 +81,8 @@ def judge_objectives(
     stated = {spec.metric for spec in specs}
     demanded = [spec for spec in BUILT_IN if spec.metric not in stated] + list(specs)
     objectives = tuple(
-        _judge(spec, metric_value(spec.metric, shares, latency, resources)) for spec in demanded
+        judge_objective(spec, metric_value(spec.metric, shares, latency, resources))
+        for spec in demanded
     )
     statuses = {objective.status for objective in objectives}
     worst = next(
@@ -163,7 +164,8 @@ def unit_of(metric: str) -> str:
     return "cores" if "cpu_cores" in metric else "per second"
 
 
-def _judge(spec: ObjectiveSpec, value: float | None) -> Objective:
+def judge_objective(spec: ObjectiveSpec, value: float | None) -> Objective:
+    """One demand against *value*; infinite where it has none, None where nobody measured it."""
     word = "at most" if spec.at_most else "at least"
     unit = unit_of(spec.metric)
     if value is None:

@@ -1,218 +1,376 @@
 """
-The page of two runs side by side: both sets of verdicts, what differs, every metric, every chart.
+The page of a comparison: the verdict, what got worse, how sure that is, and what it rests on.
 
-Pure. Each line of a run's charts gets a chart of its own with A and B on it: two lines can be told
-apart, eight can't. Claims nothing about significance, and says so where the ratios are.
+Pure: every number is one of compare.json. The order is that of the questions of a reader: is it
+worse, by how much, may I believe it, when and where did it happen, how do I see it again.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
 
-from reports.compare.fitness import Difference, differences
-from reports.compare.rows import ComparisonRow, compare_rows
+from harness.model.record import Objective
+from harness.model.verdict import Correctness, ExitCode, Performance, Validity
+from reports.compare.comparable import Difference
+from reports.compare.course import side_courses
+from reports.compare.curves import side_curves
+from reports.compare.dossier import Dossier, SideInput
+from reports.compare.figure_table import figures_table
+from reports.compare.metric_table import change_text, interval_text, metrics_table, worst_first
+from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
+from reports.view import glossary
 from reports.view.model import (
     Cell,
-    Chart,
     Column,
     Fact,
     Notice,
     Page,
     Section,
-    Series,
     Table,
+    Term,
     Tone,
+    VerdictGroup,
+    VerdictView,
 )
-from reports.view.run import notices, view_run
-from reports.view.source import RunTables
-from reports.view.verdicts import verdict_group
-from reports.view.words import NO_DATA, plain
+from reports.view.verdicts import TONES
+from reports.view.words import NO_DATA, plain, sentence
 
-NO_CLAIM = (
-    "No significance is claimed: these are two single runs. A ratio other than 1 may be chance,"
-    " and only repeated runs can tell."
+_REASON_COUNT_MAX = 6
+_TERMS = (
+    Term(
+        name="REGRESSED, IMPROVED",
+        sentence="The change is beyond chance for all metrics together, larger than the floor, and"
+        " the ranks of the runs agree.",
+    ),
+    Term(name="UNCHANGED", sentence="Whatever changed is smaller than the margin, 90 % sure."),
+    Term(name="INCONCLUSIVE", sentence="The runs can't tell; it says how many more would."),
+    Term(name="INVALID", sentence="The inputs can't support any verdict; it says why."),
+    Term(
+        name="run",
+        sentence="A whole start of the service: repeating inside one start hides what varies from"
+        " start to start.",
+    ),
 )
-_COLOURS = ("run-a", "run-b")
-
-# Which parts of the metrics stand in which section of a run's page, and under which title.
-_PARTS = {
-    "rate": {"rate": "Rate", "operations": "Operations that ended otherwise than acknowledged"},
-    "latency": {"response_ns": "Response by kind", "service_ns": "Service by kind"},
-    "lateness-section": {"lateness_ns": "Lateness of the generator"},
-    "visible-section": {"visible_ns": "Visible by kind"},
-    "resources": {"resources": "Use over the measured phase"},
-}
 
 
-def view_comparison(a: RunTables, b: RunTables) -> Page:
-    """The page of the runs *a* and *b*."""
-    found = differences(a.record, b.record)
+def view_comparison(dossier: Dossier, more: Sequence[Section] = ()) -> Page:
+    """The page of *dossier*; *more*: sections about profiles, or the history of its metrics."""
+    comparison = dossier.comparison
+    sections = (
+        _metrics(comparison),
+        _objectives(comparison.objectives),
+        _curves(dossier),
+        _courses(dossier),
+        *more,
+        _runs(dossier),
+        _differences(dossier.differences),
+        _figures(dossier),
+        _repeat(dossier),
+    )
     return Page(
-        title=f"A {plain(a.record.run_id)} · B {plain(b.record.run_id)}",
-        subtitle="Two runs side by side",
-        verdict_groups=tuple(
-            replace(verdict_group(run.record), run_name=f"{name} · {plain(run.record.run_id)}")
-            for name, run in (("A", a), ("B", b))
-        ),
-        notices=(
-            Notice(tone=Tone.UNKNOWN, text=NO_CLAIM),
-            *_comparability(found),
-            *_named_notices(a, b),
-        ),
-        sections=(
-            _differences_section(found),
-            *_metric_sections(compare_rows(a.record, b.record), view_run(a), view_run(b)),
-            _repeat(a, b),
-        ),
+        title=f"{comparison.status}: {plain(comparison.candidate)} against"
+        f" {plain(comparison.baseline)}",
+        subtitle=comparison.sentence,
+        verdict_groups=(_verdicts(dossier),),
+        notices=_notices(dossier),
+        sections=tuple(section for section in sections if section is not None),
     )
 
 
-def overlaid(a: Chart | None, b: Chart | None) -> tuple[Chart, ...]:
-    """A chart for each line that *a* or *b* has, with both runs on it."""
-    present = [chart for chart in (a, b) if chart is not None]
-    names = dict.fromkeys(line.name for chart in present for line in chart.series)
-    base = present[0]
-    return tuple(
-        replace(
-            base,
-            id=f"{base.id}-{place}",
-            title=base.title if len(names) == 1 else f"{base.title}: {name}",
-            explanation="",
-            note="",
-            bands=base.bands if len({chart.bands for chart in present}) == 1 else (),
-            series=tuple(
-                replace(line, name=run, colour=colour, dashed=run == "B")
-                for run, colour, chart in zip("AB", _COLOURS, (a, b), strict=True)
-                if (line := _line(chart, name)) is not None
-            ),
+def _verdicts(dossier: Dossier) -> VerdictGroup:
+    comparison = dossier.comparison
+    verdicts = (_validity(dossier), _correctness(dossier), _change(comparison))
+    return VerdictGroup(
+        run_name=f"{plain(comparison.baseline)} → {plain(comparison.candidate)}",
+        summary=f"Exit code {int(comparison.exit_code)}: {meaning_of(comparison)}.",
+        tone=TONES[comparison.status],
+        verdicts=verdicts,
+    )
+
+
+def _validity(dossier: Dossier) -> VerdictView:
+    comparison = dossier.comparison
+    warned = [
+        run.record.run_id
+        for run in (*dossier.baseline.runs, *dossier.candidate.runs)
+        if run.record.validity.status is Validity.WARN
+    ]
+    if comparison.faults:
+        word, said = Validity.INVALID, "These sides can't be compared."
+    elif warned:
+        word, said = Validity.WARN, "The sides can be compared, with reservations."
+    else:
+        word, said = Validity.VALID, "Both sides were asked the same, on the same machine."
+    if not dossier.baseline.runs and not comparison.faults:
+        said = "Measured elsewhere: only what the files say could be checked."
+    reasons = (*comparison.faults, *(f"{plain(run_id)}: WARN" for run_id in warned))
+    return VerdictView(
+        name="Validity",
+        question="May the sides be compared?",
+        word=word,
+        tone=TONES[word],
+        sentence=said,
+        reasons=_bounded(reasons),
+    )
+
+
+def _correctness(dossier: Dossier) -> VerdictView:
+    statuses = [
+        run.record.correctness.status for run in (*dossier.baseline.runs, *dossier.candidate.runs)
+    ]
+    if not statuses:
+        word, said = "NO DATA", "No run was audited here, so nothing is proved."
+        return VerdictView(
+            name="Correctness",
+            question="Is every cent accounted for?",
+            word=word,
+            tone=Tone.UNKNOWN,
+            sentence=said,
+            reasons=(),
         )
-        for place, name in enumerate(names)
+    worst = next(
+        (s for s in (Correctness.FAILED, Correctness.UNKNOWN) if s in statuses), Correctness.PASSED
+    )
+    said = {
+        Correctness.PASSED: "Every law that was checked holds in every run of both sides.",
+        Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
+        Correctness.FAILED: "The audit of a run found money or operations that don't add up.",
+    }[worst]
+    return VerdictView(
+        name="Correctness",
+        question="Is every cent accounted for?",
+        word=worst,
+        tone=TONES[worst],
+        sentence=said,
+        reasons=_bounded(dossier.comparison.doubts),
     )
 
 
-def _line(chart: Chart | None, name: str) -> Series | None:
-    return next((line for line in chart.series if line.name == name), None) if chart else None
+def _change(comparison: Comparison) -> VerdictView:
+    worst = [
+        metric
+        for metric in worst_first(comparison)
+        if metric.status not in {Change.UNCHANGED, Change.IMPROVED}
+    ] or [metric for metric in worst_first(comparison) if metric.status is Change.IMPROVED]
+    missed = [
+        f"{sentence(item.sentence)}"
+        for item in comparison.objectives
+        if item.status is not Performance.PASSED
+    ]
+    return VerdictView(
+        name="Change",
+        question="What became worse?",
+        word=comparison.status,
+        tone=TONES[comparison.status],
+        sentence=comparison.sentence,
+        reasons=_bounded([*missed, *map(_reason, worst)]),
+    )
 
 
-def _comparability(found: tuple[Difference, ...]) -> tuple[Notice, ...]:
-    obstacles = [item.name for item in found if item.is_obstacle]
-    if not obstacles:
-        return ()
-    shown = ", ".join(obstacles[:6]) + (" and more" if len(obstacles) > 6 else "")
-    return (
-        Notice(
-            tone=Tone.WARNING,
-            text=f"Not the same in both runs: {shown}. The ratios below may come from that and not"
-            " from the service.",
+def _reason(metric: MetricVerdict) -> str:
+    interval = interval_text(metric)
+    how_sure = f" (95 %: {interval})" if interval else ""
+    waived = f"; {metric.waiver}" if metric.waiver else ""
+    return f"{metric.status} {plain(metric.name)}: {change_text(metric)}{how_sure}{waived}"
+
+
+def _bounded(reasons: Sequence[str]) -> tuple[str, ...]:
+    if len(reasons) <= _REASON_COUNT_MAX:
+        return tuple(reasons)
+    more = len(reasons) - _REASON_COUNT_MAX
+    return (*reasons[:_REASON_COUNT_MAX], f"and {more} more, all listed below")
+
+
+def _notices(dossier: Dossier) -> tuple[Notice, ...]:
+    comparison = dossier.comparison
+    found = [Notice(tone=Tone.WARNING, text=remark) for remark in comparison.remarks]
+    ignored = [item.name for item in dossier.differences if item.is_ignored]
+    if ignored:
+        text = f"Not the same in all runs, and ignored by the policy: {', '.join(ignored)}."
+        found.append(Notice(tone=Tone.WARNING, text=text))
+    if comparison.exit_code == ExitCode.AUDIT_FAILED:
+        text = "A run of it lost or created money: no figure of it is worth anything."
+        found.insert(0, Notice(tone=Tone.BAD, text=text))
+    return tuple(found)
+
+
+def _metrics(comparison: Comparison) -> Section:
+    counts = [
+        Fact(name=change, cell=Cell(text=str(count), tone=TONES[change] if count else None))
+        for change in Change
+        for count in [comparison.count_of(change)]
+    ]
+    return Section(
+        id="metrics",
+        title="Metrics",
+        lead="What changed, by how much, and how sure that is; the worst first.",
+        headlines=tuple(counts),
+        tables=(metrics_table(comparison),),
+        terms=_TERMS,
+    )
+
+
+def _objectives(objectives: Sequence[Objective]) -> Section | None:
+    if not objectives:
+        return None
+    rows = tuple(
+        (
+            Cell(text=item.status, tone=TONES[item.status]),
+            Cell(text=plain(item.id)),
+            Cell(text=sentence(item.sentence)),
+        )
+        for item in objectives
+    )
+    return Section(
+        id="objectives",
+        title="Objectives",
+        lead="What the policy demands of the candidate, whatever the baseline was: of the middle of"
+        " its runs.",
+        tables=(
+            Table(
+                id="objectives-table",
+                title="Objectives",
+                columns=tuple(
+                    Column(title=title, is_number=False) for title in ("status", "metric", "found")
+                ),
+                rows=rows,
+            ),
         ),
     )
 
 
-def _named_notices(a: RunTables, b: RunTables) -> tuple[Notice, ...]:
-    return tuple(
-        replace(notice, text=f"{name}: {notice.text}")
-        for name, run in (("A", a), ("B", b))
-        for notice in notices(run)
+def _curves(dossier: Dossier) -> Section | None:
+    charts = side_curves(dossier.baseline.runs, dossier.candidate.runs)
+    if not charts:
+        return None
+    return Section(
+        id="curves",
+        title="Latency",
+        charts=charts,
+        terms=(glossary.RESPONSE, glossary.VISIBLE, glossary.PERCENTILE),
     )
 
 
-def _differences_section(found: tuple[Difference, ...]) -> Section:
+def _courses(dossier: Dossier) -> Section | None:
+    charts = side_courses(dossier.baseline.runs, dossier.candidate.runs)
+    if not charts:
+        return None
+    return Section(
+        id="time",
+        title="Over time",
+        lead="The middle of the runs of a side, and around it the range from the least to the most."
+        " Zoom one of these charts and the others follow.",
+        charts=charts,
+        terms=(glossary.RESPONSE, glossary.IN_FLIGHT),
+    )
+
+
+def _runs(dossier: Dossier) -> Section:
+    rows = tuple(
+        (
+            Cell(text=name),
+            Cell(text=plain(run.record.run_id), detail=plain(run.record.created_at)),
+            _status(run.record.validity.status),
+            _status(run.record.correctness.status),
+            _status(run.record.performance.status),
+            Cell(text=str(run.record.exit_code)),
+            Cell(text="; ".join(map(sentence, run.faults)) or "none", is_missing=not run.faults),
+        )
+        for name, side in _sides(dossier)
+        for run in side.runs
+    )
+    return Section(
+        id="runs",
+        title="Runs",
+        lead="Validity and audit of every run of both sides.",
+        tables=(
+            Table(
+                id="runs-table",
+                title="Runs",
+                columns=tuple(
+                    Column(title=title, is_number=title == "exit code")
+                    for title in (
+                        *("side", "run", "validity", "correctness", "performance", "exit code"),
+                        "faults of its tables",
+                    )
+                ),
+                rows=rows,
+                absence="Measured elsewhere: no run of this program.",
+            ),
+        ),
+    )
+
+
+def _status(status: str) -> Cell:
+    return Cell(text=status, tone=TONES[status])
+
+
+def _differences(found: Sequence[Difference]) -> Section:
+    rows = tuple(
+        (
+            Cell(text=item.name),
+            Cell(text=item.a),
+            Cell(text=item.b, detail=item.run_id),
+            _meaning(item),
+        )
+        for item in found
+    )
     return Section(
         id="differences",
         title="Differences",
-        lead="What is not the same in both runs, besides the figures.",
+        lead="What is not the same in all runs, besides the figures.",
         tables=(
             Table(
                 id="differences-table",
-                title="Scenario, schedule, machine, settings",
+                title="Scenario, schedule, machine, settings, target",
                 columns=tuple(
-                    Column(title=title, is_number=False) for title in ("what", "A", "B", "means")
+                    Column(title=title, is_number=False)
+                    for title in ("what", "first run", "another run", "means")
                 ),
-                rows=tuple(
-                    (
-                        Cell(text=item.name),
-                        Cell(text=item.a),
-                        Cell(text=item.b),
-                        Cell(text="may explain a ratio", tone=Tone.WARNING)
-                        if item.is_obstacle
-                        else Cell(text="for information"),
-                    )
-                    for item in found
-                ),
-                absence="None: same scenario, schedule, seed, machine and settings.",
+                rows=rows,
+                absence="None: same scenario, schedule, seed, machine, settings and target.",
             ),
         ),
     )
 
 
-def _metric_sections(rows: tuple[ComparisonRow, ...], a: Page, b: Page) -> Iterable[Section]:
-    """The sections of a run's page that measure something, with both runs in each."""
-    for one, other in zip(a.sections, b.sections, strict=True):
-        tables = tuple(
-            table
-            for part, title in _PARTS.get(one.id, {}).items()
-            for table in _tables(part, title, rows)
-        )
-        others = {chart.id: chart for chart in other.charts}
-        charts = tuple(chart for own in one.charts for chart in overlaid(own, others.get(own.id)))
-        if tables or one.charts:
-            yield Section(
-                id=one.id,
-                title=one.title,
-                lead="" if tables or charts else "no data in either run",
-                charts=charts,
-                tables=tables,
-                terms=one.terms,
-            )
+def _meaning(item: Difference) -> Cell:
+    if item.is_obstacle:
+        return Cell(text="not comparable", tone=Tone.BAD)
+    if item.is_ignored:
+        return Cell(text="ignored by the policy", tone=Tone.WARNING)
+    return Cell(text="for information")
 
 
-def _tables(part: str, title: str, rows: tuple[ComparisonRow, ...]) -> Iterable[Table]:
-    """One line a subject, and for each of its figures A, B and the ratio; none without rows."""
-    chosen = [row for row in rows if row.part == part]
-    if not chosen:
-        return
-    figures = tuple(dict.fromkeys(row.figure for row in chosen))
-    by_name = {(row.subject, row.figure): row for row in chosen}
-    yield Table(
-        id=f"{part}-compared",
-        title=title,
-        columns=(
-            Column(title="", is_number=False),
-            *(
-                Column(title=heading, group=figure)
-                for figure in figures
-                for heading in ("A", "B", "B / A")
-            ),
-        ),
-        rows=tuple(
-            (
-                Cell(text=plain(subject)),
-                *(
-                    entry
-                    for figure in figures
-                    for entry in _entries(by_name.get((subject, figure)))
-                ),
-            )
-            for subject in dict.fromkeys(row.subject for row in chosen)
-        ),
+def _figures(dossier: Dossier) -> Section | None:
+    table = figures_table(dossier.baseline.runs, dossier.candidate.runs)
+    if not table.rows:
+        return None
+    return Section(
+        id="figures",
+        title="All figures",
+        lead="Every figure of the runs side by side, judged or not: the middle of the runs of a"
+        " side, with no claim.",
+        tables=(table,),
     )
 
 
-def _entries(row: ComparisonRow | None) -> tuple[Cell, Cell, Cell]:
-    if row is None:
-        return (NO_DATA, NO_DATA, NO_DATA)
-    return (
-        Cell(text=row.a_text, is_missing=row.a is None),
-        Cell(text=row.b_text, is_missing=row.b is None),
-        Cell(text=row.ratio_text),
-    )
-
-
-def _repeat(a: RunTables, b: RunTables) -> Section:
+def _repeat(dossier: Dossier) -> Section:
+    facts = [
+        Fact(name=f"{name} {plain(run.record.run_id)}", cell=Cell(text=plain(run.record.command)))
+        for name, side in _sides(dossier)
+        for run in side.runs
+    ]
+    policy = dossier.rules.source
     return Section(
         id="repeat",
-        title="Repeat these runs",
-        facts=tuple(
-            Fact(name=name, cell=Cell(text=plain(run.record.command)))
-            for name, run in (("A", a), ("B", b))
+        title="Repeat this comparison",
+        lead="The same inputs give the same page, byte for byte.",
+        command=plain(dossier.command),
+        facts=(
+            Fact(name="policy", cell=Cell(text=plain(policy)) if policy else NO_DATA),
+            *facts,
         ),
     )
+
+
+def _sides(dossier: Dossier) -> tuple[tuple[str, SideInput], ...]:
+    return (("baseline", dossier.baseline), ("candidate", dossier.candidate))

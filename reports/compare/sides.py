@@ -20,6 +20,7 @@ from reports.compare.evidence import RunEvidence
 from reports.compare.figures import (
     FAILURE_SHARES,
     HEADLINE_PATTERNS,
+    VISIBLE,
     Figure,
     is_chosen,
     kernel_metric,
@@ -42,7 +43,6 @@ EMBEDDED = "embedded"
 
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
-_VISIBLE = "visible_ns"
 _PLACES = {"all": 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}
 _THIN_SHARE_MIN = 0.5  # of the other side's samples; a side with fewer lost them, and says so
 
@@ -88,7 +88,7 @@ def too_thin(a: Side, b: Side) -> tuple[str, ...]:
 
 def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
     for family in dict.fromkeys(family for run in runs for family in run.samples):
-        if family[1] == _VISIBLE and any(_is_embedded(run.record) for run in runs):
+        if family[1] == VISIBLE and any(_is_embedded(run.record) for run in runs):
             continue
         for statistic, q in _TAILS.items():
             name = ".".join((*family, statistic))
@@ -107,7 +107,7 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
     tails = {f".{statistic}" for statistic in _TAILS}
     for name, figure in known.items():
         is_tail = any(name.endswith(end) for end in tails) and not name.startswith("generator.")
-        is_hidden = f".{_VISIBLE}." in name and any(_is_embedded(run.record) for run in runs)
+        is_hidden = f".{VISIBLE}." in name and any(_is_embedded(run.record) for run in runs)
         if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
             continue
         values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)

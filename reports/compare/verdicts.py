@@ -7,12 +7,13 @@ History of the format
     1   first
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.model.verdict import EXIT_SENTENCES, ExitCode
+from harness.model.record import Objective
+from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
 from reports.compare.location import Method
 from reports.compare.policy import Design, Policy
 from reports.compare.samples import Better, Compared
@@ -140,6 +141,7 @@ class Comparison:
     alpha: float
     design: Design
     metrics: tuple[MetricVerdict, ...]
+    objectives: tuple[Objective, ...] = ()  # demanded of the candidate, whatever the baseline was
 
     def count_of(self, change: Change) -> int:
         """How many metrics ended so."""
@@ -168,24 +170,41 @@ def compared(
 
     A fault of a side, or no metric at all, makes it INVALID; a doubt keeps it from being good.
     """
-    status = worst_change(metric.counts for metric in metrics)
-    if findings.faults:
+    return resummed(
+        Comparison(
+            schema_version=SCHEMA_VERSION,
+            baseline=baseline,
+            candidate=candidate,
+            status=Change.INVALID,
+            sentence="",
+            exit_code=ExitCode.AUDIT_FAILED if findings.is_audit_failed else ExitCode.INVALID,
+            faults=findings.faults,
+            doubts=findings.doubts,
+            remarks=findings.remarks,
+            alpha=policy.alpha,
+            design=policy.design,
+            metrics=metrics,
+        )
+    )
+
+
+def resummed(comparison: Comparison) -> Comparison:
+    """*comparison* with status, sentence and exit code as its parts say; a failed audit stays."""
+    missed = [item for item in comparison.objectives if item.status is Performance.FAILED]
+    unknown = [item for item in comparison.objectives if item.status is Performance.INCONCLUSIVE]
+    status = worst_change(metric.counts for metric in comparison.metrics)
+    if comparison.faults:
         status = Change.INVALID
-    elif findings.doubts and status.exit_code is ExitCode.OK:
+    elif missed and status is not Change.INVALID:
+        status = Change.REGRESSED
+    elif (comparison.doubts or unknown) and status.exit_code is ExitCode.OK:
         status = Change.INCONCLUSIVE
-    return Comparison(
-        schema_version=SCHEMA_VERSION,
-        baseline=baseline,
-        candidate=candidate,
+    is_audit_failed = comparison.exit_code == ExitCode.AUDIT_FAILED
+    return replace(
+        comparison,
         status=status,
-        sentence=_sentence(status, metrics, findings),
-        exit_code=ExitCode.AUDIT_FAILED if findings.is_audit_failed else status.exit_code,
-        faults=findings.faults,
-        doubts=findings.doubts,
-        remarks=findings.remarks,
-        alpha=policy.alpha,
-        design=policy.design,
-        metrics=metrics,
+        sentence=_sentence(status, comparison, missed, unknown),
+        exit_code=ExitCode.AUDIT_FAILED if is_audit_failed else status.exit_code,
     )
 
 
@@ -194,10 +213,36 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison)
 
 
-def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], findings: Findings) -> str:
+def verdict_to_json(comparison: Comparison) -> dict[str, Any]:
+    """The verdict alone, for a pipeline: no need to read the whole of compare.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": comparison.status,
+        "exit_code": int(comparison.exit_code),
+        "sentence": comparison.sentence,
+        "baseline": comparison.baseline,
+        "candidate": comparison.candidate,
+        "faults": list(comparison.faults),
+        "metrics": {metric.name: metric.status for metric in comparison.metrics},
+        "waived": {
+            metric.name: metric.waiver
+            for metric in comparison.metrics
+            if metric.counts is not metric.status
+        },
+        "objectives": {item.id: item.status for item in comparison.objectives},
+    }
+
+
+def _sentence(
+    status: Change,
+    comparison: Comparison,
+    missed: Sequence[Objective],
+    unknown: Sequence[Objective],
+) -> str:
+    metrics = comparison.metrics
     total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
-    if findings.faults:
-        return f"The inputs can't support a verdict: {findings.faults[0]}."
+    if comparison.faults:
+        return f"The inputs can't support a verdict: {comparison.faults[0]}."
     if not metrics:
         return "There is no metric to compare."
     chosen = [metric for metric in metrics if metric.counts is status]
@@ -206,13 +251,17 @@ def _sentence(status: Change, metrics: tuple[MetricVerdict, ...], findings: Find
         f" {waived_count} became worse and {_are(waived_count)} waived." if waived_count else ""
     )
     names = ", ".join(metric.name for metric in chosen[:3]) + (" and more" if chosen[3:] else "")
+    demand = f" The candidate misses what is demanded: {missed[0].sentence}." if missed else ""
     match status:
         case Change.INVALID:
             return f"{len(chosen)} of {total} can't support a verdict: {names}."
+        case Change.REGRESSED if not chosen:
+            return f"None of {total} is shown to be worse.{demand}{waived}"
         case Change.REGRESSED:
-            return f"{len(chosen)} of {total} became worse: {names}.{waived}"
+            return f"{len(chosen)} of {total} became worse: {names}.{demand}{waived}"
         case Change.INCONCLUSIVE if not chosen:
-            return f"Nothing is shown to be worse, but not all is known: {findings.doubts[0]}."
+            why = [*comparison.doubts, *(item.sentence for item in unknown)][0]
+            return f"Nothing is shown to be worse, but not all is known: {why}."
         case Change.INCONCLUSIVE:
             return (
                 f"Nothing {'else ' if waived else ''}is shown to be worse, but {len(chosen)} of"

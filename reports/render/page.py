@@ -15,14 +15,14 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.view.model import Chart, Page, charts_of
+from reports.view.model import Chart, Page, Strip, charts_of, strips_of
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
 )
 
-_SCRIPTS = ("scales.js", "charts.js", "page.js")  # each uses those before it
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "page.js")  # each uses those before it
 
 
 def render_page(page: Page) -> str:
@@ -31,6 +31,7 @@ def render_page(page: Page) -> str:
     return template.render(
         page=page,
         charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
+        strips_json=_script_json([_strip_json(strip) for strip in strips_of(page)]),
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,
@@ -50,6 +51,10 @@ def _chart_json(chart: Chart) -> dict[str, object]:
     for words in ("explanation", "note", "absence"):  # the template has said them already
         del document[words]
     return document
+
+
+def _strip_json(strip: Strip) -> dict[str, object]:
+    return {"a": strip.a, "b": strip.b, "low": strip.low, "high": strip.high}
 
 
 @cache

@@ -73,6 +73,16 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ribbon:
+    """A band around a line: from *low* to *high* at each x; None is a gap."""
+
+    colour: str
+    x: tuple[float, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """
     One chart. Without series it reads as *absence*, the sentence that says why.
@@ -89,9 +99,28 @@ class Chart:
     y_axis: Axis
     series: tuple[Series, ...]
     bands: tuple[Band, ...] = ()
+    ribbons: tuple[Ribbon, ...] = ()
     link: str = ""
     note: str = ""
     absence: str = "no data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """
+    Every run of two sides as a dot, so that a reader sees the noise; drawn small, in a table.
+
+    Attributes:
+        a, b: Of baseline and candidate, in the metric's unit; None: the run has no value.
+        low, high: Within which a value counts as unchanged; None where that is not known.
+        label: The same in words.
+    """
+
+    a: tuple[float | None, ...]
+    b: tuple[float | None, ...]
+    low: float | None
+    high: float | None
+    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +131,7 @@ class Cell:
     detail: str = ""
     tone: Tone | None = None
     is_missing: bool = False
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +237,18 @@ class Page:
 def charts_of(page: Page) -> tuple[Chart, ...]:
     """The charts of *page* that have something to draw, in order."""
     return tuple(chart for section in page.sections for chart in section.charts if chart.series)
+
+
+def strips_of(page: Page) -> tuple[Strip, ...]:
+    """The strips of *page*, in the order in which their cells stand."""
+    return tuple(
+        cell.strip
+        for section in page.sections
+        for table in section.tables
+        for row in table.rows
+        for cell in row
+        if cell.strip
+    )
 
 
 def page_to_json(page: Page) -> dict[str, Any]:

@@ -42,6 +42,10 @@ WAYS = {
     "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=_VERDICTS),
     # 2: no valgrind here, or the run that "latest" is here has no counts.
     "acctbench micro": Way(added="--only fees --rounds 2", codes=(0, 2)),
+    "acctbench baseline promote": Way(added="--force"),  # an example before pinned it
+    "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already
+    "acctbench baseline unpin": Way(codes=(0, 2)),
+    "acctbench baseline pin": Way(codes=(0, 2)),
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }
@@ -87,6 +91,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'name = "staging"\n[attach]\ngrpc = "127.0.0.1:50051"\n', encoding="utf-8"
     )
     assert exit_code_of(["init", str(folder / "acctbench")]) == 0
+    promotion = ["baseline", "promote", "main", "after", "--by", "ada"]
+    assert exit_code_of([*promotion, "--runs", str(folder / "runs")]) == 0
     program = folder / "bin" / "acctbench"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m harness.cli.main "$@"\n')

@@ -116,6 +116,11 @@ const Charts = (() => {
       const shown = this.data.series.filter((series) => !this.hidden.has(series.name));
       const [low, high] = this.range || extent(this.data.series.flatMap((series) => series.x));
       const ys = [];
+      for (const ribbon of this.data.ribbons) {
+        ribbon.x.forEach((x, i) => {
+          if (x >= low && x <= high && ribbon.low[i] !== null) ys.push(ribbon.low[i], ribbon.high[i]);
+        });
+      }
       for (const series of shown) {
         series.x.forEach((x, i) => {
           if (x >= low && x <= high && series.y[i] !== null) ys.push(series.y[i]);
@@ -218,6 +223,9 @@ const Charts = (() => {
       element("rect", { x: inner.left, y: inner.top - 2, width: inner.right - inner.left, height: inner.bottom - inner.top + 3 }, box);
       const layer = element("g", { "clip-path": `url(#${clip})` }, svg);
       const accepts = SCALES[this.yScale].accepts;
+      for (const ribbon of this.data.ribbons) {
+        if (shown.some((series) => series.colour === ribbon.colour)) this.drawRibbon(layer, ribbon, accepts);
+      }
       let points = 0;
       for (const series of [...shown].reverse()) { // the first of the key lies on top
         let path = "";
@@ -236,6 +244,16 @@ const Charts = (() => {
         element("path", { class: `line c-${series.colour}${series.dashed ? " dashed" : ""}`, d: path }, layer);
       }
       return points;
+    }
+
+    drawRibbon(layer, ribbon, accepts) {
+      const { xMap, yMap } = this.view;
+      const at = ribbon.x.map((x, i) => i).filter((i) => ribbon.low[i] !== null && accepts(ribbon.low[i]));
+      if (at.length < 2) return;
+      const point = (i, value) => `${xMap(ribbon.x[i]).toFixed(1)} ${yMap(value).toFixed(1)}`;
+      const above = at.map((i) => point(i, ribbon.high[i]));
+      const below = at.map((i) => point(i, ribbon.low[i])).reverse();
+      element("path", { class: `ribbon c-${ribbon.colour}`, d: `M${[...above, ...below].join("L")}Z` }, layer);
     }
 
     /* ---- pointer and keys ---- */

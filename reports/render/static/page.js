@@ -42,6 +42,7 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
+  Strips.drawAll(JSON.parse(document.getElementById("strips-data").textContent));
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

@@ -1,0 +1,223 @@
+"""
+Everything that a comparison rests on and led to, in one value: what page and files are made from.
+
+Pure: two sides in, judged, waived and held to the policy's objectives.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.model.objectives import judge_objective
+from harness.model.policy_file import ComparisonSpec, MarginSpec
+from harness.model.policy_file import Policy as PolicyFile
+from harness.model.record import Objective
+from harness.model.scenario import ObjectiveSpec
+from harness.model.waivers import Waiver
+from reports.compare.comparable import Difference, differences
+from reports.compare.evidence import RunEvidence
+from reports.compare.figures import HEADLINE_PATTERNS, VISIBLE
+from reports.compare.judge import judge
+from reports.compare.policy import Design, MarginRule, Margins, Policy
+from reports.compare.samples import Side
+from reports.compare.sides import EMBEDDED, side_of, too_thin
+from reports.compare.verdicts import Comparison, comparison_to_json, resummed
+from reports.view.words import plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """
+    What a comparison is held to.
+
+    Attributes:
+        patterns: Of the metrics that are judged.
+        ignored: Of differences between runs that are known to do no harm.
+        objectives: Demanded of the candidate, whatever the baseline was.
+        source: Name and digest of the policy file; empty: none.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    patterns: tuple[str, ...] = HEADLINE_PATTERNS
+    ignored: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    objectives: tuple[ObjectiveSpec, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideInput:
+    """One side as it was given: runs of ours, or metrics that were measured elsewhere."""
+
+    name: str
+    runs: tuple[RunEvidence, ...] = ()
+    elsewhere: Side | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """
+    One comparison.
+
+    Attributes:
+        differences: Of all runs, obstacles first.
+        command: Repeats it.
+    """
+
+    comparison: Comparison
+    baseline: SideInput
+    candidate: SideInput
+    differences: tuple[Difference, ...]
+    rules: Rules
+    command: str = ""
+
+
+def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
+    """The rules of a policy file; None: those of the program."""
+    spec = policy.comparison if policy else ComparisonSpec()
+    default = Policy()
+    return Rules(
+        policy=Policy(
+            alpha=default.alpha if spec.alpha is None else spec.alpha,
+            run_count_min=spec.run_count_min or default.run_count_min,
+            design=design,
+            rules=tuple(map(_rule, spec.margins)),
+            required=spec.required,
+        ),
+        patterns=(*(spec.metrics or HEADLINE_PATTERNS), *spec.required),
+        ignored=spec.ignored,
+        waivers=spec.waivers,
+        objectives=policy.objectives if policy else (),
+        source=f"{policy.name} ({policy.digest})" if policy else "",
+    )
+
+
+def compared_sides(
+    baseline: SideInput, candidate: SideInput, rules: Rules, command: str = ""
+) -> Dossier:
+    """The comparison of *candidate* with *baseline* under *rules*."""
+    records = [run.record for side in (baseline, candidate) for run in side.runs]
+    unlike = differences(records, rules.ignored)
+    a, b = (_side(item, rules) for item in (baseline, candidate))
+    faults = (
+        *_given_twice(baseline, candidate),
+        *(str(difference) for difference in unlike if difference.is_obstacle),
+    )
+    thin = [name for name in too_thin(a, b) if name not in rules.policy.required]
+    comparison = judge(
+        _without(a, thin), replace(_without(b, thin), faults=(*b.faults, *faults)), rules.policy
+    )
+    objectives = tuple(_objectives(candidate, rules))
+    remarks = (
+        *comparison.remarks,
+        *(f"Not judged, too few samples on both sides: {', '.join(thin)}." for _ in thin[:1]),
+    )
+    waived = tuple(
+        replace(metric, waiver=_waiver(metric.name, rules.waivers)) for metric in comparison.metrics
+    )
+    return Dossier(
+        comparison=resummed(
+            replace(comparison, metrics=waived, objectives=objectives, remarks=remarks)
+        ),
+        baseline=baseline,
+        candidate=candidate,
+        differences=unlike,
+        rules=rules,
+        command=command,
+    )
+
+
+def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
+    """*dossier* as plain JSON values: the comparison, and what it rests on."""
+    return {
+        **comparison_to_json(dossier.comparison),
+        "policy": dossier.rules.source,
+        "command": dossier.command,
+        "differences": [
+            {
+                "name": item.name,
+                "a": item.a,
+                "b": item.b,
+                "run_id": item.run_id,
+                "is_obstacle": item.is_obstacle,
+                "is_ignored": item.is_ignored,
+            }
+            for item in dossier.differences
+        ],
+        "runs": {
+            name: [_run_json(run) for run in side.runs]
+            for name, side in (("baseline", dossier.baseline), ("candidate", dossier.candidate))
+        },
+    }
+
+
+def _run_json(run: RunEvidence) -> dict[str, Any]:
+    record = run.record
+    return {
+        "run_id": record.run_id,
+        "created_at": record.created_at,
+        "validity": record.validity.status,
+        "correctness": record.correctness.status,
+        "performance": record.performance.status,
+        "exit_code": record.exit_code,
+        "command": record.command,
+        "figures": {item.name: _finite(item.value) for item in run.figures},
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if value - value == 0.0 else None
+
+
+def _rule(spec: MarginSpec) -> MarginRule:
+    return MarginRule(
+        pattern=spec.pattern,
+        margins=Margins(
+            floor_share=spec.floor_share,
+            margin_share=spec.margin_share,
+            is_exact=spec.is_exact,
+        ),
+    )
+
+
+def _side(given: SideInput, rules: Rules) -> Side:
+    if given.elsewhere is not None:
+        return given.elsewhere
+    return side_of(given.name, given.runs, rules.patterns)
+
+
+def _without(side: Side, names: Sequence[str]) -> Side:
+    return replace(
+        side, metrics=tuple(metric for metric in side.metrics if metric.name not in names)
+    )
+
+
+def _given_twice(baseline: SideInput, candidate: SideInput) -> Iterator[str]:
+    """A run compared with itself shows no change, and proves nothing."""
+    before = {run.record.run_id for run in baseline.runs}
+    for run in candidate.runs:
+        if run.record.run_id in before:
+            yield f"{plain(run.record.run_id)} is a run of the baseline too"
+
+
+def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
+    """What the policy demands of any run, of the middle of the candidate's."""
+    is_embedded = any(run.record.broker.get("kind") == EMBEDDED for run in candidate.runs)
+    for spec in rules.objectives:
+        values = [
+            figure.value
+            for run in candidate.runs
+            for figure in run.figures
+            if figure.name == spec.metric
+        ]
+        is_known = len(values) == len(candidate.runs) > 0
+        is_known = is_known and not (is_embedded and f".{VISIBLE}." in spec.metric)
+        yield judge_objective(spec, statistics.median(values) if is_known else None)
+
+
+def _waiver(name: str, waivers: Sequence[Waiver]) -> str:
+    waiver = next((item for item in waivers if item.covers(name)), None)
+    if waiver is None:
+        return ""
+    return f"waived by {plain(waiver.owner)} until {waiver.until}: {plain(waiver.reason)}"

@@ -12,20 +12,50 @@ from reports.compare.dossier import (
     dossier_to_json,
     rules_of,
 )
+from reports.compare.gate_result import (
+    GateFacts,
+    PairFacts,
+    gate_dossier,
+    gate_sections,
+    gate_to_json,
+    too_few_pairs,
+)
 from reports.compare.pull_request import comparison_junit, comparison_markdown
+from reports.compare.sequential import (
+    Gathered,
+    LookPlan,
+    Outcome,
+    Questions,
+    Sequential,
+    plan_looks,
+)
 from reports.inputs import read_sides
+from reports.load import read_evidence
 from reports.pages import render_run_report, write_comparison, write_run_report, write_text
 
 __all__ = [
     "Dossier",
+    "GateFacts",
+    "Gathered",
+    "LookPlan",
+    "Outcome",
+    "PairFacts",
+    "Questions",
+    "Sequential",
     "SideInput",
     "compared_sides",
     "comparison_junit",
     "comparison_markdown",
     "dossier_to_json",
+    "gate_dossier",
+    "gate_sections",
+    "gate_to_json",
+    "plan_looks",
+    "read_evidence",
     "read_sides",
     "render_run_report",
     "rules_of",
+    "too_few_pairs",
     "write_comparison",
     "write_run_report",
     "write_text",

@@ -84,9 +84,7 @@ def _matching(pattern: str, runs_folder: Path) -> tuple[Path, ...]:
     """Runs, or files, whose path or whose name fits *pattern*."""
     found = [Path(item) for item in sorted(glob(pattern))]
     found = [path for path in found if path.is_file() or (path / "record.json").is_file()]
-    found = found or [
-        path for path in run_folders(runs_folder) if fnmatchcase(path.name, pattern)
-    ]
+    found = found or [path for path in run_folders(runs_folder) if fnmatchcase(path.name, pattern)]
     if not found:
         raise UsageError(
             f'compare: no run or file fits "{pattern}", here or in {runs_folder};'

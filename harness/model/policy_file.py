@@ -25,6 +25,8 @@ of a comparison, all optional:
     reason = "second journal until 4.2"
     until = 2027-01-31
 
+of a gate: [gate], see harness.model.gate_policy.
+
 A file needs objectives, or something of a comparison. The load is not the policy's: the scenario's
 digest is the same with and without one.
 """
@@ -41,6 +43,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from harness.errors import Fault, PolicyError, UsageError
 from harness.model.file_faults import PlainFault, plain_faults
+from harness.model.gate_policy import GateSpec, GateTable
 from harness.model.objectives import unknown_kinds
 from harness.model.scenario import ObjectiveSpec, Scenario
 from harness.model.scenario_tables import ObjectiveTable
@@ -88,6 +91,7 @@ class Policy:
     file: str
     objectives: tuple[ObjectiveSpec, ...]
     comparison: ComparisonSpec
+    gate: GateSpec
     digest: str  # BLAKE2b of the parsed file
     document: Mapping[str, Any]  # the parsed file, for the record
 
@@ -132,6 +136,7 @@ class _PolicyTable(Table):
     objectives: Annotated[list[ObjectiveTable], Field(min_length=1)] | None = None
     margins: list[_MarginTable] = Field(default_factory=list)
     waivers: list[WaiverTable] = Field(default_factory=list)
+    gate: GateTable = GateTable()
 
     @model_validator(mode="after")
     def _demands_something(self) -> Self:
@@ -197,6 +202,7 @@ def load_policy(
         file=str(path),
         objectives=objectives,
         comparison=comparison,
+        gate=table.gate.to_spec(),
         digest=blake2b(json.dumps(record).encode(), digest_size=16).hexdigest(),
         document=record,
     )

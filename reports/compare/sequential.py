@@ -131,12 +131,12 @@ class Questions:
 
 
 class Sequential:
-    """The looks at one gate's pairs; `wanted_count` pairs, then `look`, until `outcome` is there."""
+    """The looks at one gate's pairs: `wanted_count` of them, then `look`, until `outcome` is."""
 
     def __init__(self, questions: Questions, plan: LookPlan) -> None:
         assert plan.is_enough, "too few pairs to call anything worse"
         self._questions, self._plan = questions, plan
-        self._looks: list[Look] = []
+        self.looks: list[Look] = []
         self._look_count = 0
         self._suspects: tuple[str, ...] = ()
         self._suspected_count = 0  # pairs at the time
@@ -164,7 +164,7 @@ class Sequential:
         dossier, alpha = self._judged(gathered)
         worse = _named(dossier, Change.REGRESSED)
         still_open = self._open(dossier)
-        self._looks.append(
+        self.looks.append(
             Look(
                 step=Step.LOOK,
                 pair_count=gathered.count,
@@ -187,7 +187,7 @@ class Sequential:
     def _confirm(self, gathered: Gathered, *, is_last: bool) -> None:
         fresh, plan = gathered.since(self._suspected_count), self._plan
         confirmed, alpha = self._confirmed(fresh)
-        self._looks.append(
+        self.looks.append(
             Look(
                 step=Step.CONFIRMATION,
                 pair_count=fresh.count,
@@ -208,7 +208,7 @@ class Sequential:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
     def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
-        """What is worse in *fresh* pairs too; the level is shared by all confirmations there are."""
+        """What is worse in *fresh* pairs too; all confirmations there may be share the level."""
         rules = self._questions.rules
         alpha = rules.policy.alpha / LOOK_COUNT_MAX
         if fresh.count < CONFIRM_COUNT_MIN:
@@ -249,7 +249,7 @@ class Sequential:
             dossier=replace(
                 dossier, comparison=resummed(replace(dossier.comparison, metrics=metrics))
             ),
-            looks=tuple(self._looks),
+            looks=tuple(self.looks),
             confirmed=tuple(confirmed),
             unconfirmed=self._unconfirmed,
         )
@@ -270,6 +270,4 @@ class Sequential:
 
 def _named(dossier: Dossier, status: Change) -> tuple[str, ...]:
     """Metrics that count as *status*; what is waived is not asked about."""
-    return tuple(
-        metric.name for metric in dossier.comparison.metrics if metric.counts is status
-    )
+    return tuple(metric.name for metric in dossier.comparison.metrics if metric.counts is status)

@@ -9,7 +9,6 @@ measured (reports.compare.samples_file).
 import json
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from glob import glob
 from pathlib import Path
 
 from harness.baselines import baseline_names, load_baseline
@@ -82,7 +81,8 @@ def _named(name: str, runs_folder: Path) -> Iterator[Path]:
 
 def _matching(pattern: str, runs_folder: Path) -> tuple[Path, ...]:
     """Runs, or files, whose path or whose name fits *pattern*."""
-    found = [Path(item) for item in sorted(glob(pattern))]
+    root = Path(Path(pattern).anchor)
+    found = sorted(root.glob(str(Path(pattern).relative_to(root))))
     found = [path for path in found if path.is_file() or (path / "record.json").is_file()]
     found = found or [path for path in run_folders(runs_folder) if fnmatchcase(path.name, pattern)]
     if not found:
@@ -97,7 +97,7 @@ def _files(names: Sequence[str], paths: Sequence[Sequence[Path]]) -> tuple[SideI
     parts = [[_measured(path) for path in side] for side in paths]
     unlike = facts_unlike([part for side in parts for part in side])
     contents = [[path.read_bytes() for path in side] for side in paths]
-    sides = []
+    sides: list[SideInput] = []
     for name, side, own, before in zip(names, paths, parts, ([], contents[0]), strict=True):
         metrics, faults = merged(own)
         repeated = _repeated(side, contents[len(sides)], before)
@@ -111,7 +111,7 @@ def _files(names: Sequence[str], paths: Sequence[Sequence[Path]]) -> tuple[SideI
 def _repeated(
     paths: Sequence[Path], contents: Sequence[bytes], before: Sequence[bytes]
 ) -> Iterator[str]:
-    """A file given twice, a copy of it too, counts once; one compared with itself proves nothing."""
+    """A file counts once, a copy too; one compared with itself proves nothing."""
     for place, (path, content) in enumerate(zip(paths, contents, strict=True)):
         if content in contents[:place]:
             yield f"{path.name} is given twice"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_json, print_result, printable
+from harness.cli.console import people, print_for_people, print_json, print_result, printable
 from harness.cli.options import runs_option
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def show_comparison(comparison: Comparison) -> None:
     for fault in (*comparison.faults, *comparison.doubts):
         people.print(printable(fault))
     if comparison.metrics:
-        people.print(_table(comparison))
+        print_for_people(_table(comparison))
     for remark in comparison.remarks:
         people.print(printable(f"note  {remark}"))
     for item in comparison.objectives:

@@ -35,6 +35,12 @@ def print_renderable(renderable: RenderableType) -> None:
     Console(markup=False, highlight=False, emoji=False, width=width).print(renderable)
 
 
+def print_for_people(renderable: RenderableType) -> None:
+    """Print a table for people, on stderr; a pipe is as wide as in print_renderable."""
+    width = None if people.is_terminal else _WIDTH_PIPED
+    Console(stderr=True, markup=False, highlight=False, emoji=False, width=width).print(renderable)
+
+
 def print_result(text: str) -> None:
     """Print the result of a command."""
     click.echo(text)

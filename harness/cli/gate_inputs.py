@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.targets.target_file import TargetSpec
 
 BASE, CANDIDATE = "base", "candidate"
+_DEFAULT_PROFILE = "pair"  # few accounts: seeding them twice a pair must not take the budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +104,13 @@ def gate_scenario(
     from harness.system import load_system
 
     chosen = name or spec.scenario or DEFAULT_SCENARIO
+    is_default = not name and not spec.scenario
     if not name and policy_file and chosen.endswith(".toml"):
         chosen = str(policy_file.parent / chosen)
     scenario = checked_scenario(
         chosen,
         ScenarioOverrides(
-            profile=spec.profile or None,
+            profile=spec.profile or (_DEFAULT_PROFILE if is_default else None),
             rate_per_s=spec.rate_per_s,
             warmup_ns=spec.whole_rounds_ns(spec.warmup_ns),
             measure_ns=spec.whole_rounds_ns(spec.measure_ns),

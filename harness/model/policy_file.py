@@ -91,9 +91,9 @@ class Policy:
     file: str
     objectives: tuple[ObjectiveSpec, ...]
     comparison: ComparisonSpec
-    gate: GateSpec
     digest: str  # BLAKE2b of the parsed file
     document: Mapping[str, Any]  # the parsed file, for the record
+    gate: GateSpec = GateSpec()
 
 
 _Pattern = Annotated[str, StringConstraints(min_length=1)]

@@ -32,7 +32,7 @@ from reports.compare.estimates import (
     without_noise,
 )
 from reports.compare.faults import fault_of
-from reports.compare.location import Effect
+from reports.compare.location import Effect, Method
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
 from reports.compare.samples import Metric, RunTails, Side
@@ -177,18 +177,10 @@ def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
 
 
 def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_Estimated]:
-    noisy = [effect for pair, effect in found if _has_session(pair)]
-    sessions = iter(
-        session_ratios(
-            np.array([effect.log_ratio for effect in noisy]),
-            np.array([effect.ratio_error for effect in noisy]),
-        )
-        if policy.design is Design.APART
-        else np.zeros(len(noisy))
-    )
+    sessions = _sessions(found) if policy.design is Design.APART else {}
     estimates = []
     for pair, effect in found:
-        noise = noise_of(effect, float(next(sessions)) if _has_session(pair) else 0.0)
+        noise = noise_of(effect, sessions.get(pair.name, 0.0))
         worse = effect.log_ratio * pair.worse_sign
         estimates.append(
             _Estimated(
@@ -199,6 +191,28 @@ def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_E
             )
         )
     return estimates
+
+
+def _sessions(found: Sequence[tuple[Pair, Effect]]) -> dict[str, float]:
+    """
+    By metric the scale of the session's noise, as the others of its sort show it.
+
+    Sorts are units, and tails apart from middles: that memory, or the median, stayed where it was
+    does not make a slowdown of all tails a matter of the session.
+    """
+    sorts: dict[tuple[str, Method | None], list[tuple[Pair, Effect]]] = {}
+    for pair, effect in found:
+        if _has_session(pair):
+            method = effect.method if effect.method is Method.TAIL else None
+            sorts.setdefault((pair.baseline.unit, method), []).append((pair, effect))
+    scales: dict[str, float] = {}
+    for group in sorts.values():
+        ratios = session_ratios(
+            np.array([effect.log_ratio for _, effect in group]),
+            np.array([effect.ratio_error for _, effect in group]),
+        )
+        scales |= {pair.name: float(s) for (pair, _), s in zip(group, ratios, strict=True)}
+    return scales
 
 
 def _has_session(pair: Pair) -> bool:

@@ -2,12 +2,13 @@
 
 import math
 
-from reports.compare.samples import Better, Compared
+from reports.compare.samples import Compared
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues
 from reports.view.model import Cell, Column, Strip, Table, Tone
 from reports.view.verdicts import TONES
 from reports.view.words import DASH, NO_DATA, plain, quantity, significant
 
+_DIGITS = ((10.0, 0), (1.0, 1), (0.1, 2), (0.0, 3))  # by size: what a few runs are good for
 _ORDER = (
     Change.INVALID,
     Change.REGRESSED,
@@ -35,7 +36,6 @@ def metrics_table(comparison: Comparison) -> Table:
             Column(title="change"),
             Column(title="could be seen"),
             Column(title="every run: baseline above, candidate below", is_number=False),
-            Column(title="what it says", is_number=False),
         ),
         rows=tuple(_row(metric) for metric in worst_first(comparison)),
         note="The interval under a change is that of the metric alone (95 %); the verdict holds for"
@@ -97,7 +97,7 @@ def status_cell(metric: MetricVerdict) -> Cell:
 def _row(metric: MetricVerdict) -> tuple[Cell, ...]:
     return (
         status_cell(metric),
-        Cell(text=plain(metric.name), detail=f"{metric.better} is better"),
+        Cell(text=plain(metric.name), detail=metric.sentence),
         _side_cell(metric, metric.baseline),
         _side_cell(metric, metric.candidate),
         Cell(
@@ -106,7 +106,6 @@ def _row(metric: MetricVerdict) -> tuple[Cell, ...]:
         ),
         Cell(text=_seen_text(metric)),
         Cell(text="", strip=_strip(metric)),
-        Cell(text=metric.sentence),
     )
 
 
@@ -153,13 +152,13 @@ def _span(name: str, metric: MetricVerdict, side: SideValues) -> str:
 
 
 def _signed(change: float) -> str:
-    if abs(change) < 5e-3:
+    size = abs(change)
+    digits = next(digits for limit, digits in _DIGITS if size >= limit)
+    text = f"{size:,.{digits}f}"
+    if not float(text.replace(",", "")):
         return "±0"
-    return f"{'+' if change > 0 else '−'}{significant(abs(change), 2)}"  # noqa: RUF001 -- a minus
+    return f"{'+' if change > 0 else '−'}{text}"  # noqa: RUF001 -- a minus
 
 
 def _badness(metric: MetricVerdict) -> tuple[int, bool, float, str]:
-    ratio = change_ratio(metric)
-    worse = 0.0 if ratio is None or ratio <= 0.0 else math.log(ratio)
-    sign = 1 if metric.better is Better.LESS else -1
-    return _ORDER.index(metric.status), bool(metric.waiver), -sign * worse, metric.name
+    return _ORDER.index(metric.status), bool(metric.waiver), -metric.worse_ratio, metric.name

@@ -4,7 +4,7 @@ A comparison for a pull request (Markdown) and for a pipeline (JUnit XML). Pure.
 Foreign text is escaped for each: a metric's name may come from anyone's file.
 """
 
-from xml.etree import ElementTree as ET  # noqa: N817 -- its usual name
+from xml.etree import ElementTree as ET
 
 from reports.compare.metric_table import change_text, interval_text, side_text, worst_first
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of

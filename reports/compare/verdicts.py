@@ -7,6 +7,7 @@ History of the format
     1   first
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -123,6 +124,17 @@ class MetricVerdict:
     def is_waived(self) -> bool:
         """Worse, and accepted for a time."""
         return bool(self.waiver) and self.status is Change.REGRESSED
+
+    @property
+    def worse_ratio(self) -> float:
+        """How much worse it seems, as a log ratio: below 0 better, 0 where nothing is known."""
+        if self.estimate is not None:
+            ratio = self.estimate.ratio
+        elif self.baseline.value and self.candidate.value and self.compared is Compared.RATIO:
+            ratio = self.candidate.value / self.baseline.value
+        else:
+            return 0.0
+        return math.log(ratio) * self.better.worse_sign if ratio > 0.0 else 0.0
 
     @property
     def counts(self) -> Change:
@@ -247,7 +259,10 @@ def _sentence(
         return f"The inputs can't support a verdict: {comparison.faults[0]}."
     if not metrics:
         return "There is no metric to compare."
-    chosen = [metric for metric in metrics if metric.counts is status]
+    chosen = sorted(
+        (metric for metric in metrics if metric.counts is status),
+        key=lambda item: -item.worse_ratio,
+    )
     waived_count = sum(metric.is_waived for metric in metrics)
     waived = (
         f" {waived_count} became worse and {_are(waived_count)} waived." if waived_count else ""

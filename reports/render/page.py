@@ -28,10 +28,11 @@ _SCRIPTS = ("scales.js", "charts.js", "strips.js", "page.js")  # each uses those
 def render_page(page: Page) -> str:
     """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
+    strips = [_strip_json(strip) for strip in strips_of(page)]
     return template.render(
         page=page,
         charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
-        strips_json=_script_json([_strip_json(strip) for strip in strips_of(page)]),
+        strips_json=_script_json(strips) if strips else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,

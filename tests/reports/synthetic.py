@@ -45,6 +45,7 @@ class Shape:
     """What the run was like."""
 
     seed: int = 7
+    start: int = 0  # which process start of the same plan: other noise, the same schedule
     rate_per_s: float = 2_000.0
     measure_s: int = 60
     warmup_s: int = 5
@@ -65,7 +66,7 @@ def write_synthetic_run(folder: Path, shape: Shape) -> StoredRun:
 
 
 def _operations(shape: Shape) -> pd.DataFrame:
-    chance = np.random.default_rng(shape.seed)
+    chance = np.random.default_rng(shape.seed + 1_000 * shape.start)
     span_s = shape.measure_s + shape.warmup_s
     number = int(shape.rate_per_s * span_s)
     intended = np.sort(chance.uniform(-shape.warmup_s, shape.measure_s, number)) * NANOS_PER_SECOND
@@ -115,7 +116,7 @@ def _thawed(
 
 
 def _samples(operations: pd.DataFrame, shape: Shape) -> pd.DataFrame:
-    chance = np.random.default_rng(shape.seed + 1)
+    chance = np.random.default_rng(shape.seed + 1 + 1_000 * shape.start)
     rows: list[tuple[int, str, str, float]] = []
     sent = np.sort(operations["sent_ns"].to_numpy())
     done = np.sort(operations["done_ns"].dropna().to_numpy().astype(np.int64))
@@ -223,10 +224,13 @@ def _record(
         load={"driver": "wire", "workers": 1, "scheduling": "SCHED_FIFO", "affinity": [1]},
         instrumentation="plain",
         environment={
-            "cpu": "AMD EPYC 9R14",
+            "cpu_model": "AMD EPYC 9R14",
             "core_count": 2,
             "kernel": "6.1.0",
-            "python": "3.11.9",
+            "memory_bytes": 16 * 2**30,
+            "harness_version": "0.1.0",
+            "harness_digest": "0f3c",
+            "python": "CPython 3.11.9",
             "packages": {"grpcio": "1.75.0", "uvloop": "0.21.0"},
         },
         validity=_validity(table),

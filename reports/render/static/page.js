@@ -42,7 +42,8 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
-  Strips.drawAll(JSON.parse(document.getElementById("strips-data").textContent));
+  const strips = document.getElementById("strips-data");
+  if (strips) Strips.drawAll(JSON.parse(strips.textContent));
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

@@ -33,7 +33,7 @@ digest is the same with and without one.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -93,7 +93,7 @@ class Policy:
     comparison: ComparisonSpec
     digest: str  # BLAKE2b of the parsed file
     document: Mapping[str, Any]  # the parsed file, for the record
-    gate: GateSpec = GateSpec()
+    gate: GateSpec = field(default_factory=GateSpec)
 
 
 _Pattern = Annotated[str, StringConstraints(min_length=1)]

@@ -63,6 +63,7 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 )
 @click.option(
     "--scenario",
+    "scenario_name",
     shell_complete=complete_scenarios,
     help="Name or file. [default: the policy's, else spot-steady]",
 )
@@ -81,7 +82,7 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 def gate(
     *,
     policy: Path | None,
-    scenario: str | None,
+    scenario_name: str | None,
     budget_ns: int | None,
     seed: int | None,
     kafka: str,
@@ -116,7 +117,7 @@ def gate(
             GateOrder(
                 gate_id=f"gate-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
                 sides=both,
-                scenario=gate_scenario(policy, rules, spec, name=scenario, seed=seed),
+                scenario=gate_scenario(policy, rules, spec, name=scenario_name, seed=seed),
                 spec=spec,
                 policy=rules,
                 kafka=kafka,

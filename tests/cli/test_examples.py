@@ -41,6 +41,9 @@ WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS),
     "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=_VERDICTS),
     # 2: no valgrind here, or the run that "latest" is here has no counts.
+    "acctbench gate": Way(
+        only_parsed="plays pairs for minutes; tests/end_to_end/test_gate.py does"
+    ),
     "acctbench micro": Way(added="--only fees --rounds 2", codes=(0, 2)),
     "acctbench baseline promote": Way(added="--force"),  # an example before pinned it
     "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already

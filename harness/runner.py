@@ -215,7 +215,7 @@ class Run:
         self._request.company.drained()
         self._profiled.stop()
         self.is_driving = False
-        sampler.stop()
+        sampler.finish()
         plans = PlansAgain(scenario, operation_count=supervisor.operation_count, folder=self.folder)
         stack.callback(plans.close)
         self._enter("settle", "unknown outcomes asked for again, events awaited")

@@ -6,8 +6,8 @@ What a policy file says of a gate: the table [gate], every key optional.
     scenario = "spot-steady"         a name, or a file beside the policy
     profile = "smoke"                a size of it
     rate = "500/s"                   highest rate
-    warmup = "4s"                    of a side, in a pair; rounded up to whole rounds
-    measure = "8s"                   likewise
+    warmup = "2s"                    of a side, in a pair; rounded up to whole rounds
+    measure = "4s"                   likewise
     window = "1s"                    a turn of one side
     guard = "50ms"                   silence after each turn
     settled = ["target.cpu_ns_per_operation"]   must be shown to be no worse, or the gate is
@@ -55,8 +55,8 @@ class GateSpec:
     scenario: str = ""
     profile: str = ""
     rate_per_s: float | None = None
-    warmup_ns: int = 4 * NANOS_PER_SECOND
-    measure_ns: int = 8 * NANOS_PER_SECOND
+    warmup_ns: int = 2 * NANOS_PER_SECOND
+    measure_ns: int = 4 * NANOS_PER_SECOND
     window_ns: int = NANOS_PER_SECOND
     guard_ns: int = 50_000_000
     settled: tuple[str, ...] = DEFAULT_SETTLED
@@ -75,8 +75,8 @@ class GateTable(Table):
     scenario: str = ""
     profile: str = ""
     rate: PositiveRatePerS | None = None
-    warmup: PositiveDurationNs = 4 * NANOS_PER_SECOND
-    measure: PositiveDurationNs = 8 * NANOS_PER_SECOND
+    warmup: PositiveDurationNs = 2 * NANOS_PER_SECOND
+    measure: PositiveDurationNs = 4 * NANOS_PER_SECOND
     window: PositiveDurationNs = NANOS_PER_SECOND
     guard: PositiveDurationNs = 50_000_000
     settled: Annotated[list[_Pattern], Field(min_length=1)] | None = None

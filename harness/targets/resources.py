@@ -79,6 +79,12 @@ class ResourceSampler:
         self._instants_ns = instants_ns
         self._thread.start()
 
+    def finish(self) -> None:
+        """Wait for the instants that are still to come, then end; without any as stop()."""
+        if self._instants_ns and self._thread.is_alive():
+            self._thread.join()
+        self.stop()
+
     def stop(self) -> None:
         """Take a last sample and end; harmless twice, and without start()."""
         self._stopping.set()

@@ -254,7 +254,7 @@ class _Lent:
 def _request_of(side: str, request: PairRequest, company: _Company) -> RunRequest:
     scenario = request.scenario
     turns = Turns(
-        place=0 if side == request.first else 1,
+        begins=side == request.first,
         window_ns=request.window_ns,
         guard_ns=request.guard_ns,
     )

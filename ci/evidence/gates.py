@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "ci")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from plants import Plant, plant
 
@@ -43,7 +43,7 @@ from reports.compare.samples import Better
 from reports.compare.sequential import Gathered, Questions, Sequential, plan_looks
 from reports.compare.verdicts import Change
 
-HERE = Path(__file__).parent
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 GATES, CALIBRATION, TABLE = HERE / "gates.jsonl", HERE / "gates-plant.json", HERE / "gates.md"
 RECORD = HERE / "gates-record.json"
 QUIET, BUSY, PLANTED, CALIBRATE = "quiet", "busy", "planted", "calibrate"

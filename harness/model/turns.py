@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 _ROUND_SLOT_COUNT = 4  # A B B A
 WINDOWS_A_ROUND_COUNT = 2  # of each side
-_SLOTS_OF_PLACE = ((0, 3), (1, 2))  # of each round
+_OUTER_SLOTS, _INNER_SLOTS = (0, 3), (1, 2)  # of each round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +27,16 @@ class Turns:
     Which slots are one side's.
 
     Attributes:
-        place: 0: the side that begins (slots 0 and 3 of each round); 1: the other (1 and 2).
+        begins: Whether it has the first turn: slots 0 and 3 of each round, else 1 and 2.
         window_ns: Planned time that passes in one slot.
         guard_ns: Silence after it, in which what was sent is answered.
     """
 
-    place: int
+    begins: bool
     window_ns: int
     guard_ns: int
 
     def __post_init__(self) -> None:
-        assert self.place in {0, 1}
         assert self.window_ns > 0
         assert self.guard_ns > 0
 
@@ -51,11 +50,15 @@ class Turns:
         """Four slots."""
         return _ROUND_SLOT_COUNT * self.slot_ns
 
+    @property
+    def _own_slots(self) -> tuple[int, int]:
+        return _OUTER_SLOTS if self.begins else _INNER_SLOTS
+
     def driven_ns(self, planned_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """When what is planned at *planned_ns* is due, both from the beginning of the load."""
         window, within_ns = np.divmod(planned_ns, self.window_ns)
         round_, turn = np.divmod(window, WINDOWS_A_ROUND_COUNT)
-        slot = _ROUND_SLOT_COUNT * round_ + np.array(_SLOTS_OF_PLACE[self.place])[turn]
+        slot = _ROUND_SLOT_COUNT * round_ + np.array(self._own_slots)[turn]
         found: NDArray[np.int64] = slot * self.slot_ns + within_ns
         return found
 
@@ -69,7 +72,7 @@ class Turns:
         """How much of the time from the beginning up to *offset_ns* lies in slots of its own."""
         round_, within_ns = np.divmod(offset_ns, self.round_ns)
         own_ns = round_ * (WINDOWS_A_ROUND_COUNT * self.slot_ns)
-        for slot in _SLOTS_OF_PLACE[self.place]:
+        for slot in self._own_slots:
             own_ns += np.clip(within_ns - slot * self.slot_ns, 0, self.slot_ns)
         found: NDArray[np.int64] = own_ns
         return found
@@ -77,7 +80,7 @@ class Turns:
     def is_own(self, offset_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of *offset_ns* lie in slots of its own."""
         slot = offset_ns % self.round_ns // self.slot_ns
-        own: NDArray[np.bool_] = np.isin(slot, _SLOTS_OF_PLACE[self.place])
+        own: NDArray[np.bool_] = np.isin(slot, self._own_slots)
         return own
 
     def slots(self, length_ns: int) -> list[tuple[int, bool]]:

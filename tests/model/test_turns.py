@@ -9,7 +9,7 @@ from harness.model.verdict import Validity
 
 WINDOW_NS, GUARD_NS = 1_000, 50
 SLOT_NS = WINDOW_NS + GUARD_NS
-A, B = (Turns(place=place, window_ns=WINDOW_NS, guard_ns=GUARD_NS) for place in (0, 1))
+A, B = (Turns(begins=begins, window_ns=WINDOW_NS, guard_ns=GUARD_NS) for begins in (True, False))
 
 
 def test_slots_go_abba() -> None:

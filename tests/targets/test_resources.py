@@ -136,16 +136,16 @@ def reading(at_ns: int, cpu_ns: int) -> ResourceReading:
     )
 
 
-def turns_window(place: int) -> Window:
+def turns_window(*, begins: bool) -> Window:
     """Two rounds."""
-    turns = Turns(place=place, window_ns=WINDOW_NS, guard_ns=GUARD_NS)
+    turns = Turns(begins=begins, window_ns=WINDOW_NS, guard_ns=GUARD_NS)
     return Window(start_ns=10**9, end_ns=10**9 + 2 * turns.round_ns, turns=turns)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_cpu_time_is_counted_in_own_turns(place: int) -> None:
+@pytest.mark.parametrize("begins", [True, False])
+def test_cpu_time_is_counted_in_own_turns(begins: bool) -> None:
     """A target that uses 700 us in each of its turns and 20 us in each of the other's."""
-    window = turns_window(place)
+    window = turns_window(begins=begins)
     assert window.turns is not None
     used = [0]
     for _, own in window.turns.slots(window.end_ns - window.start_ns):
@@ -165,7 +165,7 @@ def test_cpu_time_is_counted_in_own_turns(place: int) -> None:
 
 def test_a_reading_that_lacks_is_no_figure() -> None:
     """One boundary was not read: whose CPU it was can't be told."""
-    window = turns_window(0)
+    window = turns_window(begins=True)
     readings = [reading(at_ns, place) for place, at_ns in enumerate(turn_instants_ns(window))]
 
     assert turn_usage(readings, window) is not None
@@ -175,7 +175,7 @@ def test_a_reading_that_lacks_is_no_figure() -> None:
 
 def test_late_readings_are_told() -> None:
     """Read 11 us after a turn began, once: so much of all eight turns' time."""
-    window = turns_window(0)
+    window = turns_window(begins=True)
     instants_ns = turn_instants_ns(window)
     instants_ns[2] += GUARD_NS // 4 + 11_000
     readings = [reading(at_ns, place) for place, at_ns in enumerate(instants_ns)]

@@ -32,7 +32,7 @@ DEFAULT_SETTLED = (
     "operations.dropped_share",
     "operations.rejected_share",
 )
-DEFAULT_WATCHED = ("*.response_ns.p50", "*.response_ns.p99", "target.rss_bytes_max")
+DEFAULT_WATCHED = ("all.response_ns.p50", "all.response_ns.p99", "target.rss_bytes_max")
 
 _Pattern = Annotated[str, StringConstraints(min_length=1)]
 

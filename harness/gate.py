@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from harness.duet import SIDES, Duet, PairRequest
-from harness.errors import EngineError, HarnessError
+from harness.errors import BrokerError, EngineError, HarnessError
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Correctness, Validity
@@ -258,7 +258,9 @@ def _played(number: int, first: str, runs: Mapping[str, StoredRun], began_s: flo
 
 
 def _of_side(side: str, error: HarnessError) -> HarnessError:
-    """The same error, saying whose it is."""
+    """The same error, saying whose it is; the broker is both sides'."""
+    if isinstance(error, BrokerError):
+        return error
     try:
         return type(error)(f"{side}: {error}")
     except TypeError:

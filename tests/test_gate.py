@@ -97,7 +97,7 @@ def test_a_machine_that_spoils_most_is_no_machine(made: Callable[..., Gatherer])
     """Three spoilt pairs and fewer good ones: nothing can be said, and why."""
     gatherer = made(1_000, [SPOILT, GOOD, SPOILT, GOOD, SPOILT])
 
-    with pytest.raises(EngineError, match="3 of 5 pairs are INVALID.*late"):
+    with pytest.raises(EngineError, match=r"3 of 5 pairs are INVALID.*late"):
         gather(gatherer, 9)
 
 

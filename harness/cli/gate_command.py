@@ -117,7 +117,14 @@ def gate(
             GateOrder(
                 gate_id=f"gate-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
                 sides=both,
-                scenario=gate_scenario(policy, rules, spec, name=scenario_name, seed=seed),
+                scenario=gate_scenario(
+                    policy,
+                    rules,
+                    spec,
+                    name=scenario_name,
+                    seed=seed,
+                    is_paired=not both.baseline,
+                ),
                 spec=spec,
                 policy=rules,
                 kafka=kafka,

@@ -91,9 +91,10 @@ def gate_scenario(
     *,
     name: str | None,
     seed: int | None,
+    is_paired: bool,
 ) -> Scenario:
     """
-    The scenario of a gate: without demands of its own on every run, in whole rounds of turns.
+    The scenario of a gate: without demands of its own on every run; of pairs, in whole rounds.
 
     Raises:
         UsageError: there is none of that name, or it disturbs the target.
@@ -104,7 +105,8 @@ def gate_scenario(
     from harness.system import load_system
 
     chosen = name or spec.scenario or DEFAULT_SCENARIO
-    is_default = not name and not spec.scenario
+    is_default = not name and not spec.scenario and is_paired
+    warmup_ns, measure_ns = spec.pair_phases_ns if is_paired else (spec.warmup_ns, spec.measure_ns)
     if not name and policy_file and chosen.endswith(".toml"):
         chosen = str(policy_file.parent / chosen)
     scenario = checked_scenario(
@@ -112,8 +114,8 @@ def gate_scenario(
         ScenarioOverrides(
             profile=spec.profile or (_DEFAULT_PROFILE if is_default else None),
             rate_per_s=spec.rate_per_s,
-            warmup_ns=spec.whole_rounds_ns(spec.warmup_ns),
-            measure_ns=spec.whole_rounds_ns(spec.measure_ns),
+            warmup_ns=warmup_ns,
+            measure_ns=measure_ns,
             seed=seed,
         ),
     )

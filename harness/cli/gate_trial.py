@@ -189,6 +189,7 @@ class _Evidence:
         return reports.Gathered(
             baseline=self._stored or tuple(self._by_side[BASE]),
             candidate=tuple(self._by_side[CANDIDATE]),
+            is_paired=not self._stored,
         )
 
 

@@ -22,8 +22,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from harness.model.table_values import PositiveDurationNs, PositiveRatePerS, Table
+from harness.model.turns import WINDOWS_A_ROUND_COUNT
 from harness.model.units import NANOS_PER_SECOND, format_duration
 
+# Short, for what varies is mostly the start of a process: many pairs beat long ones.
+PAIR_WARMUP_NS, PAIR_MEASURE_NS = 2 * NANOS_PER_SECOND, 4 * NANOS_PER_SECOND
 DEFAULT_SETTLED = (
     "target.cpu_ns_per_operation",
     "rate.achieved_per_s",
@@ -46,7 +49,8 @@ class GateSpec:
         budget_ns: For all pairs.
         scenario, profile: Empty: the command's default, and none.
         rate_per_s: None: the scenario's.
-        warmup_ns, measure_ns: Planned time of each side of a pair, whole rounds of turns.
+        warmup_ns, measure_ns: Planned time of each side of a pair; None: PAIR_WARMUP_NS and
+            PAIR_MEASURE_NS, or the scenario's own where the base is stored runs.
         settled: Patterns of metrics.
         inconclusive_passes: Exit 0 where nothing is shown to be worse, and nothing settled.
     """
@@ -55,17 +59,20 @@ class GateSpec:
     scenario: str = ""
     profile: str = ""
     rate_per_s: float | None = None
-    warmup_ns: int = 2 * NANOS_PER_SECOND
-    measure_ns: int = 4 * NANOS_PER_SECOND
+    warmup_ns: int | None = None
+    measure_ns: int | None = None
     window_ns: int = NANOS_PER_SECOND
     guard_ns: int = 50_000_000
     settled: tuple[str, ...] = DEFAULT_SETTLED
     inconclusive_passes: bool = False
 
-    def whole_rounds_ns(self, planned_ns: int) -> int:
-        """*planned_ns*, rounded up to whole rounds of turns."""
-        round_ns = 2 * self.window_ns
-        return -(-planned_ns // round_ns) * round_ns
+    @property
+    def pair_phases_ns(self) -> tuple[int, int]:
+        """Warm-up and measured phase of each side of a pair, rounded up to whole rounds."""
+        round_ns = WINDOWS_A_ROUND_COUNT * self.window_ns
+        warmup_ns = PAIR_WARMUP_NS if self.warmup_ns is None else self.warmup_ns
+        measure_ns = PAIR_MEASURE_NS if self.measure_ns is None else self.measure_ns
+        return -(-warmup_ns // round_ns) * round_ns, -(-measure_ns // round_ns) * round_ns
 
 
 class GateTable(Table):
@@ -75,8 +82,8 @@ class GateTable(Table):
     scenario: str = ""
     profile: str = ""
     rate: PositiveRatePerS | None = None
-    warmup: PositiveDurationNs = 2 * NANOS_PER_SECOND
-    measure: PositiveDurationNs = 4 * NANOS_PER_SECOND
+    warmup: PositiveDurationNs | None = None
+    measure: PositiveDurationNs | None = None
     window: PositiveDurationNs = NANOS_PER_SECOND
     guard: PositiveDurationNs = 50_000_000
     settled: Annotated[list[_Pattern], Field(min_length=1)] | None = None
@@ -90,15 +97,17 @@ class GateTable(Table):
                 f"{format_duration(self.window)}: nothing would be measured most of the time; "
                 'write a guard of a small part of the window, e.g. "50ms"'
             )
-        if self.measure < 2 * self.window:
+        measure_ns = self.measure or PAIR_MEASURE_NS
+        if measure_ns < WINDOWS_A_ROUND_COUNT * self.window:
             raise ValueError(
-                f"measure is {format_duration(self.measure)}, and a round takes two windows of "
+                f"measure is {format_duration(measure_ns)}, and a round takes two windows of "
                 f"{format_duration(self.window)} of each side; write a longer measure"
             )
-        if self.budget <= 2 * (self.warmup + self.measure):
+        load_ns = 2 * ((self.warmup or PAIR_WARMUP_NS) + measure_ns)
+        if self.budget <= load_ns:
             raise ValueError(
                 f"budget is {format_duration(self.budget)}, and one pair takes more than "
-                f"{format_duration(2 * (self.warmup + self.measure))}; write a larger budget"
+                f"{format_duration(load_ns)}; write a larger budget"
             )
         return self
 

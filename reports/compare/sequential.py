@@ -32,10 +32,15 @@ _CONFIRM_PARTS = 4  # of all pairs one part is kept for it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """The runs of both sides so far; run i of both was measured together, where they are pairs."""
+    """
+    The runs of both sides so far.
+
+    *is_paired*: run i of both was measured together; else the baseline was stored before.
+    """
 
     baseline: tuple[RunEvidence, ...]
     candidate: tuple[RunEvidence, ...]
+    is_paired: bool = True
 
     @property
     def count(self) -> int:
@@ -44,9 +49,9 @@ class Gathered:
 
     def since(self, count: int) -> "Gathered":
         """Those after the first *count*; a baseline that was stored before stays whole."""
-        is_paired = len(self.baseline) == len(self.candidate)
-        return Gathered(
-            baseline=self.baseline[count:] if is_paired else self.baseline,
+        return replace(
+            self,
+            baseline=self.baseline[count:] if self.is_paired else self.baseline,
             candidate=self.candidate[count:],
         )
 

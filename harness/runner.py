@@ -272,7 +272,8 @@ class Run:
             sampler.watch("broker", broker.pid)
 
         def on_window(window: Window) -> None:
-            sampler.start(() if window.turns is None else turn_instants_ns(window))
+            instants_ns = () if window.turns is None else turn_instants_ns(window)
+            sampler.start(instants_ns, self._placement.target)
             self._profiled.start(window, lambda: target.pid)
 
         return Surroundings(

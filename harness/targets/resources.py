@@ -22,7 +22,7 @@ from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
 
 _INTERVAL_S = 1.0
-_GUARD_PARTS = 4  # clocks are read a quarter of the guard before the next slot
+_GUARD_PARTS = 2  # clocks are read half of the guard before the next slot
 _STEADY_NS = NANOS_PER_SECOND // 2  # over less than this a rate of CPU is noise
 _CPU_CLOCK_KIND = 2  # CPUCLOCK_SCHED: user and system time together
 _SWITCH_FIELDS = ("voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
@@ -65,6 +65,7 @@ class ResourceSampler:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._instants_ns: Sequence[int] = ()
+        self._cores: Sequence[int] = ()
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
 
     def watch(self, subject: str, pid: int | None) -> None:
@@ -74,9 +75,9 @@ class ResourceSampler:
             if pid is not None:
                 watched.roots[pid] = None
 
-    def start(self, instants_ns: Sequence[int] = ()) -> None:
-        """Begin to sample; at *instants_ns* of CLOCK_MONOTONIC alone, if there are any."""
-        self._instants_ns = instants_ns
+    def start(self, instants_ns: Sequence[int] = (), cores: Sequence[int] = ()) -> None:
+        """Begin to sample; at *instants_ns* of CLOCK_MONOTONIC alone, from *cores*, if any."""
+        self._instants_ns, self._cores = instants_ns, cores
         self._thread.start()
 
     def finish(self) -> None:
@@ -136,7 +137,7 @@ class ResourceSampler:
 
     def _run(self) -> None:
         if self._instants_ns:
-            _ask_for_punctuality()
+            _ask_for_punctuality(self._cores)
         for instant_ns in self._instants_ns:
             if self._stopping.wait(max(0, instant_ns - time.monotonic_ns()) / NANOS_PER_SECOND):
                 break
@@ -247,8 +248,15 @@ def turn_usage(readings: Sequence[ResourceReading], window: Window) -> TurnUsage
     )
 
 
-def _ask_for_punctuality() -> None:
-    """Real-time priority for this thread alone, where permitted: it works in the guards only."""
+def _ask_for_punctuality(cores: Sequence[int]) -> None:
+    """
+    Real-time priority for this thread alone, where permitted: it works in the guards only.
+
+    On *cores*, which are not the generator's: it must not be what makes that late.
+    """
+    with suppress(OSError):
+        if cores:
+            os.sched_setaffinity(0, cores)
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 

@@ -177,7 +177,7 @@ def test_late_readings_are_told() -> None:
     """Read 11 us after a turn began, once: so much of all eight turns' time."""
     window = turns_window(begins=True)
     instants_ns = turn_instants_ns(window)
-    instants_ns[2] += GUARD_NS // 4 + 11_000
+    instants_ns[2] += GUARD_NS // 2 + 11_000
     readings = [reading(at_ns, place) for place, at_ns in enumerate(instants_ns)]
 
     found = turn_usage(readings, window)

@@ -110,6 +110,9 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
         if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
             continue
         values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)
+        if name.endswith(".p50") and math.inf in values:
+            yield _median_of_all(figure, runs)
+            continue
         yield Metric(
             name=name,
             unit=figure.unit,
@@ -117,6 +120,18 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
             data=RunValues(values=values),
             compared=Compared.DIFFERENCE if name in FAILURE_SHARES else Compared.RATIO,
         )
+
+
+def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> Metric:
+    """Where the median of a run falls among the unanswered: of all operations of all runs."""
+    kind, family, _ = figure.name.split(".")
+    samples = tuple(run.samples.get((kind, family), _NO_SAMPLES) for run in runs)
+    return Metric(
+        name=figure.name,
+        unit=figure.unit,
+        better=figure.better,
+        data=RunTails(q=0.5, runs=samples),
+    )
 
 
 def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[Metric]:

@@ -27,8 +27,10 @@ make_environment() {
     rm -rf "$root/.venv"
     "$python" -m venv "$root/.venv"
     "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --require-hashes -r "$root/ci/requirements.lock" >&2
+        --no-compile --require-hashes -r "$root/ci/requirements.lock" >&2
     "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
         --no-deps --no-build-isolation --editable "$root" >&2
+    # pip would compile on one core; some packages hold files for another Python, which can't be.
+    "$root/.venv/bin/python" -m compileall -q -j 0 "$root/.venv/lib" >/dev/null 2>&1 || true
     printf '%s\n' "$stamp" >"$root/.venv/stamp"
 }

@@ -41,7 +41,8 @@ from harness.errors import (
     TransportError,
 )
 from harness.evidence import remove_raw_evidence, strike_logs
-from harness.model.record import Invariant, record_from_json, record_to_json
+from harness.model.record import Invariant, record_to_json
+from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
 from harness.model.validity import Window
 from harness.model.verdict import Correctness
@@ -49,7 +50,7 @@ from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker
-from harness.targets.broker_fit import check_broker_fits
+from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_targets
 from harness.targets.broker_floor import FloorResult
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.replay import replay_journal
@@ -100,6 +101,7 @@ class Run:
         request.target.metadata_pairs()  # refused before anything starts, or not at all
         check_absent_topics(request.target, self._system.topics)
         check_broker_fits(request.kafka, request.scenario)
+        check_broker_is_the_targets(request.kafka, request.target, self._system.topics)
         self._secrets = request.target.secrets()
         self._run_tag = secrets.randbits(63)
         self._created_at = datetime.now(UTC)

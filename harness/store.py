@@ -41,7 +41,8 @@ import pyarrow.parquet as pq
 
 from harness.errors import RecordError, UsageError
 from harness.model.profile import Profile, profile_from_json
-from harness.model.record import RunRecord, record_from_json, record_to_json
+from harness.model.record import RunRecord, record_to_json
+from harness.model.record_json import record_from_json
 
 ROW_GROUP_COUNT = 1 << 18  # operations written, and read, at a time: some tens of megabytes
 INCOMPLETE_SUFFIX = ".incomplete"

@@ -11,6 +11,7 @@ from harness.errors import InstallError
 from harness.targets.apache_install import install
 from tests.brokers import LinkedBroker, linked_broker
 
+pytest_plugins = ["tests.side_by_side"]
 APACHE_INSTALL_TIMEOUT_S = 90.0
 
 

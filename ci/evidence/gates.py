@@ -34,7 +34,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from plants import Plant, plant
 
-from harness.model.record import RunRecord, record_from_json
+from harness.model.record import RunRecord
+from harness.model.record_json import record_from_json
 from reports.compare.dossier import rules_of
 from reports.compare.evidence import RunEvidence
 from reports.compare.figures import Figure

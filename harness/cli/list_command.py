@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.console import print_json, print_renderable
+from harness.cli.console import people, print_json, print_renderable
 from harness.cli.options import runs_option, scenario_folder
 from harness.errors import HarnessError
 
@@ -34,8 +34,10 @@ def list_things(what: str, as_json: bool, runs_folder: Path) -> None:
     rows = listings[what]()
     if as_json:
         print_json(rows)
+    elif rows:
+        _print_table(rows)
     else:
-        _print_table(what, rows)
+        people.print(f"no {what} in {runs_folder} yet; acctbench run makes one")
 
 
 def _runs(runs_folder: Path) -> list[Row]:
@@ -85,10 +87,10 @@ def _targets() -> list[Row]:
     ]
 
 
-def _print_table(what: str, rows: Sequence[Row]) -> None:
+def _print_table(rows: Sequence[Row]) -> None:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, caption="" if rows else f"no {what} yet")
+    table = Table(box=None, pad_edge=False)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     for index, column in enumerate(columns):
         table.add_column(column.replace("_", " "), no_wrap=index == 0)  # names are for copying

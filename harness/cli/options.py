@@ -19,7 +19,11 @@ from harness.cli.completions import (
     complete_scenarios,
     complete_targets,
 )
-from harness.model.units import parse_duration_ns, parse_rate_per_s
+from harness.model.units import (
+    parse_duration_ns,
+    parse_positive_duration_ns,
+    parse_positive_rate_per_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +65,10 @@ _SCENARIO_OPTIONS = (
         shell_complete=complete_profiles,
         help="A size of the scenario, e.g. smoke, gate, signoff.",
     ),
-    unit_option("--rate", "rate_per_s", parse_rate_per_s, "Highest rate, e.g. 2000/s."),
-    unit_option("--duration", "measure_ns", parse_duration_ns, "Measured phase, e.g. 20s."),
+    unit_option("--rate", "rate_per_s", parse_positive_rate_per_s, "Highest rate, e.g. 2000/s."),
+    unit_option(
+        "--duration", "measure_ns", parse_positive_duration_ns, "Measured phase, e.g. 20s."
+    ),
     unit_option("--warmup", "warmup_ns", parse_duration_ns, "Warm-up before it, e.g. 5s."),
     click.option("--seed", type=click.IntRange(min=0), help="Of the plan: same seed, same load."),
     click.option("--workers", "worker_count", type=click.IntRange(min=1), help="Load processes."),
@@ -84,7 +90,9 @@ _LOAD_OPTIONS = (
         type=click.IntRange(min=1),
         help="A worker's; past it operations are dropped and counted.",
     ),
-    unit_option("--timeout", "timeout_ns", parse_duration_ns, "Of an operation, e.g. 10s."),
+    unit_option(
+        "--timeout", "timeout_ns", parse_positive_duration_ns, "Of an operation, e.g. 10s."
+    ),
     unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )

@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.model.quantiles import Distribution
 from harness.model.verdict import Correctness, Performance, Validity
 
@@ -233,9 +231,6 @@ class RunRecord:
     kernels: tuple[KernelSamples, ...] = field(default=())  # of a run of a micro suite, else none
 
 
-_ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
-
-
 def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -> tuple[str, ...]:
     """
     The invariants that a scenario requires and that could not be checked.
@@ -257,20 +252,3 @@ def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -
 def record_to_json(record: RunRecord) -> dict[str, Any]:
     """*record* as plain JSON values."""
     return asdict(record)
-
-
-def record_from_json(document: Any) -> RunRecord:
-    """
-    A record from parsed JSON.
-
-    Raises:
-        ValueError: it is no record, or of a newer format than this program knows.
-    """
-    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
-        raise ValueError("not a run record: no schema_version")  # noqa: TRY004 - a document, not a type
-    if document["schema_version"] > SCHEMA_VERSION:
-        raise ValueError(
-            f"schema_version {document['schema_version']} is newer than this program's "
-            f"{SCHEMA_VERSION}; update acctbench"
-        )
-    return _ADAPTER.validate_python(document)

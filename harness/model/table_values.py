@@ -8,21 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from harness.model.units import parse_duration_ns, parse_rate_per_s, parse_share
-
-
-def _positive_duration_ns(value: Any) -> int:
-    duration_ns = parse_duration_ns(value)
-    if duration_ns <= 0:
-        raise ValueError('must be longer than nothing; write e.g. "20s"')
-    return duration_ns
-
-
-def _positive_rate_per_s(value: Any) -> float:
-    rate_per_s = parse_rate_per_s(value)
-    if rate_per_s <= 0:
-        raise ValueError('must be above 0; write e.g. "500/s"')
-    return rate_per_s
+from harness.model.units import (
+    parse_duration_ns,
+    parse_positive_duration_ns,
+    parse_positive_rate_per_s,
+    parse_rate_per_s,
+    parse_share,
+)
 
 
 def duration_or_share(value: Any) -> int | float:
@@ -33,9 +25,9 @@ def duration_or_share(value: Any) -> int | float:
 
 
 DurationNs = Annotated[int, BeforeValidator(parse_duration_ns)]
-PositiveDurationNs = Annotated[int, BeforeValidator(_positive_duration_ns)]
+PositiveDurationNs = Annotated[int, BeforeValidator(parse_positive_duration_ns)]
 RatePerS = Annotated[float, BeforeValidator(parse_rate_per_s)]
-PositiveRatePerS = Annotated[float, BeforeValidator(_positive_rate_per_s)]
+PositiveRatePerS = Annotated[float, BeforeValidator(parse_positive_rate_per_s)]
 ShareValue = Annotated[float, BeforeValidator(parse_share)]
 Count = Annotated[int, Field(ge=1)]
 

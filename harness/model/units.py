@@ -56,6 +56,32 @@ def parse_rate_per_s(text: Any) -> float:
     return float(_parse(text, _RATE_PER_S, "a rate", '"500/s" or "2k/s"'))
 
 
+def parse_positive_duration_ns(text: Any) -> int:
+    """
+    As parse_duration_ns, but longer than nothing.
+
+    Raises:
+        ValueError: it is 0, or no duration.
+    """
+    duration_ns = parse_duration_ns(text)
+    if duration_ns <= 0:
+        raise ValueError(f'"{text}" is nothing; write e.g. "20s"')
+    return duration_ns
+
+
+def parse_positive_rate_per_s(text: Any) -> float:
+    """
+    As parse_rate_per_s, but above 0.
+
+    Raises:
+        ValueError: it is 0, or no rate.
+    """
+    rate_per_s = parse_rate_per_s(text)
+    if rate_per_s <= 0:
+        raise ValueError(f'"{text}" sends nothing; write e.g. "500/s"')
+    return rate_per_s
+
+
 def parse_speed(text: Any) -> float:
     """
     The factor of e.g. "4x", "0.5x"; above 0.

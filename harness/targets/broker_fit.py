@@ -1,11 +1,12 @@
-"""Whether a scenario can be run with a broker: what only some brokers can do, or bear."""
+"""Whether a run can use a broker: what only some brokers can do, or bear; whose it must be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from harness.errors import Fault, ScenarioError
+from harness.errors import Fault, ScenarioError, UsageError
 from harness.model.scenario import Scenario, StepAction
 from harness.targets.apache_broker import APACHE
 from harness.targets.broker import EMBEDDED
+from harness.targets.target_file import AttachSpec, TargetSpec
 
 
 def check_broker_fits(where: str, scenario: Scenario) -> None:
@@ -18,6 +19,25 @@ def check_broker_fits(where: str, scenario: Scenario) -> None:
     faults = tuple(_faults(where, scenario))
     if faults:
         raise ScenarioError(faults)
+
+
+def check_broker_is_the_targets(where: str, target: TargetSpec, topics: Sequence[str]) -> None:
+    """
+    Nothing, if *target* can know the broker *where*, or needs none for the *topics* of its system.
+
+    One that runs already speaks to a broker of its own: on another, all that it did would be
+    missing, and look like lost money.
+
+    Raises:
+        UsageError: it is attached, and the broker would be started by this run.
+    """
+    is_own = where in {EMBEDDED, APACHE}
+    if isinstance(target.how, AttachSpec) and is_own and set(topics) - set(target.absent_topics):
+        raise UsageError(
+            f"--kafka: the {where} broker is started by this run, and {target.file} is attached: "
+            "it runs already, with a broker of its own; write --kafka HOST:PORT, that broker's "
+            "address, or list all topics in [contract] absent_topics if it has none"
+        )
 
 
 def _faults(where: str, scenario: Scenario) -> Iterator[Fault]:

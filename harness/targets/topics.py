@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from harness.errors import BrokerError, Fault, TargetFileError
 from harness.model.kafka import ANY_BROKER
@@ -70,6 +70,11 @@ async def _create_topics(address: str, partitions: Mapping[str, int]) -> None:
             topics = [NewTopic(name, count, 1) for name, count in partitions.items()]
             _check_created(await client.create_topics(topics), address)
             await _await_leaders(client, list(partitions), address)
+    except KafkaConnectionError as error:
+        raise BrokerError(
+            f"the broker at {address} can't be used: nothing that speaks Kafka answers there; "
+            "start it, or write the HOST:PORT of one that runs"
+        ) from error
     except (KafkaError, OSError) as error:
         raise BrokerError(f"the broker at {address} can't be used: {error}") from error
     finally:

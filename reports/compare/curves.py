@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.compare.evidence import ALL, Family, RunEvidence
+from reports.compare.figures import VISIBLE, is_embedded
 from reports.compare.samples import RunSamples
 from reports.view.model import Axis, Chart, Ribbon, Scale, Series, Unit
 from reports.view.percentiles import SHARE_AXIS, curve, drawn
@@ -28,9 +29,16 @@ _TITLES = {"response_ns": "Response", "visible_ns": "Visible"}
 def side_curves(
     baseline: Sequence[RunEvidence], candidate: Sequence[RunEvidence]
 ) -> tuple[Chart, ...]:
-    """A chart for each kind of operation that either side has, all operations first."""
+    """
+    A chart for each kind of operation that either side has, all operations first.
+
+    Nothing of visible latencies with the embedded broker, which mostly are its own polling.
+    """
     families = dict.fromkeys(
-        family for run in (*baseline, *candidate) for family in run.samples if family[1] in _TITLES
+        family
+        for run in (*baseline, *candidate)
+        for family in run.samples
+        if family[1] in _TITLES and not (family[1] == VISIBLE and is_embedded(run.record))
     )
     ordered = sorted(families, key=lambda item: (item[1] != "response_ns", item[0] != ALL, item))
     charts = (_chart(family, baseline, candidate) for family in ordered[:_CURVE_COUNT_MAX])

@@ -17,11 +17,11 @@ from harness.model.scenario import ObjectiveSpec
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
 from reports.compare.evidence import RunEvidence
-from reports.compare.figures import HEADLINE_PATTERNS, VISIBLE
+from reports.compare.figures import HEADLINE_PATTERNS, VISIBLE, is_embedded
 from reports.compare.judge import judge
 from reports.compare.policy import Design, MarginRule, Margins, Policy
 from reports.compare.samples import Side
-from reports.compare.sides import EMBEDDED, side_of, too_thin
+from reports.compare.sides import side_of, too_thin
 from reports.compare.verdicts import Comparison, comparison_to_json, resummed
 from reports.view.words import plain
 
@@ -203,7 +203,7 @@ def _given_twice(baseline: SideInput, candidate: SideInput) -> Iterator[str]:
 
 def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
     """What the policy demands of any run, of the middle of the candidate's."""
-    is_embedded = any(run.record.broker.get("kind") == EMBEDDED for run in candidate.runs)
+    is_spoilt = any(is_embedded(run.record) for run in candidate.runs)
     for spec in rules.objectives:
         values = [
             figure.value
@@ -212,7 +212,7 @@ def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
             if figure.name == spec.metric
         ]
         is_known = len(values) == len(candidate.runs) > 0
-        is_known = is_known and not (is_embedded and f".{VISIBLE}." in spec.metric)
+        is_known = is_known and not (is_spoilt and f".{VISIBLE}." in spec.metric)
         yield judge_objective(spec, statistics.median(values) if is_known else None)
 
 

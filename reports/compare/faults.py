@@ -66,14 +66,18 @@ def fault_of_data(data: RunValues | RunTails, compared: Compared = Compared.RATI
         fault = _fault_of_numbers((float(run.ordered[0]), float(run.ordered[-1])))
         if fault or not np.isfinite(run.ordered).all():
             return f"run {place}: {fault or 'a sample is not a number'}"
-    if sum(run.unanswered_count for run in data.runs) >= (1.0 - data.q) * sum(
-        run.count for run in data.runs
-    ):
+    if is_unanswered(data):
         return f"the quantile {data.q:g} falls among operations that were never answered"
     count, needed = sum(run.count for run in data.runs), needed_count(data.q)
     if count < needed:
         return f"{count} samples are too few for the quantile {data.q:g}, which needs {needed}"
     return ""
+
+
+def is_unanswered(data: RunTails) -> bool:
+    """Whether the quantile falls among operations that were never answered."""
+    unanswered_count = sum(run.unanswered_count for run in data.runs)
+    return 0 < unanswered_count >= (1.0 - data.q) * sum(run.count for run in data.runs)
 
 
 def _fault_of_shares(values: tuple[float, ...]) -> str:

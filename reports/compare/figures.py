@@ -39,6 +39,7 @@ HEADLINE_PATTERNS = (
     "profile.*",
 )
 VISIBLE = "visible_ns"  # the family that an embedded broker spoils
+EMBEDDED = "embedded"
 FAILURE_SHARES = (
     "operations.failed_share",
     "operations.timed_out_share",
@@ -112,6 +113,11 @@ def profile_figures(profiles: Sequence[Profile]) -> tuple[Figure, ...]:
 def is_chosen(name: str, patterns: Iterable[str]) -> bool:
     """Whether one of *patterns* (as a shell's) fits *name*."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def is_embedded(record: RunRecord) -> bool:
+    """Whether the broker's own polling is most of what is visible."""
+    return record.broker.get("kind") == EMBEDDED
 
 
 def kernel_values(kernel: KernelSamples) -> tuple[float, ...]:

@@ -23,19 +23,16 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from reports.compare.effects import effect_or_verdict
 from reports.compare.estimates import (
-    RUN_COUNT_NEEDED,
     Pair,
-    estimated,
     side_values,
     tail_value,
-    without_noise,
 )
-from reports.compare.faults import fault_of
 from reports.compare.location import Effect, Method
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Metric, RunTails, Side
+from reports.compare.samples import Side
 from reports.compare.sentences import MetricFindings, sentence_of
 from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.verdicts import (
@@ -76,7 +73,7 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
     verdicts: dict[str, MetricVerdict] = {}
     found: list[tuple[Pair, Effect]] = []
     for name in names:
-        outcome = _effect_or_verdict(old.get(name), new.get(name), policy)
+        outcome = effect_or_verdict(old.get(name), new.get(name), policy)
         if isinstance(outcome, MetricVerdict):
             verdicts[name] = outcome
         else:
@@ -110,69 +107,6 @@ def _lacking(names: Sequence[str], policy: Policy) -> tuple[str, ...]:
         f"the metric {plain(pattern)} is required, and on neither side"
         for pattern in policy.required
         if not any(fnmatchcase(name, pattern) for name in names)
-    )
-
-
-def _effect_or_verdict(
-    a: Metric | None, b: Metric | None, policy: Policy
-) -> tuple[Pair, Effect] | MetricVerdict:
-    """The effect of one metric, or the verdict that no effect is needed for."""
-    known = a or b
-    assert known is not None
-    margins = policy.margins_of(known)
-    try:
-        fault = fault_of(a, b, policy.design)
-        if fault:
-            return _unestimated(a, b, Change.INVALID, f"{fault}.", policy)
-        if a is None or b is None:
-            text = "New in the candidate: there is nothing to compare it with."
-            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-        pair = Pair(baseline=a, candidate=b, margins=margins)
-        settled = _settled_without_noise(pair, policy)
-        if settled:
-            return settled
-        effect = estimated(pair, policy.design)
-        collapse = _collapse(pair, effect, policy)
-        if collapse:
-            return _unestimated(a, b, Change.INVALID, collapse, policy)
-        return pair, without_noise(effect) if margins.is_exact else effect
-    except Exception as error:  # noqa: BLE001 -- an exception must never read as a verdict
-        text = f"The statistics failed: {type(error).__name__}: {plain(str(error))}"
-        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-
-
-def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
-    """Zeros have no ratio, and one run a side no noise: what is said then."""
-    a, b = pair.baseline, pair.candidate
-    is_sized = not pair.is_difference
-    if is_sized and not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
-        has = [any(side.data.values) for side in (a, b) if not isinstance(side.data, RunTails)]
-        if has[0] is not has[1]:
-            text = "0 on one side only: a ratio can't say by how much it changed."
-            return _unestimated(a, b, Change.INVALID, text, policy)
-        if not has[0] and min(pair.run_counts) >= policy.run_count_min:
-            return _unestimated(a, b, Change.UNCHANGED, "0 in every run of both sides.", policy)
-        if not has[0]:
-            text = f"0 in every run, but {min(pair.run_counts)} runs a side are too few to rely on."
-            return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-    fewest = min(pair.run_counts)
-    if fewest < RUN_COUNT_NEEDED and not pair.margins.is_exact:
-        text = (
-            f"{fewest} run a side shows no noise, so no difference can be told from it:"
-            f" measure at least {policy.run_count_min} process starts a side."
-        )
-        return _unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-    return None
-
-
-def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
-    """Why an improvement is too good to be true; empty if it isn't."""
-    gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
-    if gain <= policy.collapse_ratio:
-        return ""
-    return (
-        f"{gain:.3g} times better than the baseline is more likely work left undone than a gain:"
-        " look at what the candidate does, then make it the new baseline."
     )
 
 
@@ -354,27 +288,6 @@ def _verdict(pair: Pair, status: Change, sentence: str, estimate: Estimate | Non
         candidate=side_values(b, tail_value(b)),
         estimate=estimate,
         compared=a.compared,
-    )
-
-
-def _unestimated(
-    a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
-) -> MetricVerdict:
-    known = a or b
-    assert known is not None
-    margins = policy.margins_of(known)
-    return MetricVerdict(
-        name=known.name,
-        unit=known.unit,
-        better=known.better,
-        status=status,
-        sentence=sentence[0].upper() + sentence[1:],
-        floor_share=margins.floor_share,
-        margin_share=margins.margin_share,
-        baseline=side_values(a),
-        candidate=side_values(b),
-        estimate=None,
-        compared=known.compared,
     )
 
 

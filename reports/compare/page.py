@@ -68,7 +68,7 @@ def view_comparison(dossier: Dossier, more: Sequence[Section] = ()) -> Page:
     return Page(
         title=f"{comparison.status}: {plain(comparison.candidate)} against"
         f" {plain(comparison.baseline)}",
-        subtitle=comparison.sentence,
+        subtitle=_said(comparison),
         verdict_groups=(_verdicts(dossier),),
         notices=_notices(dossier),
         sections=tuple(section for section in sections if section is not None),
@@ -160,7 +160,7 @@ def _change(comparison: Comparison) -> VerdictView:
         question="What became worse?",
         word=comparison.status,
         tone=TONES[comparison.status],
-        sentence=comparison.sentence,
+        sentence=_said(comparison),
         reasons=_bounded([*missed, *map(_reason, worst)]),
     )
 
@@ -173,15 +173,18 @@ def _reason(metric: MetricVerdict) -> str:
 
 
 def _bounded(reasons: Sequence[str]) -> tuple[str, ...]:
-    if len(reasons) <= _REASON_COUNT_MAX:
-        return tuple(reasons)
-    more = len(reasons) - _REASON_COUNT_MAX
-    return (*reasons[:_REASON_COUNT_MAX], f"and {more} more, all listed below")
+    shown = tuple(map(plain, reasons[:_REASON_COUNT_MAX]))
+    more = len(reasons) - len(shown)
+    return (*shown, f"and {more} more, all listed below") if more else shown
+
+
+def _said(comparison: Comparison) -> str:
+    return plain(comparison.sentence, length_max=2_000)
 
 
 def _notices(dossier: Dossier) -> tuple[Notice, ...]:
     comparison = dossier.comparison
-    found = [Notice(tone=Tone.WARNING, text=remark) for remark in comparison.remarks]
+    found = [Notice(tone=Tone.WARNING, text=plain(text)) for text in comparison.remarks]
     ignored = [item.name for item in dossier.differences if item.is_ignored]
     if ignored:
         text = f"Not the same in all runs, and ignored by the policy: {', '.join(ignored)}."

@@ -115,7 +115,7 @@ def _worse_or_better(found: MetricFindings, ratio: float) -> str:
 
 
 def _margin(found: MetricFindings, part: float) -> str:
-    return f"{significant(100.0 * part)} points" if found.is_difference else share(part)
+    return f"{100.0 * part:.3g} {'points' if found.is_difference else '%'}"
 
 
 def _percent(part: float) -> str:

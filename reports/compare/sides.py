@@ -23,6 +23,7 @@ from reports.compare.figures import (
     VISIBLE,
     Figure,
     is_chosen,
+    is_embedded,
     kernel_metric,
     kernel_values,
 )
@@ -38,8 +39,6 @@ from reports.compare.samples import (
 )
 from reports.view.model import Unit
 from reports.view.words import plain
-
-EMBEDDED = "embedded"
 
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
@@ -88,7 +87,7 @@ def too_thin(a: Side, b: Side) -> tuple[str, ...]:
 
 def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
     for family in dict.fromkeys(family for run in runs for family in run.samples):
-        if family[1] == VISIBLE and any(_is_embedded(run.record) for run in runs):
+        if family[1] == VISIBLE and any(is_embedded(run.record) for run in runs):
             continue
         for statistic, q in _TAILS.items():
             name = ".".join((*family, statistic))
@@ -107,10 +106,13 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
     tails = {f".{statistic}" for statistic in _TAILS}
     for name, figure in known.items():
         is_tail = any(name.endswith(end) for end in tails) and not name.startswith("generator.")
-        is_hidden = f".{VISIBLE}." in name and any(_is_embedded(run.record) for run in runs)
+        is_hidden = f".{VISIBLE}." in name and any(is_embedded(run.record) for run in runs)
         if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
             continue
         values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)
+        if name.endswith(".p50") and math.inf in values:
+            yield _median_of_all(figure, runs)
+            continue
         yield Metric(
             name=name,
             unit=figure.unit,
@@ -118,6 +120,18 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
             data=RunValues(values=values),
             compared=Compared.DIFFERENCE if name in FAILURE_SHARES else Compared.RATIO,
         )
+
+
+def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> Metric:
+    """Where the median of a run falls among the unanswered: of all operations of all runs."""
+    kind, family, _ = figure.name.split(".")
+    samples = tuple(run.samples.get((kind, family), _NO_SAMPLES) for run in runs)
+    return Metric(
+        name=figure.name,
+        unit=figure.unit,
+        better=figure.better,
+        data=RunTails(q=0.5, runs=samples),
+    )
 
 
 def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[Metric]:
@@ -185,10 +199,6 @@ def _doubts(record: RunRecord) -> Iterator[str]:
 def _is_counted(record: RunRecord) -> bool:
     """Counts are fit under callgrind, which makes them."""
     return bool(record.kernels) and all(item.unit == INSTRUCTIONS for item in record.kernels)
-
-
-def _is_embedded(record: RunRecord) -> bool:
-    return record.broker.get("kind") == EMBEDDED
 
 
 def _place(name: str) -> tuple[int, str]:

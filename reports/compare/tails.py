@@ -94,8 +94,13 @@ def run_quantiles(side: RunTails) -> Values:
 
 
 def pooled_quantile(side: RunTails) -> float:
-    """The quantile of all runs together."""
-    return math.exp(_tail(side, _SEED).log_value)
+    """
+    The quantile of all runs together.
+
+    Raises:
+        UnansweredQuantileError: it has no value.
+    """
+    return math.exp(_counted(side).log_value())
 
 
 def _quantile_of_one(ordered: Values, count: int, q: float) -> float:
@@ -103,27 +108,49 @@ def _quantile_of_one(ordered: Values, count: int, q: float) -> float:
     return float(ordered[rank]) if rank < len(ordered) else math.inf
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    """How many samples of each run (rows) lie above each threshold of a grid (columns)."""
+
+    above: Values
+    counts: Values
+    grid: Values
+    q: float
+
+    def log_quantiles(self, weights: Values) -> NDArray[np.float64]:
+        """Of each row of run weights; infinite where it falls among the unanswered."""
+        return _log_quantiles(weights, self.above, self.counts, self.grid, 1.0 - self.q)
+
+    def log_value(self) -> float:
+        """Of all runs, each once."""
+        (log_value,) = self.log_quantiles(np.ones((1, len(self.counts))))
+        if not math.isfinite(log_value):
+            raise UnansweredQuantileError(
+                f"the quantile {self.q:g} falls among operations that were never answered"
+            )
+        return float(log_value)
+
+
 def _tail(side: RunTails, seed: int) -> _Tail:
-    counts = np.array([run.count for run in side.runs], np.float64)
-    share_above = 1.0 - side.q
-    grid = _grid(side, share_above, float(counts.sum()))
-    above = np.array(
-        [run.count - np.searchsorted(run.ordered, grid, side="right") for run in side.runs],
-        np.float64,
-    )
-    all_once = np.ones((1, side.run_count))
-    (log_value,) = _log_quantiles(all_once, above, counts, grid, share_above)
-    if not math.isfinite(log_value):
-        raise UnansweredQuantileError(
-            f"the quantile {side.q:g} falls among operations that were never answered"
-        )
+    counted = _counted(side)
+    log_value = counted.log_value()
     chance = np.random.default_rng(seed)
     drawn = chance.multinomial(
         side.run_count, np.full(side.run_count, 1.0 / side.run_count), size=_RESAMPLE_COUNT
     ).astype(np.float64)
-    again = _log_quantiles(drawn, above, counts, grid, share_above)
-    finite = np.where(np.isfinite(again), again, math.log(grid[-1]) + 1.0)  # off the scale
-    return _Tail(log_value=float(log_value), drawn=finite)
+    again = counted.log_quantiles(drawn)
+    finite = np.where(np.isfinite(again), again, math.log(counted.grid[-1]) + 1.0)  # off the scale
+    return _Tail(log_value=log_value, drawn=finite)
+
+
+def _counted(side: RunTails) -> _Counted:
+    counts = np.array([run.count for run in side.runs], np.float64)
+    grid = _grid(side, 1.0 - side.q, float(counts.sum()))
+    above = np.array(
+        [run.count - np.searchsorted(run.ordered, grid, side="right") for run in side.runs],
+        np.float64,
+    )
+    return _Counted(above=above, counts=counts, grid=grid, q=side.q)
 
 
 def _grid(side: RunTails, share_above: float, count: float) -> Values:

@@ -11,6 +11,7 @@ from harness.store import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario
 from tests.acceptance.mixed import NAMES, PATTERN
 
+pytestmark = pytest.mark.alone
 MEASURE_S = 2.0
 SHARE = {NAMES[kind]: count / len(PATTERN) for kind, count in Counter(PATTERN).items()}
 FREEZE = """

@@ -114,6 +114,7 @@ def test_killed_service_breaks_its_streams_and_nothing_is_lost(
     assert broken_laws(run.record) == []
 
 
+@pytest.mark.alone
 def test_drivers_and_transports_agree(run_once: RunOnce) -> None:
     """One plan on streams by both drivers and as calls: each operation ends alike, as fast."""
     variants = {
@@ -137,6 +138,7 @@ def test_drivers_and_transports_agree(run_once: RunOnce) -> None:
         assert_accounts_in_order(run)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("driver", ["wire", "grpcio"])
 def test_full_window_is_the_services_time_and_no_lateness(driver: str, run_once: RunOnce) -> None:
     """Behind a frozen service messages wait in the driver: counted, part of service, on time."""

@@ -24,7 +24,7 @@ from harness.model.verdict import Performance, Validity
 from harness.store import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario, null_target
 
-FREEZE_S, MEASURE_S, RATE_PER_S = 0.8, 6.0, 1_000
+FREEZE_S, MEASURE_S, RATE_PER_S = 0.8, 4.0, 1_000
 
 
 def response_ms(run: StoredRun) -> np.ndarray:
@@ -51,9 +51,10 @@ def assert_conserved(record: RunRecord) -> None:
     assert counts.admitted == ended
 
 
+@pytest.mark.alone
 def test_freeze_shows_in_the_tail_and_leaves_the_run_valid(run_once: RunOnce) -> None:
     """A service stopped for T s shows T - (1 - q) D at quantile q, in a valid run."""
-    step = f'[[steps]]\nat = "2s"\naction = "freeze-target"\nduration = "{FREEZE_S}s"\n'
+    step = f'[[steps]]\nat = "1s"\naction = "freeze-target"\nduration = "{FREEZE_S}s"\n'
     run = run_once(
         null_scenario(
             f'kind = "constant"\nrate = "{RATE_PER_S}/s"', measure=f"{MEASURE_S}s", rest=step
@@ -109,13 +110,14 @@ def test_closed_loop_would_hide_the_freeze() -> None:
     assert result.service_ns_p99 / 1e9 < 0.1 * expected_quantile_s(0.99)
 
 
+@pytest.mark.alone
 def test_queue_is_the_one_of_theory(run_once: RunOnce) -> None:
     """Poisson arrivals at a server of constant service time wait as Pollaczek and Khinchine say."""
     service_s, rate_per_s = 0.004, 150.0
     utilisation = rate_per_s * service_s
     expected_ms = 1e3 * service_s * (1 + utilisation / (2 * (1 - utilisation)))
     run = run_once(
-        null_scenario(f'kind = "poisson"\nrate = "{rate_per_s}/s"', measure="12s"),
+        null_scenario(f'kind = "poisson"\nrate = "{rate_per_s}/s"', measure="8s"),
         null_target("serial:4ms"),
     )
 
@@ -128,10 +130,11 @@ def test_queue_is_the_one_of_theory(run_once: RunOnce) -> None:
     assert run.record.validity.status is Validity.VALID
 
 
+@pytest.mark.alone
 def test_known_delays_come_back_as_themselves(run_once: RunOnce) -> None:
     """A service that is slow in one call of ten shows just that at the quantiles on either side."""
     run = run_once(
-        null_scenario('kind = "poisson"\nrate = "400/s"', measure="5s"),
+        null_scenario('kind = "poisson"\nrate = "400/s"', measure="4s"),
         null_target("bimodal:5ms:60ms:0.1"),
     )
 
@@ -142,6 +145,7 @@ def test_known_delays_come_back_as_themselves(run_once: RunOnce) -> None:
     assert np.mean(found_ms > 30) == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.alone
 def test_unreachable_rate_is_a_failure_of_performance_never_a_flat_line(run_once: RunOnce) -> None:
     """Twice what a service can do: response grows, drops are counted, and the run stays valid."""
     run = run_once(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,9 @@ def test_help_lists_commands_and_codes(capsys: pytest.CaptureFixture[str]) -> No
         (["plan", "spot-stedy"], "spot-steady"),
         (["plan", "--rate", "5"], "--rate"),
         (["plan", "--duration", "soon"], "--duration"),
+        (["plan", "--rate", "0/s"], "sends nothing; write e.g."),
+        (["plan", "--duration", "0s"], "is nothing; write e.g."),
+        (["run", "--timeout", "0s"], "is nothing; write e.g."),
         (["plan", "--profile", "huge"], "smoke"),
         (["report", "nothing"], "20261122-110000-b-0002"),
         (["report", "2026"], "several runs match"),
@@ -241,6 +245,17 @@ def test_list_for_people(what: str, name: str, capsys: pytest.CaptureFixture[str
     assert name in capsys.readouterr().out
 
 
+def test_list_of_no_runs_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing on stdout, which is for results; a sentence on stderr."""
+    assert exit_code_of(["list", "runs", "--runs", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+
+    assert captured.out == ""
+    assert f"no runs in {tmp_path} yet; acctbench run makes one" in captured.err
+
+
 def test_report_is_drawn_again(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,25 +285,80 @@ def test_compare_prints_a_page_and_rows(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Compare writes the page, prints its path alone, and the table for people."""
-    page = tmp_path / "both.html"
+    folder = tmp_path / "both"
     names = ["20261122-10", "20261122-11"]
-    assert exit_code_of(["compare", *names, "--runs", str(runs), "--output", str(page)]) == 0
+    more = ["--junit", str(tmp_path / "ci" / "j.xml"), "--markdown", str(tmp_path / "ci" / "m.md")]
+    code = exit_code_of(["compare", *names, "--runs", str(runs), "--output", str(folder), *more])
     captured = capsys.readouterr()
 
-    assert captured.out.strip() == str(page)
-    assert page.is_file()
-    assert "rate.achieved" in captured.err
+    assert code == ExitCode.INCONCLUSIVE  # a run a side
+    assert captured.out.strip() == str(folder / "compare.html")
+    assert {path.name for path in folder.iterdir()} == {
+        "compare.html",
+        "compare.json",
+        "verdict.json",
+    }
+    assert {path.name for path in (tmp_path / "ci").iterdir()} == {"j.xml", "m.md"}
+    assert "rate.achieved_per_s" in captured.err
+    assert "INCONCLUSIVE: Nothing is shown to be worse" in captured.err
 
 
 def test_compare_as_json(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every row has its unit, both values and their ratio."""
-    page = str(tmp_path / "both.html")
-    arguments = ["compare", "20261122-10", "latest", "--json", "--runs", str(runs)]
-    assert exit_code_of([*arguments, "--output", page]) == 0
+    """Every metric has its unit, both sides and a verdict."""
+    arguments = ["compare", "--baseline", "20261122-10", "--candidate", "latest", "--json"]
+    code = exit_code_of([*arguments, "--runs", str(runs), "--output", str(tmp_path)])
     document = json.loads(capsys.readouterr().out)
 
-    assert document["page"] == page
-    assert all({"metric", "unit", "a", "b", "ratio"} <= set(row) for row in document["rows"])
+    assert code == document["exit_code"] == ExitCode.INCONCLUSIVE
+    assert all({"name", "unit", "status", "baseline"} <= set(row) for row in document["metrics"])
+
+
+@pytest.mark.parametrize(
+    ("sides", "code", "said"),
+    [
+        ([], 2, "no sides given"),
+        (["latest"], 2, "1 side given"),
+        (["latest", "20261122-10", "--baseline", "latest"], 2, "not both"),
+        (["nobody", "latest"], 2, "no run of that name"),
+        (["x*", "latest"], 2, 'no run or file fits "x*"'),
+        (["pyproject.toml", "latest"], 2, "can't be compared with runs"),
+        (["pyproject.toml", "README.md"], 2, "can't be read as JSON"),
+        (["latest", "latest"], 4, "is a run of the baseline too"),
+        (["latest", "20261122-10", "--policy", "nowhere.toml"], 2, "can't be read"),
+    ],
+)
+def test_compare_says_what_is_wrong(
+    sides: list[str],
+    code: int,
+    said: str,
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Sides that mean nothing, mixed sides, one run on both."""
+    arguments = ["compare", *sides, "--runs", str(runs), "--output", str(runs.with_name("out"))]
+
+    assert exit_code_of(arguments) == code
+    assert said in capsys.readouterr().err
+
+
+def test_compare_refuses_half_a_run(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A truncated record or table is exit code 4, with the file or the run named."""
+    torn = tmp_path / "runs"
+    shutil.copytree(runs, torn)
+    names = sorted(path.name for path in torn.iterdir() if not path.name.endswith(".incomplete"))
+    table = torn / names[0] / "operations.parquet"
+    table.write_bytes(table.read_bytes()[:1_000])
+    arguments = ["compare", *names, "--runs", str(torn), "--output", str(tmp_path / "out")]
+
+    assert exit_code_of(arguments) == ExitCode.INVALID
+    assert f"{names[0]}: operations.parquet is missing or can't be read" in capsys.readouterr().err
+
+    record = torn / names[1] / "record.json"
+    record.write_text(record.read_text()[:500])
+    assert exit_code_of(arguments) == ExitCode.INVALID
+    assert "record.json: can't be read" in capsys.readouterr().err
 
 
 def test_doctor_measures_this_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

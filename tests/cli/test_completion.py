@@ -66,7 +66,7 @@ def offered(words: Sequence[str], incomplete: str = "") -> list[str]:
         (["run"], "spot", ["<files>", "spot-steady"]),
         (["run"], "--prof", ["--profile", "--profiler"]),
         (["run", "spot-steady", "--profile"], "s", ["smoke", "signoff", "soak"]),
-        (["run", "null-poisson", "--profile"], "", ["smoke"]),
+        (["run", "null-poisson", "--profile"], "", ["smoke", "gate", "signoff", "soak"]),
         (["run", "--profile"], "g", ["gate"]),
         (["plan", "mine.toml", "--profile"], "t", ["tiny", "two words"]),
         (["run", "no-such-file.toml", "--profile"], "", []),

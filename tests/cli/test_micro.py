@@ -1,12 +1,15 @@
 """`acctbench micro`: a timed run is stored like any other; what it refuses, it refuses at once."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from harness.cli.main import exit_code_of
-from harness.model.record import PLAIN, record_from_json
+from harness.model.record import PLAIN
+from harness.model.record_json import record_from_json
 from harness.store import load_run
 from workloads.micro import micro_run
 from workloads.micro.instructions import Counting
@@ -16,11 +19,19 @@ KERNEL = "harness.seal-fill"
 BUILD = {"python": "p", "machine": "m", "features": [], "valgrind": "v", "modules": ["m 1"]}
 
 
-def test_a_timed_run_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of runs after one of two starts of three rounds, and what was printed."""
+    runs = tmp_path_factory.mktemp("runs")
+    flags = ["--only", KERNEL, "--rounds", "3", "--processes", "2", "--runs", str(runs)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert exit_code_of(["micro", *flags]) == 0
+    return runs, printed.getvalue()
+
+
+def test_a_timed_run_is_stored(timed: tuple[Path, str]) -> None:
     """Every round of every start is in the record, with what it needs to be compared."""
-    flags = ["--only", KERNEL, "--rounds", "3", "--processes", "2", "--runs", str(tmp_path)]
-    assert exit_code_of(["micro", *flags]) == 0
-    *table, folder = capsys.readouterr().out.splitlines()
+    *table, folder = timed[1].splitlines()
     run = load_run(Path(folder))
     (kernel,) = run.record.kernels
 
@@ -32,16 +43,13 @@ def test_a_timed_run_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert kernel.digest == kernel_digests()[KERNEL]
     assert [len(rounds) for rounds in kernel.processes] == [3, 3]
     assert all(0 < value < 1e6 for rounds in kernel.processes for value in rounds)
-    assert len(list(run.folder.glob("pytest-benchmark-*.json"))) == 2
 
 
-def test_no_name_of_the_machine_is_stored(tmp_path: Path) -> None:
+def test_no_name_of_the_machine_is_stored(timed: tuple[Path, str]) -> None:
     """What pytest-benchmark stores beside the record does not name the host."""
-    flags = ["--only", KERNEL, "--rounds", "2", "--processes", "1", "--runs", str(tmp_path)]
-    exit_code_of(["micro", *flags])
-    (path,) = tmp_path.glob("*/pytest-benchmark-1.json")
+    stored = [json.loads(path.read_text()) for path in timed[0].glob("*/pytest-benchmark-*.json")]
 
-    assert json.loads(path.read_text())["machine_info"]["node"] == ""
+    assert [document["machine_info"]["node"] for document in stored] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -64,14 +72,17 @@ def test_what_can_not_be_used(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_baseline_without_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_baseline_without_counts(
+    timed: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A timed run is refused as the baseline of counts before anything is counted."""
-    runs = ["--runs", str(tmp_path)]
-    exit_code_of(["micro", "--only", KERNEL, "--rounds", "2", "--processes", "1", *runs])
+    runs = timed[0]
+    before = list(runs.iterdir())
+    flags = ["--instructions", "--against", "latest", "--runs", str(runs)]
 
-    assert exit_code_of(["micro", "--instructions", "--against", "latest", *runs]) == 2
+    assert exit_code_of(["micro", *flags]) == 2
     assert "has no instruction counts" in capsys.readouterr().err
-    assert len(list(tmp_path.iterdir())) == 1
+    assert list(runs.iterdir()) == before
 
 
 def test_without_valgrind(

@@ -1,12 +1,11 @@
 """Every packaged scenario of the account core, short and slow, against the reference: all green."""
 
-import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from harness.cli.main import exit_code_of
 from harness.model.scenario_file import list_scenarios
 from harness.store import load_run
 
@@ -20,21 +19,14 @@ SIZE = ["--profile", "smoke", "--rate", "100/s", "--duration", "2s", "--warmup",
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_cent_and_every_law(name: str, tmp_path: Path) -> None:
+def test_every_cent_and_every_law(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing refused that should not be, no law broken, none that its evidence was missing for."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness.cli.main", "run", name),
-            *SIZE,
-            *("--runs", str(tmp_path), "--quiet"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    record = load_run(Path(done.stdout.strip()).parent).record
+    exit_code_of(["run", name, *SIZE, "--runs", str(tmp_path), "--quiet"])
+    said = capsys.readouterr()
+    assert said.out, said.err
+    record = load_run(Path(said.out.strip()).parent).record
     laws = {item.id: item for item in record.correctness.invariants}
 
     assert record.correctness.status == "PASSED", record.correctness

@@ -1,6 +1,7 @@
 """Policy files: demands beside the scenario's, refused with every fault at once."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,25 @@ def test_demands_join_those_of_the_scenario(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('[[objectives]]\nmetric = "x"\n', ["name: missing", "needs one of at_most and at_least"]),
-        ('name = "x"\n', ["objectives: missing"]),
+        ('name = "x"\n', ["demands nothing", "[[margins]]"]),
+        ('name = "x"\nalpha = "50%"\n', ["above 0 and below 50%"]),
+        ('name = "x"\nruns_min = 1\n', ["must be at least 2"]),
+        (
+            'name = "x"\n[[margins]]\nmetric = "*"\nfloor = "5%"\nmargin = "1%"\n',
+            ["floor is larger than margin"],
+        ),
+        (
+            'name = "x"\n[[margins]]\nmetric = "*"\nfloor = "1%"\nmargin = "0%"\n',
+            ["margin must be above 0"],
+        ),
+        (
+            'name = "x"\n[[waivers]]\nmetric = "*"\nreason = "known"\nuntil = 2027-01-31\n',
+            ["waivers[0].owner: missing"],
+        ),
+        (
+            'name = "x"\nruns_min = 1\n[[margins]]\nmetric = "*"\n[[waivers]]\nuntil = "soon"\n',
+            ["runs_min", "margins[0].floor: missing", "waivers[0].owner", "waivers[0].until"],
+        ),
         ('name = "x"\nobjectives = []\n', ["write at least one"]),
         ('name = "x"\nobjectve = []\n', ['did you mean "objectives"?']),
         ('name = "Big Words"\nobjectives = []', ["must match"]),
@@ -68,6 +87,50 @@ def test_faults_are_told(text: str, said: list[str], tmp_path: Path) -> None:
 
     assert all(part in str(caught.value) for part in said), str(caught.value)
     assert "policy.toml" in str(caught.value)
+
+
+COMPARISON = """
+name = "merge"
+alpha = "1%"
+runs_min = 8
+metrics = ["*.p50"]
+required = ["all.response_ns.p50"]
+ignore = ["environment.kernel"]
+[[margins]]
+metric = "*.p99"
+floor = "2%"
+margin = "5%"
+[[waivers]]
+metric = "fill.*"
+owner = "settlement"
+reason = "second journal"
+until = 2027-01-31
+"""
+
+
+def test_what_a_comparison_is_held_to(tmp_path: Path) -> None:
+    """Every key arrives as it was written; objectives need not be there."""
+    spec = load_policy(written(tmp_path, COMPARISON)).comparison
+
+    assert (spec.alpha, spec.run_count_min) == (0.01, 8)
+    assert (spec.metrics, spec.required) == (("*.p50",), ("all.response_ns.p50",))
+    assert spec.ignored == ("environment.kernel",)
+    assert [(m.pattern, m.floor_share, m.margin_share) for m in spec.margins] == [
+        ("*.p99", 0.02, 0.05)
+    ]
+    assert [(w.metric, w.owner, w.until) for w in spec.waivers] == [
+        ("fill.*", "settlement", date(2027, 1, 31))
+    ]
+
+
+def test_an_expired_waiver_is_a_fault_where_it_matters(tmp_path: Path) -> None:
+    """On its last day it holds; a day later it must be decided anew. A run doesn't ask."""
+    path = written(tmp_path, COMPARISON)
+    load_policy(path, today=date(2027, 1, 31))
+    load_policy(path, kinds=KINDS)
+
+    with pytest.raises(PolicyError, match=r"waivers\[0\]\.until: 2027-01-31 is over"):
+        load_policy(path, today=date(2027, 2, 1))
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ FAULTY = [
     ('rate = "fast"', 'rate = "500/s"', "arrivals.rate", "is not a rate"),
     ('kind = "posson"', 'kind = "poisson"', "arrivals.kind", "'poisson'"),
     ('rat = "5/s"', 'rate = "500/s"', "arrivals.rat", 'did you mean "rate"?'),
-    ('measure = "0s"', 'measure = "10s"', "phases.measure", "longer than nothing"),
+    ('measure = "0s"', 'measure = "10s"', "phases.measure", "is nothing"),
     ('mesure = "10s"', 'measure = "10s"', "phases.mesure", 'did you mean "measure"?'),
     ('name = "Bad Name"', 'name = "minimal"', "name", "must match"),
     ('system = "nowhere"', 'system = "workloads.account:SYSTEM"', "system", "must match"),

@@ -1,12 +1,14 @@
 """What only some brokers can do, or bear, is refused before anything starts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from harness.errors import ScenarioError
+from harness.errors import ScenarioError, UsageError
 from harness.model.scenario import ObjectiveSpec, Scenario, Step, StepAction
-from harness.targets.broker_fit import check_broker_fits
+from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_targets
+from harness.targets.target_file import load_target, parse_target
 from tests.workloads.plan.test_plan import scenario
 
 ADDRESS = "127.0.0.1:9092"
@@ -62,3 +64,21 @@ def test_visible_is_not_judged_on_the_embedded_broker() -> None:
     for where in ("apache", ADDRESS):
         check_broker_fits(where, visible)
     check_broker_fits("embedded", with_objective("reserve.response_ns.p99"))
+
+
+@pytest.mark.parametrize("where", ["embedded", "apache"])
+def test_an_attached_target_has_a_broker_of_its_own(where: str) -> None:
+    """On one that this run starts its ledger would be empty: refused, with what to write."""
+    text = 'name = "staging"\n[attach]\ngrpc = "127.0.0.1:50051"\n'
+    topics = ("acct.ledger.v1", "me.executions.v1")
+    attached = parse_target(text, file=Path("staging.toml"))
+    without_any = parse_target(
+        f"{text}[contract]\nabsent_topics = {list(topics)}\n", file=Path("staging.toml")
+    )
+
+    with pytest.raises(UsageError, match=r"staging\.toml is attached.*write --kafka HOST:PORT"):
+        check_broker_is_the_targets(where, attached, topics)
+    check_broker_is_the_targets(ADDRESS, attached, topics)
+    check_broker_is_the_targets(where, without_any, topics)
+    check_broker_is_the_targets(where, attached, ())
+    check_broker_is_the_targets(where, load_target("reference"), topics)

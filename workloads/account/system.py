@@ -2,7 +2,9 @@
 The account core as the harness drives it: SYSTEM implements harness.system.System.
 
 Only glue: what is planned is workloads.account.plan, what is read from bytes is replies, what is
-asked of the target beside the load is survey, and what is judged is audit.
+asked of the target beside the load is survey, and what is judged is audit. The last two are
+imported when they are used: every process of a run has this module, only the first surveys and
+judges, and the tables of the audit take as long to import as all else.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +24,7 @@ from harness.system import (
     ShardPlan,
     Subscription,
 )
-from workloads.account import survey
 from workloads.account.audit.evidence import TargetState
-from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.describe import describe_plans
 from workloads.account.plan.identity import source_name
@@ -139,6 +139,8 @@ class AccountSystem:
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Seed the target and dump it; see harness.system."""
+        from workloads.account import survey  # noqa: PLC0415 - see above
+
         return survey.open_target(endpoint, scenario, seed=seed, seed_by=seed_by)
 
     def capabilities(self, opening: Any) -> Mapping[str, Any]:
@@ -156,6 +158,8 @@ class AccountSystem:
         timeout_s: float,
     ) -> Any:
         """Wait for the target to be at rest and dump it; see harness.system."""
+        from workloads.account import survey  # noqa: PLC0415 - see above
+
         return survey.close_target(
             endpoint,
             scenario,
@@ -180,6 +184,8 @@ class AccountSystem:
 
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
         """Every invariant."""
+        from workloads.account.audit.judge import judge  # noqa: PLC0415 - see above
+
         return judge(evidence)
 
 

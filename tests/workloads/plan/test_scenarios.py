@@ -18,13 +18,13 @@ PACKAGED = resources.files("workloads.scenarios")
 SIZES = {"smoke", "gate", "signoff", "soak"}
 SEEDS = (1, 2, 3)
 SECOND_NS = 10**9
+NAMES = [listing.name for listing in list_scenarios(PACKAGED)]
 
 
-def names() -> list[str]:
-    """Of the packaged scenarios of the account core."""
-    found = [listing.name for listing in list_scenarios(PACKAGED)]
-    assert len(found) >= 9
-    return [name for name in found if not name.startswith("null")]
+def of_accounts() -> list[str]:
+    """Names of the packaged scenarios of the account core."""
+    assert len(NAMES) >= 9
+    return [name for name in NAMES if not name.startswith("null")]
 
 
 def scenario(name: str, *, seed: int, measure_s: int = 60, profile: str | None = None) -> Scenario:
@@ -44,7 +44,7 @@ def statistics(chosen: Scenario) -> dict[str, Statistic]:
     return {item.name: item for item in plan_statistics(chosen, plans)}
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_scenario_has_four_sizes(name: str) -> None:
     """Each size is one that loads."""
     (listing,) = [item for item in list_scenarios(PACKAGED) if item.name == name]
@@ -57,7 +57,7 @@ def test_every_scenario_has_four_sizes(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", of_accounts())
 def test_plans_meet_their_statistics(name: str, seed: int) -> None:
     """Shares, skew, rate, bursts, caps: each within what chance explains at this size."""
     found = statistics(scenario(name, seed=seed))

@@ -1,0 +1,129 @@
+"""
+The effect of one metric, or the verdict that no effect is needed for. Pure.
+
+Faults, zeros, single runs, answers that never came, and improvements too good to be true are
+settled here, before any statistics of several metrics.
+"""
+
+import math
+
+from reports.compare.estimates import (
+    RUN_COUNT_NEEDED,
+    Pair,
+    estimated,
+    side_values,
+    without_noise,
+)
+from reports.compare.faults import fault_of, fault_of_data, is_unanswered
+from reports.compare.location import Effect
+from reports.compare.policy import Policy
+from reports.compare.samples import Metric, RunTails
+from reports.compare.verdicts import Change, MetricVerdict
+from reports.view.words import plain
+
+
+def effect_or_verdict(
+    a: Metric | None, b: Metric | None, policy: Policy
+) -> tuple[Pair, Effect] | MetricVerdict:
+    """The effect of one metric, or the verdict that no effect is needed for."""
+    known = a or b
+    assert known is not None
+    margins = policy.margins_of(known)
+    try:
+        lost = _never_answered(a, b, policy)
+        if lost:
+            return lost
+        fault = fault_of(a, b, policy.design)
+        if fault:
+            return unestimated(a, b, Change.INVALID, f"{fault}.", policy)
+        if a is None or b is None:
+            text = "New in the candidate: there is nothing to compare it with."
+            return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+        pair = Pair(baseline=a, candidate=b, margins=margins)
+        settled = _settled_without_noise(pair, policy)
+        if settled:
+            return settled
+        effect = estimated(pair, policy.design)
+        collapse = _collapse(pair, effect, policy)
+        if collapse:
+            return unestimated(a, b, Change.INVALID, collapse, policy)
+        return pair, without_noise(effect) if margins.is_exact else effect
+    except Exception as error:  # noqa: BLE001 -- an exception must never read as a verdict
+        text = f"The statistics failed: {type(error).__name__}: {plain(str(error))}"
+        return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+
+
+def unestimated(
+    a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
+) -> MetricVerdict:
+    known = a or b
+    assert known is not None
+    margins = policy.margins_of(known)
+    return MetricVerdict(
+        name=known.name,
+        unit=known.unit,
+        better=known.better,
+        status=status,
+        sentence=sentence[0].upper() + sentence[1:],
+        floor_share=margins.floor_share,
+        margin_share=margins.margin_share,
+        baseline=side_values(a),
+        candidate=side_values(b),
+        estimate=None,
+        compared=known.compared,
+    )
+
+
+def _never_answered(a: Metric | None, b: Metric | None, policy: Policy) -> MetricVerdict | None:
+    """
+    A quantile that falls among operations that were never answered is worse than any number.
+
+    An overloaded service is a slow one, not a faulty input. It takes a sound baseline, and as many
+    runs as any verdict.
+    """
+    if a is None or b is None or not isinstance(b.data, RunTails) or not is_unanswered(b.data):
+        return None
+    if fault_of_data(a.data, a.compared) or (a.unit, a.better) != (b.unit, b.better):
+        return None
+    if min(a.data.run_count, b.data.run_count) < policy.run_count_min:
+        return None
+    text = (
+        "In the candidate it falls among operations that were never answered: worse than any time"
+        " of the baseline."
+    )
+    return unestimated(a, b, Change.REGRESSED, text, policy)
+
+
+def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
+    """Zeros have no ratio, and one run a side no noise: what is said then."""
+    a, b = pair.baseline, pair.candidate
+    is_sized = not pair.is_difference
+    if is_sized and not isinstance(a.data, RunTails) and not isinstance(b.data, RunTails):
+        has = [any(side.data.values) for side in (a, b) if not isinstance(side.data, RunTails)]
+        if has[0] is not has[1]:
+            text = "0 on one side only: a ratio can't say by how much it changed."
+            return unestimated(a, b, Change.INVALID, text, policy)
+        if not has[0] and min(pair.run_counts) >= policy.run_count_min:
+            return unestimated(a, b, Change.UNCHANGED, "0 in every run of both sides.", policy)
+        if not has[0]:
+            text = f"0 in every run, but {min(pair.run_counts)} runs a side are too few to rely on."
+            return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+    fewest = min(pair.run_counts)
+    if fewest < RUN_COUNT_NEEDED and not pair.margins.is_exact:
+        text = (
+            f"{fewest} run a side shows no noise, so no difference can be told from it:"
+            f" measure at least {policy.run_count_min} process starts a side."
+        )
+        return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+    return None
+
+
+def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
+    """Why an improvement is too good to be true; empty if it isn't."""
+    gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
+    if gain <= policy.collapse_ratio:
+        return ""
+    return (
+        f"{gain:.3g} times better than the baseline is more likely work left undone than a gain:"
+        " look at what the candidate does, then make it the new baseline."
+    )

@@ -183,9 +183,16 @@ class Gatherer:
 
     @property
     def affordable_count(self) -> int:
-        """How many pairs the whole budget buys, at the pace and with the losses so far."""
-        good_share = len(self.pairs) / max(1, len(self.played))
-        return int(self._budget_s / self.pair_s * good_share) if self.played else 0
+        """
+        How many good pairs the whole budget buys, at the pace of the last, with the losses so far.
+
+        The first is slower: it starts the broker too.
+        """
+        if not self.played:
+            return 0
+        good_share = len(self.pairs) / len(self.played)
+        left_count = max(0.0, self._budget_s - self.spent_s) / self.played[-1].length_s
+        return len(self.pairs) + int(left_count * good_share)
 
     def gather(self, count: int, *, is_confirming: bool, on_pair: Callable[[Played], None]) -> bool:
         """

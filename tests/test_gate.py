@@ -89,7 +89,7 @@ def test_the_first_pair_is_always_played(made: Callable[..., Gatherer]) -> None:
     gatherer = made(1)
 
     assert gather(gatherer, 1)
-    assert gatherer.affordable_count == 0
+    assert gatherer.affordable_count == 1
     assert not gather(gatherer, 2)
 
 

@@ -10,7 +10,8 @@ until the verdict is there.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import json
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import reports
 from harness.cli.console import people, printable
 from harness.cli.gate_inputs import BASE, CANDIDATE, GateSides
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RecordError
 from harness.gate import AlonePlayer, GateRequest, Gatherer, PairPlayer, Played, build_sides
 from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
 from harness.model.policy_file import Policy
@@ -87,22 +88,28 @@ def judge_gate(order: GateOrder) -> GateResult:
     folder = order.runs_folder / (order.gate_id + INCOMPLETE_SUFFIX)
     view = GateView(order.is_quiet)
     try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RecordError(f"{folder}: can't be made: {error}") from error
+    try:
         outcome, gatherer = _trial(order, folder, view)
     except HarnessError as error:
-        if folder.is_dir():
-            write_json(
-                folder / "failure.json", {"error": type(error).__name__, "message": str(error)}
-            )
-            view.say(f"kept: {folder} (all runs, failure.json)")
+        failure = {"error": type(error).__name__, "message": str(error)}
+        with suppress(RecordError):  # the disk is full: the message on the terminal is all there is
+            write_json(folder / "failure.json", failure)
+        view.say(f"kept: {folder} (all runs, failure.json)")
         raise
     facts = _facts(order, gatherer)
     dossier = reports.gate_dossier(outcome, facts)
-    folder = folder.rename(folder.with_name(order.gate_id))
-    document = reports.gate_to_json(outcome, facts)
     page = reports.write_comparison(
-        dossier, folder, reports.gate_sections(outcome, facts), {"gate": document}
+        dossier,
+        folder,
+        reports.gate_sections(outcome, facts),
+        {"gate": reports.gate_to_json(outcome, facts)},
     )
-    return GateResult(comparison=dossier.comparison, page=page, document=document)
+    document = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    folder = folder.rename(folder.with_name(order.gate_id))
+    return GateResult(comparison=dossier.comparison, page=folder / page.name, document=document)
 
 
 def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[reports.Outcome, Gatherer]:
@@ -141,7 +148,7 @@ def _looked_at(
     def gather(count: int, *, is_confirming: bool = False) -> bool:
         return gatherer.gather(count, is_confirming=is_confirming, on_pair=on_pair)
 
-    can_go_on = gather(1)
+    can_go_on = gather(1) and gather(2)
     plan = reports.plan_looks(gatherer.affordable_count)
     is_enough = plan.is_enough
     if not is_enough:

@@ -369,6 +369,20 @@ def profile_equal_builds() -> None:
     profiles.equal_builds(say, count=7)
 
 
+def profile_throughput() -> None:
+    """How much of a saturated service's rate py-spy leaves."""
+
+    def rate_of(address: str, number: int) -> float:
+        return _closed_loop("wire", address, RUN_TAG + number).calls_per_s
+
+    profiles.throughput_kept(say, rate_of)
+
+
+def plain_pass() -> None:
+    """Whether a plain run is the same beside profiled ones."""
+    profiles.plain_pass_unchanged(say, count=6)
+
+
 PARTS: dict[str, Callable[[], object]] = {
     "driver": driver_against_reference,
     "lateness": lateness,
@@ -381,6 +395,8 @@ PARTS: dict[str, Callable[[], object]] = {
     "slowdowns": profile_slowdowns,
     "leaks": profile_leaks,
     "equal-builds": profile_equal_builds,
+    "py-spy": profile_throughput,
+    "plain-pass": plain_pass,
 }
 LARGE = "large"
 

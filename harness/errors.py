@@ -12,6 +12,7 @@ Every failure of the program on one screen.
     |-- TransportError        a driver could not connect                           exit 6
     |-- EngineError           the load process or the observer failed              exit 4
     |-- ProfilerError         a profiler can't do its work; a run goes on without  exit 4
+    |-- ComparisonError       two sides that can't be compared                     exit 4
     `-- RecordError           a stored run that can't be read or written           exit 4
 
 What a service answers is data (an Outcome), never one of these.
@@ -85,6 +86,10 @@ class EngineError(HarnessError):
 
 class ProfilerError(HarnessError):
     """A profiler can't do its work; a run goes on without it and says so."""
+
+
+class ComparisonError(HarnessError):
+    """Two sides that can't be compared; the message has what differs."""
 
 
 class RecordError(HarnessError):

@@ -18,7 +18,8 @@ from harness.runner import Run, RunRequest, RunView
 from harness.store import StoredRun, load_run, pass_folder
 
 _BUSY_SHARE = 0.6  # of a core that a slowed target may need, so that it does not fall behind
-_STRETCH_MAX = 8.0
+# So many times slower at most; in steps, so that two runs of one service are sent alike.
+_STRETCHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +28,18 @@ class Pass:
     One twin.
 
     Attributes:
-        name: What its folder is called, e.g. "cpu".
+        name: What its folder is called, e.g. "cpu", and "cpu-2" for the second start.
         profiler: Makes what looks into the target.
         slowdown_ratio: How much more CPU time the target may need under it; so much slower the same
             operations are sent, where they would saturate it.
+        stretch_ratio: How much slower they are sent, where another run decides that; None: see
+            above.
     """
 
     name: str
     profiler: MakeProfiler
     slowdown_ratio: float
+    stretch_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def run_passes(
     plain = execute(replace(request, profiler=None))
     twins: dict[str, StoredRun] = {}
     for one in passes:
-        stretch = _stretch(plain.record, one.slowdown_ratio)
+        stretch = one.stretch_ratio or _stretch(plain.record, one.slowdown_ratio)
         scenario = replace(
             request.scenario,
             load=replace(request.scenario.load, stretch_ratio=stretch),
@@ -110,7 +114,8 @@ def _stretch(plain: RunRecord, slowdown_ratio: float) -> float:
     cpu_cores = plain.resources["target"].cpu_cores_mean
     if cpu_cores is None or slowdown_ratio <= 1:
         return 1.0
-    return min(_STRETCH_MAX, max(1.0, cpu_cores * slowdown_ratio / _BUSY_SHARE))
+    needed = cpu_cores * slowdown_ratio / _BUSY_SHARE
+    return next((ratio for ratio in _STRETCHES if ratio >= needed), _STRETCHES[-1])
 
 
 def _describe(one: Pass, stretch: float) -> str:

@@ -260,10 +260,16 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
     scenario, reports = facts.scenario, facts.load.shard_reports
     cpu_cores = resources["generator"].cpu_cores_mean
     sent_per_s = rates(facts.load.results, facts.driven.window).sent_per_s
+    kinds = set(facts.load.results.table["kind"].unique())
     return {
         "driver": scenario.load.driver,
         "worker_count": scenario.load.worker_count,
         "connection_count": scenario.load.connection_count,
+        "addresses": {
+            kind.name: kind.address
+            for kind in facts.system.kinds_of(scenario)
+            if kind.name in kinds
+        },
         "in_flight_count_max": scenario.load.in_flight_count_max,
         "stretch": scenario.load.stretch_ratio,
         **_describe_turns(facts),

@@ -213,15 +213,18 @@ class Run:
         stack.callback(sampler.stop)
         self.is_driving = True
         stack.callback(self._profiled.stop)
-        driven = supervisor.drive(self._surroundings(target, broker, sampler))
-        self._request.company.drained()
-        self._profiled.stop()
-        self.is_driving = False
-        sampler.finish()
-        plans = PlansAgain(scenario, operation_count=supervisor.operation_count, folder=self.folder)
-        stack.callback(plans.close)
-        self._enter("settle", "unknown outcomes asked for again, events awaited")
-        facts, closing = self._settle(supervisor, target.endpoint, opening)
+        with self._profiled.kept_on_failure(supervisor.answered):
+            driven = supervisor.drive(self._surroundings(target, broker, sampler))
+            self._request.company.drained()
+            self._profiled.stop()
+            self.is_driving = False
+            sampler.finish()
+            plans = PlansAgain(
+                scenario, operation_count=supervisor.operation_count, folder=self.folder
+            )
+            stack.callback(plans.close)
+            self._enter("settle", "unknown outcomes asked for again, events awaited")
+            facts, closing = self._settle(supervisor, target.endpoint, opening)
         return _Loaded(
             opening=opening,
             floor=floor,
@@ -276,7 +279,7 @@ class Run:
         def on_window(window: Window) -> None:
             instants_ns = () if window.turns is None else turn_instants_ns(window)
             sampler.start(instants_ns, self._placement.target)
-            self._profiled.start(window, lambda: target.pid)
+            self._profiled.start(window, target)
 
         return Surroundings(
             target=target,
@@ -348,13 +351,15 @@ class Run:
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():
-            self._view.phase("kept", f"{self.folder} (logs, failure.json); never a baseline")
+            what = "logs, failure.json" + (", profiles" if self._profiled.kept else "")
+            self._view.phase("kept", f"{self.folder} ({what}); never a baseline")
             try:
                 write_json(
                     self.folder / "failure.json",
                     {
                         "error": type(error).__name__,
                         "message": self._secrets.strike(str(error)),
+                        "profiles": [entry.file for entry in self._profiled.kept],
                     },
                 )
             except HarnessError:

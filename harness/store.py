@@ -10,6 +10,7 @@ Runs on disk: one folder a run, whole, or its name ends in `.incomplete`.
         target.log, broker.log
         profile/            of a profiled run: <metric>.profile.json.gz (harness.model.profile),
                             <metric>.folded for other programs
+        failure.json        of a run that was not finished: why, and the profiles that it has
         passes/<name>/      profiled twins of the run: whole runs, same plan (harness.passes)
         pytest-benchmark-<process>.json
                             of a timed run of the micro suite, which has no tables
@@ -102,6 +103,38 @@ def _read_profile(path: Path) -> Profile:
         return profile_from_json(json.loads(gzip.decompress(path.read_bytes())))
     except (OSError, EOFError, ValueError) as error:
         raise RecordError(f"{path}: can't be read as a profile: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRun:
+    """A run that was not finished, as it says itself in failure.json."""
+
+    folder: Path
+    message: str
+    profile_files: tuple[str, ...]
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """What was profiled until it failed; raises RecordError if one is damaged."""
+        return tuple(_read_profile(self.folder / name) for name in self.profile_files)
+
+
+def load_failure(folder: Path) -> FailedRun:
+    """
+    The failed run in *folder*.
+
+    Raises:
+        RecordError: its failure.json is missing or damaged.
+    """
+    path = folder / "failure.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return FailedRun(
+            folder=folder,
+            message=str(document["message"]),
+            profile_files=tuple(map(str, document.get("profiles", ()))),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: can't be read: {error!r}") from error
 
 
 def load_run(folder: Path) -> StoredRun:

@@ -31,7 +31,16 @@ from reports.compare.sequential import (
 )
 from reports.inputs import read_sides
 from reports.load import read_evidence
-from reports.pages import render_run_report, write_comparison, write_run_report, write_text
+from reports.pages import (
+    compare_stored_profiles,
+    render_run_report,
+    write_comparison,
+    write_failure_report,
+    write_run_report,
+    write_text,
+)
+from reports.profile.against import comparison_to_json as profile_comparison_to_json
+from reports.view.profile_diff import profile_diff_sentences
 
 __all__ = [
     "Dossier",
@@ -43,6 +52,7 @@ __all__ = [
     "Questions",
     "Sequential",
     "SideInput",
+    "compare_stored_profiles",
     "compared_sides",
     "comparison_junit",
     "comparison_markdown",
@@ -51,12 +61,15 @@ __all__ = [
     "gate_sections",
     "gate_to_json",
     "plan_looks",
+    "profile_comparison_to_json",
+    "profile_diff_sentences",
     "read_evidence",
     "read_sides",
     "render_run_report",
     "rules_of",
     "too_few_pairs",
     "write_comparison",
+    "write_failure_report",
     "write_run_report",
     "write_text",
 ]

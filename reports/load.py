@@ -6,17 +6,22 @@ to show, not a reason for having no report at all: an interrupted run is evidenc
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from harness.errors import RecordError
-from harness.store import StoredRun
+from harness.model.profile import MISSING
+from harness.model.record import PLAIN
+from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, pass_folder
 from reports.compare.evidence import RunEvidence, evidence_of, evidence_without_tables
-from reports.view.source import RunTables
+from reports.profile.against import ProfiledStart, ProfileSide
+from reports.view.source import ProfiledPass, RunTables
 
+_ELSEWHERE = "stacks"  # of a run that nothing of ours looked into
 _OPERATION_COLUMNS = (
     "kind",
     "measured",
@@ -47,6 +52,68 @@ def read_run(run: StoredRun) -> RunTables:
     return RunTables(
         record=run.record, operations=operations, samples=samples, faults=tuple(faults)
     )
+
+
+def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
+    """
+    Every profiled start of *runs*: their own profiles, and those of their twins.
+
+    Raises:
+        RecordError: one is missing or damaged.
+    """
+    starts = [start for run in runs for start in (run, *run.twins().values())]
+    return ProfileSide(
+        name=", ".join(run.record.run_id for run in runs),
+        starts=tuple(
+            ProfiledStart(record=start.record, profiles=start.profiles())
+            for start in starts
+            if start.record.profiles
+        ),
+    )
+
+
+def read_profiled_run(run: StoredRun) -> RunTables:
+    """As read_run, with the profiles of the run's twins, or its own."""
+    tables = read_run(run)
+    passes: list[ProfiledPass] = []
+    faults: list[str] = []
+    if run.record.profiles or _missing(run):
+        attached = run.record.instrumentation
+        name = attached if attached != PLAIN else _ELSEWHERE
+        passes.append(_pass(name, run, tables, is_twin=False))
+    for folder in sorted(pass_folder(run.folder, "x").parent.glob("*")):
+        if folder.name.endswith(INCOMPLETE_SUFFIX):
+            faults.append(f"A profiled pass, {folder.name}, was not finished: it shows nothing")
+            continue
+        try:
+            twin = load_run(folder)
+        except RecordError:
+            faults.append(f"The profiled pass {folder.name} can't be read: it shows nothing")
+            continue
+        passes.append(_pass(folder.name, twin, read_run(twin), is_twin=True))
+    return replace(tables, faults=(*tables.faults, *faults), passes=tuple(passes))
+
+
+def _pass(name: str, run: StoredRun, tables: RunTables, *, is_twin: bool) -> ProfiledPass:
+    missing = list(_missing(run))
+    try:
+        profiles = run.profiles()
+    except RecordError:
+        profiles = ()
+        named = ", ".join(Path(entry.file).name for entry in run.record.profiles)
+        missing.append(f"{MISSING} can't be read: one of {named} is damaged or gone.")
+    return ProfiledPass(
+        name=name,
+        record=run.record,
+        profiles=profiles,
+        samples=tables.samples,
+        is_twin=is_twin,
+        missing=tuple(missing),
+    )
+
+
+def _missing(run: StoredRun) -> tuple[str, ...]:
+    return tuple(note for note in run.record.notes if note.startswith(MISSING))
 
 
 def read_evidence(run: StoredRun) -> RunEvidence:

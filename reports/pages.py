@@ -10,23 +10,33 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RecordError
-from harness.store import StoredRun, load_run
+from harness.errors import ComparisonError, RecordError, UsageError
+from harness.store import StoredRun, load_failure, load_run, write_json
 from reports.compare.dossier import Dossier, dossier_to_json
 from reports.compare.page import view_comparison
 from reports.compare.verdicts import verdict_to_json
-from reports.load import read_run
+from reports.load import read_profile_side, read_profiled_run
+from reports.profile.against import (
+    ProfileComparison,
+    compare_profiles,
+    comparison_to_json,
+    has_compared,
+    obstacles,
+)
 from reports.render.page import render_page
+from reports.view.kept_profiles import view_kept_profiles
 from reports.view.model import Section, charts_of
+from reports.view.profile_diff import view_profile_diff
 from reports.view.run import view_run
 
 REPORT_NAME = "report.html"
 COMPARISON_NAME = "compare.html"
+FAILURE_REPORT_NAME = "profiles.html"
 
 
 def render_run_report(run: StoredRun) -> str:
     """The HTML report of *run*; the same run gives the same text."""
-    return render_page(view_run(read_run(run)))
+    return render_page(view_run(read_profiled_run(run)))
 
 
 def write_run_report(folder: Path) -> Path:
@@ -38,6 +48,23 @@ def write_run_report(folder: Path) -> Path:
     """
     path = folder / REPORT_NAME
     _write(path, render_run_report(load_run(folder)))
+    return path
+
+
+def write_failure_report(folder: Path) -> Path:
+    """
+    Write profiles.html into the *folder* of a run that failed while it was profiled.
+
+    Raises:
+        UsageError: it left no profile.
+        RecordError: what it left can't be read, or the file can't be written.
+    """
+    failed = load_failure(folder)
+    profiles = failed.profiles()
+    if not profiles:
+        raise UsageError(f"{folder}: a run that failed, and left no profile: {failed.message}")
+    path = folder / FAILURE_REPORT_NAME
+    _write(path, render_page(view_kept_profiles(folder.name, failed.message, profiles)))
     return path
 
 
@@ -84,6 +111,42 @@ def write_text(path: Path, text: str) -> None:
 
 def _json(document: Any) -> str:
     return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def compare_stored_profiles(
+    base: Sequence[StoredRun], candidate: Sequence[StoredRun], page: Path
+) -> ProfileComparison:
+    """
+    Compare the profiles of two sides; write *page* and the same as JSON beside it.
+
+    Raises:
+        UsageError: a side has no profile, or the same run is on both.
+        ComparisonError: they can't be compared; the message has every field.
+        RecordError: a profile is damaged, or a file can't be written.
+    """
+    runs = [*base, *candidate]
+    if len({run.folder.resolve() for run in runs}) != len(runs):
+        raise UsageError("the same run twice: a run can't be compared with itself")
+    sides = read_profile_side(base), read_profile_side(candidate)
+    for side in sides:
+        if not has_compared(side):
+            raise UsageError(
+                f"{side.name}: no profile in it to compare; acctbench profile, or acctbench run"
+                " --profiler, stores one"
+            )
+    found = obstacles(*sides)
+    if found:
+        raise ComparisonError(
+            "the profiles can't be compared: " + "; ".join(item.sentence for item in found)
+        )
+    comparison = compare_profiles(*sides)
+    if not comparison.metrics:
+        raise ComparisonError(
+            f"the profiles have nothing in common: {'; '.join(comparison.missing)}"
+        )
+    write_json(page.with_suffix(".json"), comparison_to_json(comparison))
+    _write(page, render_page(view_profile_diff(*sides, comparison)))
+    return comparison
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+WORKER = "PYTEST_XDIST_WORKER"  # xdist's name of this process, where it is one of several
 CORES_A_PROCESS = 2  # a service and a generator
 SHARED_APACHE, ALONE = "apache", "alone"
 ORDER = {SHARED_APACHE: 0, ALONE: 2}  # the longest row first, which hides its length
@@ -26,7 +27,7 @@ HERE = Path(__file__)  # its lock is the room, its folder's the door
 def pytest_configure(config: pytest.Config) -> None:
     """Take the cores of this process."""
     config.addinivalue_line("markers", "alone: judges time; nothing runs beside it")
-    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    if worker := os.environ.get(WORKER):
         number = int(worker.removeprefix("gw"))
         cores = sorted(os.sched_getaffinity(0))[number * CORES_A_PROCESS :][:CORES_A_PROCESS]
         if len(cores) == CORES_A_PROCESS:
@@ -36,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay together, before xdist deals them out; order them."""
+    if WORKER not in os.environ:
+        return
     groups = {item: _group_of(item) for item in items}
     items.sort(key=lambda item: ORDER.get(groups[item], 1))
     for item in items:
@@ -46,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Keep other processes away from a test that is to be alone; no timeout counts before."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if WORKER not in os.environ:
         return (yield)
     with _place(is_alone=item.get_closest_marker("alone") is not None):
         return (yield)

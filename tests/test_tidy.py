@@ -40,7 +40,10 @@ UNITLESS = frozenset(
         *("value", "limit", "q", "low", "high", "mean", "max", "min", "a", "b", "theta"),
         *("target", "at_most", "tolerance", "start", "end", "number"),
         # in the unit of the metric beside them, and probabilities
+        *("own", "base", "own_cost", "total_cost", "charged_cost", "whole_cost"),
+        *("cost", "hottest_cost"),
         *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
+        "detectable_change",
         # statistics: probabilities, degrees of freedom, logarithms, and levels of a series
         *("p", "p_worse", "p_corrected", "alpha", "equivalence_alpha", "equivalence_reach"),
         *("freedom", "log_value", "before_value", "after_value", "level_value"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.completions import complete_runs
 from harness.cli.console import people, print_result
 from harness.cli.options import (
     checked_scenario,
@@ -20,15 +22,23 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
+from harness.cli.profile_differences import (
+    PAGE_NAME,
+    check_same_scenario,
+    refuse_options_of_a_run,
+    stored_sides,
+    stretches_of,
+    tell_differences,
+)
 from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profilers_from
 from harness.cli.run_command import make_view, stops_on_signal
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from harness.model.record import RunRecord
-    from harness.passes import Pass
-    from harness.runner import Run
+    from harness.passes import Pass, Passes
+    from harness.runner import Run, RunRequest
 
 # Measured: memray with Python's own allocators makes a service two to six times slower.
 _MEMRAY_SLOWDOWN = 4.0
@@ -39,6 +49,8 @@ _MEMRAY_SLOWDOWN = 4.0
 Examples:
   acctbench profile --profile smoke --only cpu
   acctbench profile spot-steady --rate 500/s --duration 20s --sample-rate 200
+  acctbench profile --against runs/before --repeat 3
+  acctbench profile --against runs/before --run runs/after
 """
 )
 @scenario_argument
@@ -51,13 +63,48 @@ Examples:
     "--only", type=click.Choice([CPU, MEMORY]), help="This profile alone, beside the plain run."
 )
 @profiler_options
+@click.option(
+    "--repeat",
+    "start_count",
+    type=click.IntRange(min=1, max=20),
+    default=1,
+    show_default=True,
+    help="Profiled starts of each kind: more tell smaller changes.",
+)
+@click.option(
+    "--against",
+    multiple=True,
+    shell_complete=complete_runs,
+    help="Stored run whose profiles are the base: show what changed. May be repeated.",
+)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    shell_complete=complete_runs,
+    help="Stored run to put against it, instead of running. May be repeated.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the page of differences; the same as JSON lies beside it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @click.option("--quiet", is_flag=True, help="No live view.")
+@click.pass_context
 def profile(  # noqa: PLR0917 - click passes them by name
+    context: click.Context,
+    /,
     scenario: str,
     target: str,
     kafka: str,
     runs_folder: Path,
     only: str | None,
+    start_count: int,
+    against: tuple[str, ...],
+    runs: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -66,15 +113,23 @@ def profile(  # noqa: PLR0917 - click passes them by name
 
     Only the plain run gives timings; the others have the same plan and seed and are audited too.
     Prints the path of the report. The exit code is the plain run's, unless a twin lost a cent (5)
-    or has no profile (3).
+    or has no profile (3). With --against it prints the path of the page that says what changed,
+    function by function; 4 if the two can't be compared.
     """
-    import reports
-    from harness.cli.run_summary import summarise
-    from harness.passes import run_passes
     from harness.runner import RunRequest
     from harness.targets.target_file import load_target
 
-    passes = _passes(options, only)
+    base = stored_sides(against, runs_folder)
+    if not base and (runs or output or as_json):
+        raise click.UsageError("--run, --output and --json need --against")
+    if runs:
+        refuse_options_of_a_run(context)
+        candidate = stored_sides(runs, runs_folder)
+        names = [side[0].record.run_id for side in (base, candidate)]
+        page = output or runs_folder / f"{'--'.join(names)}.{PAGE_NAME}"
+        tell_differences(base, candidate, page, as_json=as_json)
+        return 0
+    passes = _passes(options, only, start_count, stretches_of(base))
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(options)),
         target=load_target(target),
@@ -82,6 +137,22 @@ def profile(  # noqa: PLR0917 - click passes them by name
         runs_folder=runs_folder,
         command=shlex.join(["acctbench", *sys.argv[1:]]),
     )
+    check_same_scenario(base, request.scenario)
+    done = _run(request, passes, quiet=quiet)
+    if base:
+        page = output or done.plain.folder / PAGE_NAME
+        tell_differences(base, [done.plain], page, as_json=as_json)
+    else:
+        print_result(str(done.plain.folder / "report.html"))
+    return done.exit_code
+
+
+def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
+    """All passes, and the report; what they are like is told to people."""
+    import reports
+    from harness.cli.run_summary import summarise
+    from harness.passes import run_passes
+
     view = make_view(quiet)
     stopped = threading.Event()
     current: list[Run] = []
@@ -95,13 +166,13 @@ def profile(  # noqa: PLR0917 - click passes them by name
         summarise(done.plain.record)
         for name, twin in done.twins.items():
             _summarise_twin(name, done.plain.record, twin.record)
-    print_result(str(page))
-    return done.exit_code
+        people.print(f"{'report':>12}  {page}")
+    return done
 
 
 def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
     from harness.model.overhead import overhead
-    from harness.profilers.profiled_run import MISSING
+    from harness.model.profile import MISSING
 
     people.print(f"{name:>12}  correctness {twin.correctness.status}; ", end="")
     people.print(overhead(plain, twin).sentence)
@@ -110,12 +181,21 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
             people.print(f"{name:>12}  {note}")
 
 
-def _passes(options: dict[str, Any], only: str | None) -> list[Pass]:
+def _passes(
+    options: dict[str, Any], only: str | None, start_count: int, stretches: Mapping[str, float]
+) -> list[Pass]:
     from harness.passes import Pass
 
     slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
+    profilers = profilers_from(options)
     return [
-        Pass(name=name, profiler=make, slowdown_ratio=slowdown_ratios[name])
-        for name, make in profilers_from(options).items()
+        Pass(
+            name=name if start == 1 else f"{name}-{start}",
+            profiler=make,
+            slowdown_ratio=slowdown_ratios[name],
+            stretch_ratio=stretches.get(name),
+        )
+        for start in range(1, start_count + 1)
+        for name, make in profilers.items()
         if only in {None, name}
     ]

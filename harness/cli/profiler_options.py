@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -38,6 +39,19 @@ def profiler_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def stacks_option(command: _Command) -> _Command:
+    """Add --stacks: files of folded stacks made elsewhere."""
+    option = click.option(
+        "--stacks",
+        "stacks",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Folded stacks of the target from perf, pprof ...: shown and compared like ours. "
+        "Several files are consecutive segments.",
+    )
+    return option(command)
 
 
 def profilers_from(options: dict[str, Any]) -> dict[str, MakeProfiler]:

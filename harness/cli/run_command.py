@@ -23,7 +23,14 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
-from harness.cli.profiler_options import CPU, MEMORY, chosen_profiler, profiler_options
+from harness.cli.profiler_options import (
+    CPU,
+    MEMORY,
+    chosen_profiler,
+    profiler_options,
+    stacks_option,
+)
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
     from harness.cli.live_view import PlainView, QuietView, TerminalView
     from harness.model.record import RunRecord
+    from harness.store import StoredRun
 
 
 @click.command(
@@ -55,6 +63,7 @@ Examples:
     help="Look into the target; then no figure of the run is a timing.",
 )
 @profiler_options
+@stacks_option
 @click.option("--quiet", is_flag=True, help="No live view.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def run(  # noqa: PLR0917 - click passes them by name
@@ -64,6 +73,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     policy: Path | None,
     runs_folder: Path,
     profiler: str | None,
+    stacks: tuple[Path, ...],
     quiet: bool,
     as_json: bool,
     **changes: Any,
@@ -72,9 +82,11 @@ def run(  # noqa: PLR0917 - click passes them by name
     Run a scenario against a target, audit it, and report it.
 
     SCENARIO is a name or a file. Prints the path of the report. The exit code is the verdict.
+    Files of --stacks are read when the run is over; one that can't be used (2) does not lose it.
     """
     import reports
     from harness.cli.run_summary import summarise
+    from harness.profilers.stacks_file import check_stacks
     from harness.runner import Run, RunRequest
     from harness.targets.target_file import load_target
 
@@ -87,6 +99,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         command=shlex.join(["acctbench", *sys.argv[1:]]),
         profiler=profile,
     )
+    check_stacks(stacks, request.target)
     view = make_view(quiet)
     stopped = threading.Event()
     this = Run(request, view, stopped)
@@ -96,6 +109,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     finally:
         view.close()
     view.phase("report", "one file, opens offline")
+    stacks_fault = _attach(stored, stacks)
     page = reports.write_run_report(stored.folder)
     view.close()
     record = stored.record
@@ -105,7 +119,27 @@ def run(  # noqa: PLR0917 - click passes them by name
         print_json(_verdict(record, page))
     else:
         print_result(str(page))
+    if stacks_fault is not None:
+        raise UsageError(
+            f"{stacks_fault}; the run is kept: acctbench report {record.run_id} --stacks FILE"
+        ) from stacks_fault
     return record.exit_code
+
+
+def _attach(stored: StoredRun, stacks: tuple[Path, ...]) -> UsageError | None:
+    """What is wrong with *stacks*, if anything; else they are a profile of the run."""
+    from datetime import datetime
+
+    from harness.profilers.stacks_file import attach_stacks
+
+    if not stacks:
+        return None
+    begun_at = datetime.fromisoformat(stored.record.created_at)
+    try:
+        attach_stacks(stored, stacks, not_before=begun_at)
+    except UsageError as error:
+        return error
+    return None
 
 
 def make_view(quiet: bool) -> QuietView | PlainView | TerminalView:

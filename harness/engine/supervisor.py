@@ -15,6 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from harness.engine.clock_watch import ClockFacts, ClockWatch
 from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.disturber import Disturbed, Disturber
@@ -22,6 +25,7 @@ from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
 from harness.engine.resolve import DEADLINE_S
 from harness.engine.results import Results, read_shards
+from harness.engine.shard_file import mapped_columns
 from harness.engine.specification import (
     FIRST_WORDS_S,
     LoadSpecification,
@@ -256,6 +260,17 @@ class Supervisor:
             disturbances=tuple(disturber.disturbances),
             clock=clock.facts(),
         )
+
+    def answered(self) -> pd.DataFrame:
+        """What was answered so far, while the load processes live: kind and done_ns."""
+        names = np.array([kind.name for kind in self._system.kinds_of(self._scenario)], object)
+        tables = []
+        for shard, spec in enumerate(self._columns):
+            done_ns = Columns(spec).done_ns
+            kinds = mapped_columns(self._plan_path(shard))["kind"]
+            is_done = done_ns > 0
+            tables.append({"kind": names[kinds[is_done]], "done_ns": done_ns[is_done]})
+        return pd.concat([pd.DataFrame(table) for table in tables], ignore_index=True)
 
     def resolve(self, remembered_s: int = 0) -> None:
         """Ask again for every unknown outcome that the target still remembers; 0: for ever."""

@@ -7,17 +7,18 @@ operations that were answered in it: a figure divided by them is a cost per oper
 scatter is the noise of that cost.
 
 History of the stored form
-    1   first
+    1   first; later, with defaults: samples and by_allocator of a segment
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
 
 PROFILE_SCHEMA_VERSION = 1
+MISSING = "The profile"  # how a note of a record begins that tells of one that is missing
 
 
 class Metric(StrEnum):
@@ -63,6 +64,8 @@ class ProfileSegment:
         cpu_ns: CPU time that the kernel accounts to the target in it.
         sample_count: Samples taken; 0 where the profiler does not sample.
         weights: Of the profile's stacks, in its metric; stacks without weight are left out.
+        samples: Of the profile's stacks, where the profiler samples.
+        by_allocator: The weights once more, by what allocated ("malloc"); of memory only.
     """
 
     start_ns: int
@@ -71,6 +74,8 @@ class ProfileSegment:
     cpu_ns: int
     sample_count: int
     weights: Mapping[int, int]
+    samples: Mapping[int, int] = field(default_factory=dict)
+    by_allocator: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def operation_count(self) -> int:

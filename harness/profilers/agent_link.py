@@ -65,6 +65,7 @@ class AgentLink:
             agents[int(hello["pid"])] = peer, str(hello["error"])
         pid = next(pid for pid in pids if pid in agents)
         self._chosen, error = agents[pid]
+        self._leave_others()
         if error:
             raise ProfilerError(
                 f"memray can't be used inside the target: {error}; install memray in the target's "
@@ -94,6 +95,13 @@ class AgentLink:
         for connection in (*self._peers, self._listener):
             with suppress(OSError):
                 connection.close()
+
+    def _leave_others(self) -> None:
+        """The target's other processes, and those to come, hear that nobody asks: they run free."""
+        for connection in (*self._peers, self._listener):
+            if connection is not self._chosen:
+                with suppress(OSError):
+                    connection.close()
 
     def _read_line(self, peer: socket.socket) -> dict[str, Any]:
         while b"\n" not in self._buffered:

@@ -13,6 +13,7 @@ from functools import cache
 from harness.model.profile import Frame
 
 _FRAME = re.compile(r"(?P<function>.*?) \((?P<place>[^()]*?)(?::\d+)?\)$")
+_COUNT = re.compile(r"[0-9]{1,18}")
 _ADDRESS = re.compile(r"^(0x)?[0-9a-f]{6,}$|^\[unknown\]$")
 _SITE = re.compile(r".*/(?:site|dist)-packages/|.*/lib/python\d\.\d+/")
 _FROZEN = re.compile(r"<frozen ([\w.]+)>")
@@ -49,18 +50,22 @@ def python_frame(function: str, file: str) -> Frame:
     return Frame(function=function, module=module, package=package)
 
 
-def parse_folded(lines: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+def parse_folded(lines: Iterable[str], *, first_number: int = 1) -> Iterator[tuple[list[str], int]]:
     """
     The stacks of folded *lines*, each with its count, frames still as text.
+
+    Args:
+        lines: Text; empty ones are left out.
+        first_number: Of the first line, for messages.
 
     Raises:
         ValueError: a line is no folded stack; the message has its number.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first_number):
         if not line.strip():
             continue
         stack, _, count = line.rstrip().rpartition(" ")
-        if not stack or not count.isdecimal():
+        if not stack or not _COUNT.fullmatch(count):
             raise ValueError(f"line {number}: {line.strip()[:80]!r} is not 'frame;frame count'")
         yield stack.split(";"), int(count)
 

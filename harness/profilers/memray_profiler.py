@@ -5,11 +5,12 @@ memray runs inside the target (see agent/sitecustomize.py) and traces every allo
 under it gives no timings. Segments alternate between one and two units of time: memory that is
 merely in flight or cached survives in equal amounts from a short and a long segment, memory that
 leaks survives in proportion to the operations. Survivors of a single segment prove nothing, since
-some are freed later; their slope over segments does. The first segment keeps every allocation, for
-bytes and counts an operation; the others keep aggregates, of which a long run has kilobytes. A kill
-loses one segment.
+some are freed later; their slope over segments does. The first segments, seconds long, keep every
+allocation, for bytes and counts an operation; the others keep aggregates, of which a long run has
+kilobytes. A kill loses one segment.
 """
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +21,20 @@ from pathlib import Path
 
 import memray
 
+from harness.errors import ProfilerError
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
+from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.frames import python_frame
-from harness.profilers.profiler import CountOperations
+from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import process_tree
 
-_UNITS = (1, 2)  # lengths of aggregated segments, in turn
+_UNITS = (1, 2)  # lengths of segments, in turn
+_SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated
+_EVERY_COUNT_MAX = 6  # segments that keep every allocation
+_EVERY_NS_MAX = 10 * NANOS_PER_SECOND  # of one of them: megabytes a second
+_FREE_BYTES_MIN = 16 << 20
 _NO_STACK = Frame(function="<no Python frame>", module="", package="native")
 _FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
 
@@ -38,6 +45,18 @@ class _Segment:
     end_ns: int
     path: Path
     has_every: bool  # each allocation is in it, not only survivors and peak
+
+
+@dataclass(slots=True)
+class _Weights:
+    """One metric of one segment: by stack, and by what allocated."""
+
+    by_stack: dict[tuple[Frame, ...], int] = field(default_factory=lambda: defaultdict(int))
+    by_allocator: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, stack: tuple[Frame, ...], allocator: int, weight: int) -> None:
+        self.by_stack[stack] += weight
+        self.by_allocator[_allocator_name(allocator)] += weight
 
 
 @dataclass(slots=True)
@@ -60,6 +79,7 @@ class MemrayProfiler:
         folder.mkdir(parents=True, exist_ok=True)
         self._link = AgentLink(folder)
         self._segments: list[_Segment] = []
+        self._every_count = 1
         self._start_ns = 0
         self._notes: list[str] = []
         self._begun_at_ns = time.monotonic_ns()
@@ -69,27 +89,39 @@ class MemrayProfiler:
         """The agent on the target's path."""
         return self._link.environment
 
-    def segment_shares(self, segment_count: int) -> Sequence[float]:
-        """One unit with every allocation, then one and two units in turn; at least three."""
-        units = [1, *(_UNITS[index % 2] for index in range(max(4, segment_count) - 1))]
-        return [unit / sum(units) for unit in units]
+    def segment_shares(self, length_ns: int) -> Sequence[float]:
+        """One and two units in turn; those with every allocation, the first, are short."""
+        count = max(_SEGMENT_COUNT_MIN, segment_count(length_ns))
+        self._every_count = min(_EVERY_COUNT_MAX, count // 2)
+        units = [_UNITS[index % 2] for index in range(count)]
+        every, others = units[: self._every_count], units[self._every_count :]
+        unit = min(1 / sum(units), _EVERY_NS_MAX / max(_UNITS) / length_ns)
+        rest = (1 - unit * sum(every)) / sum(others)
+        return [*(unit * share for share in every), *(rest * share for share in others)]
 
-    def prepare(self, pid: int) -> None:
+    def prepare(self, target: ProfiledTarget) -> None:
         """Reach the agent; what start-up left alive becomes a segment before the phase."""
-        pid = self._link.choose(process_tree(pid))
+        pid = self._link.choose(process_tree(pid_of(target)))
         self._link.command(do="stop")
         self._keep(self._begun_at_ns, self._folder / f"start-{pid}.bin", has_every=False)
 
     def begin_segment(self) -> None:
         """Start a tracker."""
-        has_every = len(self._segments) == 1
         self._start_ns = time.monotonic_ns()
-        self._link.command(do="start", path=str(self._path()), native=self._native, every=has_every)
+        self._link.command(
+            do="start", path=str(self._path()), native=self._native, every=self._has_every
+        )
+
+    def check(self) -> None:
+        """Nothing: the tracker is part of the target and stops nothing."""
 
     def end_segment(self) -> None:
-        """Stop it; its file is whole after that."""
-        path, has_every = self._path(), len(self._segments) == 1
+        """Stop it; its file is whole after that, unless the disk is full."""
+        path, has_every = self._path(), self._has_every
         self._link.command(do="stop")
+        if shutil.disk_usage(self._folder).free < _FREE_BYTES_MIN:
+            # memray then stops tracking without a word to its caller, and what it wrote reads well.
+            raise ProfilerError("the disk is full: what memray wrote of a segment may be its head")
         self._keep(self._start_ns, path, has_every=has_every)
 
     def close(self) -> None:
@@ -109,7 +141,8 @@ class MemrayProfiler:
                         operation_counts=count_operations(segment.start_ns, segment.end_ns),
                         cpu_ns=0,
                         sample_count=0,
-                        weights=_numbered(weights, tables.stacks),
+                        weights=_numbered(weights.by_stack, tables.stacks),
+                        by_allocator=dict(sorted(weights.by_allocator.items())),
                     )
                 )
         return tuple(
@@ -128,6 +161,11 @@ class MemrayProfiler:
             for metric, tables in metrics.items()
         )
 
+    @property
+    def _has_every(self) -> bool:
+        """Of the segment that comes; the first of all is what start-up left alive."""
+        return len(self._segments) <= self._every_count
+
     def _path(self) -> Path:
         return (self._folder / f"segment-{len(self._segments) - 1:03}.bin").resolve()
 
@@ -136,15 +174,15 @@ class MemrayProfiler:
             _Segment(start_ns=start_ns, end_ns=time.monotonic_ns(), path=path, has_every=has_every)
         )
 
-    def _read(self, segment: _Segment) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+    def _read(self, segment: _Segment) -> dict[Metric, _Weights]:
         """The weights that a segment's file holds; a damaged file is a note."""
         try:
             with memray.FileReader(segment.path) as reader:
                 found = {
-                    Metric.HIGH_WATER_BYTES: _bytes_by_stack(
+                    Metric.HIGH_WATER_BYTES: _summed(
                         reader.get_high_watermark_allocation_records(merge_threads=True)
                     ),
-                    Metric.SURVIVING_BYTES: _bytes_by_stack(
+                    Metric.SURVIVING_BYTES: _summed(
                         reader.get_leaked_allocation_records(merge_threads=True)
                     ),
                 }
@@ -156,32 +194,44 @@ class MemrayProfiler:
         return found
 
 
-def _everything(reader: memray.FileReader) -> dict[Metric, dict[tuple[Frame, ...], int]]:
+def _everything(reader: memray.FileReader) -> dict[Metric, _Weights]:
     """Bytes and counts of every allocation."""
     freeing = {kind.value for kind in memray.AllocatorType if kind.name in _FREEING}
-    sums: dict[int, list[int]] = {}
+    sums: dict[tuple[int, int], list[int]] = {}
     stacks: dict[int, tuple[Frame, ...]] = {}
     for record in reader.get_allocation_records():
         if record.allocator in freeing:
             continue
-        known = sums.get(record.stack_id)
+        key = record.stack_id, record.allocator
+        known = sums.get(key)
         if known is None:
-            stacks[record.stack_id] = _stack_of(record.stack_trace())
-            known = sums[record.stack_id] = [0, 0]
+            if record.stack_id not in stacks:
+                stacks[record.stack_id] = _stack_of(record.stack_trace())
+            known = sums[key] = [0, 0]
         known[0] += record.size
         known[1] += record.n_allocations
-    totals: list[dict[tuple[Frame, ...], int]] = [defaultdict(int), defaultdict(int)]
-    for stack_id, numbers in sums.items():
-        for total, number in zip(totals, numbers, strict=True):
-            total[stacks[stack_id]] += number
-    return {Metric.ALLOCATED_BYTES: totals[0], Metric.ALLOCATED_COUNT: totals[1]}
+    bytes_of, counts_of = _Weights(), _Weights()
+    for (stack_id, allocator), (size, number) in sums.items():
+        bytes_of.add(stacks[stack_id], allocator, size)
+        counts_of.add(stacks[stack_id], allocator, number)
+    return {Metric.ALLOCATED_BYTES: bytes_of, Metric.ALLOCATED_COUNT: counts_of}
 
 
-def _bytes_by_stack(records: Iterable[memray.AllocationRecord]) -> dict[tuple[Frame, ...], int]:
-    sums: dict[tuple[Frame, ...], int] = defaultdict(int)
+def _summed(records: Iterable[memray.AllocationRecord]) -> _Weights:
+    """Bytes of *records*."""
+    sums = _Weights()
     for record in records:
-        sums[_stack_of(record.stack_trace())] += record.size
+        sums.add(_stack_of(record.stack_trace()), record.allocator, record.size)
     return sums
+
+
+@cache
+def _allocator_name(number: int) -> str:
+    """Memray's, in lower case: "malloc", "pymalloc_malloc", "mmap"."""
+    try:
+        return memray.AllocatorType(number).name.lower()
+    except ValueError:
+        return f"allocator {number}"  # of a newer memray
 
 
 def _stack_of(trace: Sequence[tuple[str, str, int]]) -> tuple[Frame, ...]:

@@ -6,25 +6,25 @@ A run without a profiler has one of these too, which does nothing: the life of a
 
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import ProfilerError, RecordError
-from harness.model.profile import Profile, folded_lines, profile_to_json
+from harness.errors import HarnessError, ProfilerError, RecordError
+from harness.model.profile import MISSING, Profile, folded_lines, profile_to_json
 from harness.model.record import PLAIN, ProfileEntry
 from harness.model.validity import Window
 from harness.profilers.agent_link import with_agent
-from harness.profilers.profiler import Profiler, SegmentClock
+from harness.profilers.profiler import ProfiledTarget, Profiler, SegmentClock
 from harness.targets.target_file import LaunchSpec, TargetSpec
 
 MakeProfiler = Callable[[Path], Profiler]
 """From the folder of raw material to a profiler; raises ProfilerError."""
 
-MISSING = "The profile"  # how a note begins that tells of one that is missing
 _FOLDER, _RAW = "profile", "raw"
 
 
@@ -32,11 +32,13 @@ class ProfiledRun:
     """The profiler of a run, or none."""
 
     def __init__(self, make: MakeProfiler | None, run_folder: Path) -> None:
-        self._folder = run_folder / _FOLDER
+        self._run_folder = run_folder
         self._profiler: Profiler | None = None
         self._clock: SegmentClock | None = None
         self._make = make
+        self._window: Window | None = None
         self.notes: list[str] = []
+        self.kept: tuple[ProfileEntry, ...] = ()  # of a run that failed
 
     @property
     def instrumentation(self) -> str:
@@ -47,7 +49,7 @@ class ProfiledRun:
         """*target* with what the profiler needs in its environment; makes the profiler."""
         if self._make is not None:
             try:
-                self._profiler = self._make(self._folder / _RAW)
+                self._profiler = self._make(self._run_folder / _FOLDER / _RAW)
             except ProfilerError as error:
                 self._miss(str(error))
         if self._profiler is None or not isinstance(target.how, LaunchSpec):
@@ -55,10 +57,11 @@ class ProfiledRun:
         environment = with_agent(target.how.environment, self._profiler.environment)
         return replace(target, how=replace(target.how, environment=environment))
 
-    def start(self, window: Window, target_pid: Callable[[], int | None]) -> None:
+    def start(self, window: Window, target: ProfiledTarget) -> None:
         """The load has begun: take segments all over *window*."""
         if self._profiler is not None:
-            self._clock = SegmentClock(self._profiler, target_pid)
+            self._clock = SegmentClock(self._profiler, target)
+            self._window = window
             self._clock.start(window)
 
     def stop(self) -> None:
@@ -70,6 +73,22 @@ class ProfiledRun:
             self._clock = None
         elif self._profiler is not None:
             self._profiler.close()
+
+    @contextmanager
+    def kept_on_failure(self, answered: Callable[[], pd.DataFrame]) -> Iterator[None]:
+        """
+        What is collected while this holds is written even if the run fails: its reason is in it.
+
+        *answered* gives the operations so far, kind and done_ns.
+        """
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            if self._window is not None:
+                with suppress(HarnessError, OSError):  # the run's own failure must be told
+                    self.kept = self.store(self._window, answered())
+            raise
 
     def store(self, window: Window, table: pd.DataFrame) -> tuple[ProfileEntry, ...]:
         """
@@ -83,31 +102,41 @@ class ProfiledRun:
         profiles = self._profiler.profiles(window, _counter(table))
         if not profiles and not self.notes:
             self._miss("it took no segment")
-        return tuple(self._write(profile) for profile in profiles)
-
-    def _write(self, profile: Profile) -> ProfileEntry:
-        name = f"{profile.metric}.profile.json.gz"
-        text = json.dumps(profile_to_json(profile), separators=(",", ":"))
-        # mtime and name left out: the same profile is the same bytes.
-        data = gzip.compress(text.encode(), mtime=0)
-        folded = "\n".join([*folded_lines(profile), ""])
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / name).write_bytes(data)
-            (self._folder / f"{profile.metric}.folded").write_text(folded, encoding="utf-8")
-        except OSError as error:
-            raise RecordError(f"{self._folder / name}: can't be written: {error}") from error
-        return ProfileEntry(
-            file=f"{_FOLDER}/{name}",
-            metric=profile.metric,
-            profiler=dict(profile.profiler),
-            segment_count=len(profile.segments),
-            blake2b=blake2b(data, digest_size=16).hexdigest(),
+        return tuple(
+            write_profile(self._run_folder, profile, profile.metric) for profile in profiles
         )
 
     def _miss(self, why: str) -> None:
         what = self._profiler.instrumentation if self._profiler is not None else "asked for"
         self.notes.append(f"{MISSING} ({what}) is missing or not whole: {why}.")
+
+
+def write_profile(run_folder: Path, profile: Profile, name: str) -> ProfileEntry:
+    """
+    Write *profile* into the run's folder, and the same as folded stacks; its entry in the record.
+
+    Raises:
+        RecordError: the disk is full, or not writable.
+    """
+    folder = run_folder / _FOLDER
+    file = folder / f"{name}.profile.json.gz"
+    text = json.dumps(profile_to_json(profile), separators=(",", ":"))
+    # mtime and name left out: the same profile is the same bytes.
+    data = gzip.compress(text.encode(), mtime=0)
+    folded = "\n".join([*folded_lines(profile), ""])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        (folder / f"{name}.folded").write_text(folded, encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"{file}: can't be written: {error}") from error
+    return ProfileEntry(
+        file=f"{_FOLDER}/{file.name}",
+        metric=profile.metric,
+        profiler=dict(profile.profiler),
+        segment_count=len(profile.segments),
+        blake2b=blake2b(data, digest_size=16).hexdigest(),
+    )
 
 
 def _counter(table: pd.DataFrame) -> Callable[[int, int], Mapping[str, int]]:

@@ -16,12 +16,29 @@ from harness.model.profile import Profile
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
 
-_SEGMENT_COUNT_MAX = 12
+_SEGMENT_COUNT = 12  # of a run of minutes: enough to see the noise from one to the next
 _SEGMENT_NS_MIN = NANOS_PER_SECOND
+_SEGMENT_NS_MAX = 240 * NANOS_PER_SECOND  # what a kill may cost a run of hours
+_CHECK_NS = NANOS_PER_SECOND // 4
+_FAILURE_COUNT_MAX = 3  # then it is not chance, and the target is left alone
 _PREPARE_LEAD_NS = NANOS_PER_SECOND // 4  # after the load has begun: the target is warm by then
 
 CountOperations = Callable[[int, int], Mapping[str, int]]
 """Operations answered between two times of CLOCK_MONOTONIC, by kind."""
+
+
+class ProfiledTarget(Protocol):
+    """What is looked into."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None where not known."""
+        ...
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the run itself stopped it: then nobody here may wake it."""
+        ...
 
 
 class Profiler(Protocol):
@@ -34,13 +51,13 @@ class Profiler(Protocol):
         """What a target that is launched for this profiler finds in its environment."""
         ...
 
-    def segment_shares(self, segment_count: int) -> Sequence[float]:
-        """How long each of the segments is, as shares of the measured phase."""
+    def segment_shares(self, length_ns: int) -> Sequence[float]:
+        """How long each of the segments is, as shares of a measured phase of *length_ns*."""
         ...
 
-    def prepare(self, pid: int) -> None:
+    def prepare(self, target: ProfiledTarget) -> None:
         """
-        Get ready for process *pid*; may disturb it.
+        Get ready for *target*; may disturb it.
 
         Raises:
             ProfilerError: it can't be profiled; the message says why, and what to do.
@@ -49,6 +66,10 @@ class Profiler(Protocol):
 
     def begin_segment(self) -> None:
         """Begin to collect; raises ProfilerError."""
+        ...
+
+    def check(self) -> None:
+        """See, a few times a second, that the target runs on; raises ProfilerError if not."""
         ...
 
     def end_segment(self) -> None:
@@ -64,14 +85,31 @@ class Profiler(Protocol):
         ...
 
 
+def pid_of(target: ProfiledTarget) -> int:
+    """Its process; raises ProfilerError if it is not known."""
+    pid = target.pid
+    if pid is None:
+        raise ProfilerError(
+            "the target's process is not known; write its pid in the target file: [attach] pid"
+        )
+    return pid
+
+
+def segment_count(length_ns: int) -> int:
+    """How many segments of one length: _SEGMENT_COUNT, but neither very short nor very long."""
+    most = min(_SEGMENT_COUNT, length_ns // _SEGMENT_NS_MIN)
+    return max(1, most, -(-length_ns // _SEGMENT_NS_MAX))
+
+
 class SegmentClock:
     """Takes a run's segments from a thread of its own, at their instants."""
 
-    def __init__(self, profiler: Profiler, target_pid: Callable[[], int | None]) -> None:
+    def __init__(self, profiler: Profiler, target: ProfiledTarget) -> None:
         self._profiler = profiler
-        self._target_pid = target_pid
+        self._target = target
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._failure_count = 0
         self.failures: list[str] = []
 
     def start(self, window: Window) -> None:
@@ -97,20 +135,35 @@ class SegmentClock:
         profiler = self._profiler
         if self._wait_until(time.monotonic_ns() + _PREPARE_LEAD_NS):
             return
-        pid = self._target_pid()
-        if pid is None:
-            raise ProfilerError(
-                "the target's process is not known; write its pid in the target file: [attach] pid"
-            )
-        profiler.prepare(pid)
+        profiler.prepare(self._target)
         if self._wait_until(window.start_ns):
             return
         for end_ns in _boundaries_ns(window, profiler):
-            profiler.begin_segment()
-            is_over = self._wait_until(end_ns)
-            profiler.end_segment()
+            try:
+                profiler.begin_segment()
+                is_over = self._watch_until(end_ns)
+                profiler.end_segment()
+            except ProfilerError as error:
+                if self._is_enough(str(error)) or self._wait_until(end_ns):
+                    return
+                continue
             if is_over:
                 return
+
+    def _is_enough(self, failure: str) -> bool:
+        """Whether after *failure* no other segment should be tried."""
+        self._failure_count += 1
+        if failure not in self.failures:
+            self.failures.append(failure)
+        return self._failure_count >= _FAILURE_COUNT_MAX or self._stopped.is_set()
+
+    def _watch_until(self, instant_ns: int) -> bool:
+        """As _wait_until, while the profiler sees to the target."""
+        while (now_ns := time.monotonic_ns()) < instant_ns:
+            if self._wait_until(min(instant_ns, now_ns + _CHECK_NS)):
+                return True
+            self._profiler.check()
+        return self._stopped.is_set()
 
     def _wait_until(self, instant_ns: int) -> bool:
         """Whether the run was stopped before *instant_ns*."""
@@ -120,9 +173,8 @@ class SegmentClock:
 def _boundaries_ns(window: Window, profiler: Profiler) -> list[int]:
     """The ends of the segments, CLOCK_MONOTONIC."""
     length_ns = window.end_ns - window.start_ns
-    segment_count = max(1, min(_SEGMENT_COUNT_MAX, length_ns // _SEGMENT_NS_MIN))
     ends, sum_so_far = [], 0.0
-    for share in profiler.segment_shares(segment_count):
+    for share in profiler.segment_shares(length_ns):
         sum_so_far += share
         ends.append(window.start_ns + int(length_ns * min(1.0, sum_so_far)))
     return ends

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ from harness.errors import ProfilerError
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
 from harness.model.validity import Window
 from harness.profilers.frames import frame_of, parse_folded
-from harness.profilers.profiler import CountOperations
+from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import (
     ThreadTime,
     is_python,
@@ -35,10 +35,14 @@ from harness.profilers.threads import (
     process_tree,
     thread_times,
 )
+from harness.targets.process import guardian
 
 _FIRST_ATTACH_S = 0.7
 _STARTED_WITHIN_S = 5.0
 _ENDED_WITHIN_S = 10.0  # after SIGINT: writing a segment takes milliseconds
+_FROZEN_FOR_S = (
+    1.0  # stopped and without CPU time so long in a segment: a sample takes milliseconds
+)
 _STOPPED_FOR_S = 0.3  # a target that is stopped longer than this after py-spy's end is woken
 _THREAD = re.compile(r"thread \((0x)?(?P<id>[0-9a-fA-F]+)\)(: (?P<name>.*))?$")
 _PROCESS = "process "
@@ -100,20 +104,23 @@ class PySpyProfiler:
         self._options = options
         self._cores = tuple(cores)
         self._pid = 0
+        self._target: ProfiledTarget | None = None
         self._segments: list[_Segment] = []
         self._popen: subprocess.Popen[str] | None = None
         self._path = Path()
         self._start_ns = 0
         self._before: Mapping[int, ThreadTime] = {}
+        self._seen_cpu_ns, self._ran_at_s = 0, 0.0
         self._notes: list[str] = []
 
-    def segment_shares(self, segment_count: int) -> Sequence[float]:
+    def segment_shares(self, length_ns: int) -> Sequence[float]:
         """All alike."""
-        return [1 / segment_count] * segment_count
+        count = segment_count(length_ns)
+        return [1 / count] * count
 
-    def prepare(self, pid: int) -> None:
+    def prepare(self, target: ProfiledTarget) -> None:
         """Find the Python process and pay for the first attach."""
-        self._pid = _python_of(pid)
+        self._pid, self._target = _python_of(pid_of(target)), target
         self._folder.mkdir(parents=True, exist_ok=True)
         self._launch(self._folder / "first.folded")
         time.sleep(_FIRST_ATTACH_S)
@@ -124,7 +131,29 @@ class PySpyProfiler:
         """Start py-spy."""
         self._before = self._thread_times()
         self._start_ns = time.monotonic_ns()
-        self._launch(self._folder / f"segment-{len(self._segments):03}.folded")
+        self._seen_cpu_ns, self._ran_at_s = 0, time.monotonic()
+        self._launch(self._folder / f"segment-{self._start_ns}.folded")
+
+    def check(self) -> None:
+        """
+        Let the target go if py-spy has died or holds it stopped.
+
+        Raises:
+            ProfilerError: it did; this segment is lost, the target was woken.
+        """
+        popen = self._popen
+        assert popen is not None, "begin first"
+        if popen.poll() is not None:
+            self._end()
+        cpu_ns, now_s = self._cpu_ns(), time.monotonic()
+        if not self._is_stuck() or cpu_ns != self._seen_cpu_ns:
+            self._seen_cpu_ns, self._ran_at_s = cpu_ns, now_s
+        elif now_s - self._ran_at_s > _FROZEN_FOR_S:
+            self.close()
+            raise ProfilerError(
+                f"py-spy held the target stopped for {_FROZEN_FOR_S:g} s and was killed; the "
+                "target was woken; that segment is missing"
+            )
 
     def end_segment(self) -> None:
         """End py-spy and see that the target runs on."""
@@ -143,10 +172,11 @@ class PySpyProfiler:
 
     def close(self) -> None:
         """Leave the target running, whatever became of py-spy."""
-        if self._popen is not None and self._popen.poll() is None:
-            self._popen.kill()
-            self._popen.communicate()
-        self._popen = None
+        popen, self._popen = self._popen, None
+        if popen is not None:
+            popen.kill()
+            popen.communicate()
+            guardian().forget(popen.pid)
         if self._pid:
             self._wake()
 
@@ -155,10 +185,15 @@ class PySpyProfiler:
         if not self._segments:
             return ()
         table = StackTable()
-        segments = tuple(
-            _read(segment, table, window, count_operations(segment.start_ns, segment.end_ns))
-            for segment in self._segments
-        )
+        segments = []
+        for segment in self._segments:
+            counts = count_operations(segment.start_ns, segment.end_ns)
+            try:
+                segments.append(_read(segment, table, window, counts))
+            except (OSError, ValueError) as error:
+                self._notes.append(f"The segment {segment.path.name} can't be read: {error}")
+        if not segments:
+            return ()
         return (
             Profile(
                 metric=Metric.CPU_NS,
@@ -169,7 +204,7 @@ class PySpyProfiler:
                 },
                 frames=table.frames,
                 stacks=table.stacks,
-                segments=segments,
+                segments=tuple(segments),
                 notes=tuple(self._notes),
             ),
         )
@@ -177,6 +212,9 @@ class PySpyProfiler:
     def _thread_times(self) -> Mapping[int, ThreadTime]:
         is_tree = self._options.subprocesses
         return thread_times(process_tree(self._pid) if is_tree else (self._pid,))
+
+    def _cpu_ns(self) -> int:
+        return sum(thread.cpu_ns for thread in thread_times((self._pid,)).values())
 
     def _launch(self, path: Path) -> None:
         self._path = path
@@ -193,7 +231,10 @@ class PySpyProfiler:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env={**os.environ, "RUST_BACKTRACE": "0"},
+            start_new_session=True,  # Ctrl-C in the terminal is for the harness to pass on
         )
+        guardian().watch(self._popen.pid)
         if self._cores:
             with suppress(OSError):
                 os.sched_setaffinity(self._popen.pid, self._cores)
@@ -215,19 +256,24 @@ class PySpyProfiler:
         except subprocess.TimeoutExpired as error:
             popen.kill()
             popen.communicate()
-            self._wake()
             raise ProfilerError(
                 f"py-spy did not end within {_ENDED_WITHIN_S:g} s and was killed; the target was "
-                "woken; later segments are missing"
+                "woken; that segment is missing"
             ) from error
-        self._wake()
-        if has_died or not self._path.exists():
+        finally:
+            guardian().forget(popen.pid)
+            self._wake()
+        if has_died or popen.returncode != 0 or not self._path.exists():
             raise ProfilerError(_explain(said, popen.returncode))
+
+    def _is_stuck(self) -> bool:
+        """Stopped, and not by the run itself, whose freezes are part of what is measured."""
+        return is_stopped(self._pid) and not (self._target is not None and self._target.is_frozen)
 
     def _wake(self) -> None:
         """SIGCONT to a target that stays stopped: py-spy died between stopping and waking it."""
         deadline_s = time.monotonic() + _STOPPED_FOR_S
-        while is_stopped(self._pid):
+        while self._is_stuck():
             if time.monotonic() > deadline_s:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(self._pid, signal.SIGCONT)
@@ -264,7 +310,18 @@ def _read(
         cpu_ns=sum(used.cpu_ns for used in segment.cpu_ns.values()),
         sample_count=sum(sum(seen.values()) for seen in samples.values()),
         weights=dict(weights),
+        samples=_by_stack(samples, weights),
     )
+
+
+def _by_stack(samples: Mapping[int, Mapping[int, int]], kept: Collection[int]) -> dict[int, int]:
+    """The samples of all threads, of the stacks in *kept*."""
+    sums: dict[int, int] = defaultdict(int)
+    for seen in samples.values():
+        for stack, count in seen.items():
+            if stack in kept:
+                sums[stack] += count
+    return dict(sums)
 
 
 def _split_thread(texts: list[str]) -> tuple[int, tuple[Frame, ...]]:
@@ -286,11 +343,15 @@ def _python_of(pid: int) -> int:
     for candidate in process_tree(pid):
         if is_python(candidate):
             return candidate
-    if not os.access(f"/proc/{pid}/maps", os.R_OK):
+    try:
+        Path(f"/proc/{pid}/maps").read_bytes()  # its mode says nothing: the kernel decides here
+    except PermissionError as error:
         raise ProfilerError(
             f"process {pid} can't be looked into: this user may not trace it; run as its user or "
             "as root, or give the container SYS_PTRACE"
-        )
+        ) from error
+    except OSError as error:
+        raise ProfilerError(f"process {pid} is gone: there is nothing to profile") from error
     raise ProfilerError(
         f"process {pid} is not Python: py-spy can't profile it; fold its stacks with perf or pprof "
         "and hand them in with --stacks FILE"
@@ -315,12 +376,20 @@ def _version() -> str:
 
 def _explain(said: str, code: int | None) -> str:
     """py-spy's own words, and what to do where that is known."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = next((line for line in reversed(lines) if "rror" in line or "ermission" in line), "")
-    last = last or (lines[-1] if lines else f"exit code {code}")
+    lines = [line.strip() for line in said.partition("Stack backtrace")[0].splitlines()]
+    error = next((line for line in lines if line.startswith("Error: ")), "")
+    words = error.removeprefix("Error: ") or next(
+        filter(None, reversed(lines)), f"exit code {code}"
+    )
+    if "Caused by:" in lines[:-1]:
+        cause = lines[lines.index("Caused by:") + 1]
+        words = f"{words.rstrip('.')}: {cause.removeprefix('0: ')}"
     remedy = ""
     if "ermission" in said:
-        remedy = "; run as root or as the target's user, or set kernel.yama.ptrace_scope to 0"
+        remedy = (
+            "; run as root or as the target's user, give the container SYS_PTRACE, or set "
+            "kernel.yama.ptrace_scope to 0"
+        )
     elif "version" in said and "python" in said.lower():
         remedy = "; the target's Python may be newer than this py-spy knows"
-    return f"py-spy: {last}{remedy}"
+    return f"py-spy: {words}{remedy}"

@@ -5,11 +5,13 @@ What the kernel says of a process's threads: CPU time, names and whether they ar
 Documentation/scheduler/sched-stats.rst). What can't be read is absent.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_INTERPRETER = re.compile(r"/(lib)?python[\d.]*(\.so[\d.]*)?$", re.MULTILINE)
 _STOPPED_STATES = ("T", "t")
 
 
@@ -57,7 +59,8 @@ def is_python(pid: int) -> bool:
     with suppress(OSError):
         if Path(f"/proc/{pid}/exe").resolve().name.startswith("python"):
             return True
-        return "libpython" in Path(f"/proc/{pid}/maps").read_text()
+    with suppress(OSError):  # may be allowed where the other is not
+        return _INTERPRETER.search(Path(f"/proc/{pid}/maps").read_text()) is not None
     return False
 
 

@@ -81,7 +81,7 @@ class ChildProcess:
                 said = f"{command.name} can't be started: {error.strerror}: {error.filename}"
                 raise ChildFailedError(said) from error
         self.pid = self._popen.pid
-        _guardian().watch(self.pid)
+        guardian().watch(self.pid)
 
     def exit_words(self) -> str:
         """How it ended ("killed by signal 9", "exited 3"); empty while it runs. Cheap."""
@@ -193,7 +193,7 @@ class ChildProcess:
 
     def _end_group(self) -> None:
         """Kill what outlived the leader of the group; a group in use keeps its number taken."""
-        if not _guardian().forget(self.pid):
+        if not guardian().forget(self.pid):
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -261,7 +261,8 @@ class _Guardian:
 
 
 @functools.cache
-def _guardian() -> _Guardian:
+def guardian() -> _Guardian:
+    """The one of this process: kills the groups it was told of when the process is gone."""
     return _Guardian()
 
 

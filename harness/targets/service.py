@@ -44,6 +44,11 @@ class Target(Protocol):
         """Its process, the children of which belong to it; None where not known."""
         ...
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it was stopped on purpose, by freeze(): nobody else may wake it."""
+        ...
+
     def check_alive(self) -> None:
         """
         Nothing, while it runs. Cheap enough for several times a second.
@@ -153,6 +158,7 @@ class LaunchedTarget:
         self._log = log
         self._workdir = workdir
         self._is_restarting = False
+        self._is_frozen = False
         self._child, self._grpc_port = self._start_on_free_port()
 
     @property
@@ -186,13 +192,20 @@ class LaunchedTarget:
                 f"and took {port}; it must use {{grpc_port}} unless that is 0"
             )
 
+    @property
+    def is_frozen(self) -> bool:
+        """Between freeze() and thaw()."""
+        return self._is_frozen
+
     def freeze(self) -> None:
         """SIGSTOP to it and its children."""
+        self._is_frozen = True
         self._child.freeze()
 
     def thaw(self) -> None:
         """SIGCONT to it and its children."""
         self._child.thaw()
+        self._is_frozen = False
 
     def stop(self) -> str:
         """Stop it within its grace; how it ended."""
@@ -291,6 +304,11 @@ class AttachedTarget:
     def kill_and_restart(self) -> None:
         """Refused."""
         self._refuse("killed and restarted")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Never."""
+        return False
 
     def freeze(self) -> None:
         """Refused: were the harness to die meanwhile, nobody would thaw it."""

@@ -56,6 +56,7 @@ def effect_or_verdict(
 def unestimated(
     a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
 ) -> MetricVerdict:
+    """The verdict *status* of a metric of which no effect was estimated."""
     known = a or b
     assert known is not None
     margins = policy.margins_of(known)

@@ -109,11 +109,13 @@ class _Row:
 
 def home(stack: Sequence[int], frames: Sequence[Frame]) -> int:
     """The frame of *stack* that its leaf is charged to."""
-    return next((frame for frame in reversed(stack) if _is_home(frames[frame])), stack[-1])
+    return next((frame for frame in reversed(stack) if is_home(frames[frame])), stack[-1])
 
 
-def _is_home(frame: Frame) -> bool:
-    return frame.package not in _NOT_AT_HOME and bool(frame.module)
+def is_home(frame: Frame) -> bool:
+    """Whether cost can be charged to it: code that somebody wrote, in a file of its own."""
+    is_written = bool(frame.module) and not frame.module.startswith("<")  # <string>: generated
+    return is_written and frame.package not in _NOT_AT_HOME
 
 
 def by(table: CostTable, costs: Matrix, key: Callable[[Frame], str]) -> dict[str, float]:

@@ -5,8 +5,13 @@ Each function's cost of an operation, own cost charged home (reports.profile.cos
 Two process starts of one build differ as a whole: another layout of memory, another clock of the
 core. So the ratio that most of the cost has in common is taken out first (a weighted median, which
 one guilty function can't move). What is left is tested by Welch's t test (Biometrika 34, 1947) with
-the largest of three variances: between segments, of the samples themselves (a count of N samples
-has a variance of N), and between starts, or what starts of one build were measured to differ by.
+the largest of three variances, and its degrees of freedom: between segments, of the samples
+themselves (a count of N samples has a variance of N), and between starts. Of the last a few starts
+say little, so what they show is weighed with what starts of one build were measured to differ by
+(a moderated variance: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
+Most functions did not change: where their changes are clearly wider than that says, the machine was
+noisier, and starts are taken to differ by what makes half of the changes fit (an empirical null:
+Efron, Journal of the American Statistical Association 99, 2004).
 Holm's correction (Scandinavian Journal of Statistics 6, 1979) bounds the chance of naming any
 function of two equal builds.
 """
@@ -19,13 +24,22 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.model.profile import Frame, Metric, Profile
-from reports.profile.costs import CostTable, cost_table
+from reports.profile.costs import CostTable, Matrix, cost_table
 
 ERROR_SHARE_MAX = 0.05  # chance of naming anything on equal builds
 TESTED_SHARE_MIN = 0.005  # of the cost of an operation, on either side
 NAMED_SHARE_MIN = 0.01  # a smaller change of the cost of an operation is not worth a name
 START_VARIATION = 0.05  # of one function's cost between starts of one build, once the common is out
+START_FREEDOM = 10.0  # as many starts beside the first, that figure is worth
+SEGMENT_COUNT_MIN = 3  # where there are no samples whose count tells the noise
+POWER = 0.8  # a change that is called detectable is named in four of five cases
 _COMMON_SAMPLES_MIN = 20
+_NULL_COUNT_MIN = 8  # of functions: the median of fewer is their own change
+_NORMAL_QUARTILE = 0.6745  # half of all normal deviates are less
+_NEVER_RATIO = 10.0  # so often the whole cost: a noise that grows with the cost hides any change
+_MEDIAN_REACH = 1.17  # over the root of their number: the standard error of that half, relative
+_STEP_COUNT = 8  # of iterations that gain a digit, or halve, in each
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +53,8 @@ class FunctionChange:
         own_change: Of what it spends itself, without what is charged to it.
         half_width: Of the 95 % interval of the change.
         p_value: Corrected for all functions tested.
+        detectable_change: From this size on a change of it would probably have been named.
+        is_tested: It costs enough, on either side, to be looked at.
         is_named: Sure, and large enough to matter.
     """
 
@@ -48,6 +64,8 @@ class FunctionChange:
     own_change: float
     half_width: float
     p_value: float
+    detectable_change: float
+    is_tested: bool
     is_named: bool
 
     @property
@@ -65,6 +83,8 @@ class ProfileDiff:
         base_cost, candidate_cost: Of an operation, all functions, as measured.
         common_ratio: What most of the cost changed by; taken out of every function.
         changes: Named ones first, the most dearer first; then the others by change.
+        start_counts: Process starts on either side.
+        start_ratio: What starts of one build are taken to differ by, of a function's cost.
     """
 
     metric: Metric
@@ -72,11 +92,29 @@ class ProfileDiff:
     candidate_cost: float
     common_ratio: float
     changes: tuple[FunctionChange, ...]
+    start_counts: tuple[int, int]
+    start_ratio: float
 
     @property
     def named(self) -> tuple[FunctionChange, ...]:
         """What a reader should look at, in order."""
         return tuple(change for change in self.changes if change.is_named)
+
+    @property
+    def tested(self) -> tuple[FunctionChange, ...]:
+        """Those that cost enough to be looked at."""
+        return tuple(change for change in self.changes if change.is_tested)
+
+    @property
+    def detectable_median(self) -> float:
+        """From this size on a change of half of the functions tested would have been named."""
+        found = [change.detectable_change for change in self.tested]
+        return float(np.median(found)) if found else 0.0
+
+    @property
+    def detectable_max(self) -> float:
+        """From this size on a change of any function tested would probably have been named."""
+        return max((change.detectable_change for change in self.tested), default=0.0)
 
 
 def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> ProfileDiff:
@@ -84,7 +122,8 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     What changed from *base* to *candidate*: profiles of one metric, one a process start.
 
     Raises:
-        ValueError: they are of several metrics, a side has none, or nothing was answered in it.
+        ValueError: they are of several metrics, a side has none, nothing was answered in it, or
+            its noise can't be told.
     """
     sides = cost_table(base), cost_table(candidate)
     if base[0].metric != candidate[0].metric:
@@ -92,22 +131,26 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     for name, side in zip(("base", "candidate"), sides, strict=True):
         if len(side.operation_counts) == 0 or not side.operation_counts.sum():
             raise ValueError(f"the {name} has no segment in which an operation was answered")
+        if not side.sample_counts.any() and len(side.operation_counts) < SEGMENT_COUNT_MIN:
+            raise ValueError(
+                f"the {name} has {len(side.operation_counts)} segments: fewer than"
+                f" {SEGMENT_COUNT_MIN} don't show their own noise; profile longer, or --repeat"
+            )
     functions = tuple(dict.fromkeys([*sides[0].functions, *sides[1].functions]))
-    a, b = (_Side(side, functions) for side in sides)
     is_timed = base[0].metric is Metric.CPU_NS
+    a, b = (_Side(side, functions, is_timed=is_timed) for side in sides)
     ratio = _common_ratio(a, b) if is_timed else 1.0
     whole = float(a.mean.sum())
-    error_a, error_b = a.variance, b.variance / ratio**2
     change = b.mean / ratio - a.mean
-    error = np.sqrt(error_a + error_b)
-    freedom = max(1, len(a.table.operation_counts) + len(b.table.operation_counts) - 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        score = np.where(error > 0, np.abs(change) / error, np.where(change != 0, np.inf, 0.0))
     is_tested = np.maximum(a.mean, b.mean / ratio) >= TESTED_SHARE_MIN * whole
+    start_ratio = _start_variation(a, b, ratio, is_tested)
+    error, freedom = _error(a, b, ratio, start_ratio)
     p_values = np.ones(len(functions))
-    p_values[is_tested] = _holm(2 * stats.t.sf(score[is_tested], freedom))
-    is_named = is_tested & (p_values <= ERROR_SHARE_MAX)
-    is_named &= np.abs(change) >= NAMED_SHARE_MIN * whole
+    p_values[is_tested] = holm(p_two_sided(change, error, freedom)[is_tested])
+    floor = NAMED_SHARE_MIN * whole
+    is_named = is_tested & (p_values <= ERROR_SHARE_MAX) & (np.abs(change) >= floor)
+    detectable = _detectable(a, b, ratio, start_ratio, int(is_tested.sum()))
+    detectable = np.maximum(floor, detectable)
     half_width = stats.t.ppf(0.975, freedom) * error
     own_change = b.own / ratio - a.own
     changes = [
@@ -118,83 +161,168 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
             own_change=float(own_change[i]),
             half_width=float(half_width[i]),
             p_value=float(p_values[i]),
+            detectable_change=float(detectable[i]),
+            is_tested=bool(is_tested[i]),
             is_named=bool(is_named[i]),
         )
         for i, function in enumerate(functions)
         if a.mean[i] or b.mean[i]
     ]
-    changes.sort(key=lambda item: (not item.is_named, -item.change))
     return ProfileDiff(
         metric=base[0].metric,
         base_cost=whole,
         candidate_cost=float(b.mean.sum()),
         common_ratio=ratio,
-        changes=tuple(changes),
+        changes=ranked(changes),
+        start_counts=(len(base), len(candidate)),
+        start_ratio=start_ratio,
     )
+
+
+def ranked(changes: Sequence[FunctionChange]) -> tuple[FunctionChange, ...]:
+    """Named ones first, the most dearer first; then the others by change."""
+    return tuple(sorted(changes, key=lambda item: (not item.is_named, -item.change)))
+
+
+def p_two_sided(change: Vector, error: Vector, freedom: Vector) -> Vector:
+    """The chance of *change* or more, either way, where there is none; 1 where nothing changed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = np.where(error > 0, np.abs(change) / error, np.where(change != 0, np.inf, 0.0))
+    found: Vector = 2 * stats.t.sf(score, freedom)
+    return found
+
+
+def detectable_at(
+    error: Vector, freedom: Vector, tested_count: int, chance: float = ERROR_SHARE_MAX
+) -> Vector:
+    """The change that is named in POWER of all cases, with *tested_count* functions tested."""
+    single = chance / 2 / max(1, tested_count)
+    found: Vector = (stats.t.isf(single, freedom) + stats.t.ppf(POWER, freedom)) * error
+    return found
+
+
+def holm(p_values: Vector) -> Vector:
+    """*p_values* corrected for their number."""
+    order = np.argsort(p_values)
+    stepped = p_values[order] * (len(p_values) - np.arange(len(p_values)))
+    corrected = np.empty_like(p_values)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
+    return corrected
+
+
+def _start_variation(a: "_Side", b: "_Side", ratio: float, is_tested: NDArray[np.bool_]) -> float:
+    """So large that half of the changes are as small as chance makes them, or START_VARIATION."""
+    change = (b.mean / ratio - a.mean)[is_tested]
+    if len(change) < _NULL_COUNT_MIN:
+        return START_VARIATION
+    limit = _NORMAL_QUARTILE * (1 + _MEDIAN_REACH / np.sqrt(len(change)))
+
+    def is_wide_enough(variation: float) -> bool:
+        error, _ = _error(a, b, ratio, variation)
+        return bool(np.median(np.abs(change) / error[is_tested]) <= limit)
+
+    low, high = START_VARIATION, 1.0
+    if is_wide_enough(low):
+        return low
+    for _ in range(_STEP_COUNT):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_wide_enough(middle) else (middle, high)
+    return high
+
+
+def _detectable(
+    a: "_Side", b: "_Side", ratio: float, start_ratio: float, tested_count: int
+) -> Vector:
+    """See detectable_at; a function that became dearer is also noisier, so it takes some steps."""
+    error, freedom = _error(a, b, ratio, start_ratio)
+    found = detectable_at(error, freedom, tested_count)
+    for _ in range(_STEP_COUNT):
+        theirs, _ = b.variance(start_ratio, b.mean + found * ratio)
+        ours, _ = a.variance(start_ratio, a.mean)
+        found = detectable_at(np.sqrt(ours + theirs / ratio**2), freedom, tested_count)
+        found = np.minimum(found, _NEVER_RATIO * a.mean.sum())
+    return found
+
+
+def _error(a: "_Side", b: "_Side", ratio: float, start_ratio: float) -> tuple[Vector, Vector]:
+    """Standard error of each change, and its degrees of freedom (Welch and Satterthwaite)."""
+    (ours, freedom_a), (theirs, freedom_b) = (
+        side.variance(start_ratio, side.mean) for side in (a, b)
+    )
+    theirs = theirs / ratio**2
+    variance = ours + theirs
+    shares = ours**2 / freedom_a + theirs**2 / freedom_b
+    freedom = np.full_like(variance, np.inf)
+    np.divide(variance**2, shares, out=freedom, where=shares > 0)
+    return np.sqrt(variance), np.maximum(1.0, freedom)
 
 
 class _Side:
     """Mean cost of an operation by function, and the variance of that mean."""
 
-    def __init__(self, table: CostTable, functions: tuple[Frame, ...]) -> None:
-        self.table = table
+    def __init__(self, table: CostTable, functions: tuple[Frame, ...], *, is_timed: bool) -> None:
         costs = _in_columns(table, table.charged, functions)
         counts = table.operation_counts.astype(np.float64)
-        answered = counts.sum()
-        self.mean: NDArray[np.float64] = costs.sum(axis=0) / answered
-        self.own: NDArray[np.float64] = (
-            _in_columns(table, table.own, functions).sum(axis=0) / answered
-        )
+        self.starts = [table.starts == start for start in np.unique(table.starts)]
+        self.mean: Vector = costs.sum(axis=0) / counts.sum()
+        self.own: Vector = _in_columns(table, table.own, functions).sum(axis=0) / counts.sum()
         sampled = int(table.sample_counts.sum())
+        self.sample_cost = float(self.mean.sum()) / sampled if sampled else 0.0
         self.samples = self.mean / max(float(self.mean.sum()), 1e-300) * sampled
-        self.variance = np.maximum.reduce(
+        if is_timed and len(self.starts) > 1:
+            costs = self._without_common(costs, counts)
+        self._between_segments = variance_between(costs, counts)
+        self._segment_freedom = max(1.0, len(costs) - 1.0)
+        summed = np.array([costs[start].sum(axis=0) for start in self.starts])
+        answered = np.array([counts[start].sum() for start in self.starts])
+        self._between_starts = variance_between(summed, answered)
+
+    def variance(self, start_ratio: float, costs: Vector) -> tuple[Vector, Vector]:
+        """
+        Of the mean cost of each function if it were *costs*, and its degrees of freedom.
+
+        Args:
+            start_ratio: What starts of one build differ by, of a function's cost.
+            costs: As they are, or larger.
+        """
+        more = len(self.starts) - 1
+        start_freedom = START_FREEDOM + more
+        of_starts = (start_ratio * costs) ** 2 / len(self.starts)
+        parts = np.array(
             [
-                _variance_between(costs, counts),
-                self._of_samples(sampled),
-                self._of_starts(costs, counts),
+                self._between_segments,
+                np.maximum(costs, self.sample_cost) * self.sample_cost,
+                (of_starts * START_FREEDOM + self._between_starts * more) / start_freedom,
             ]
         )
+        freedoms = np.array([self._segment_freedom, np.inf, start_freedom])
+        return parts.max(axis=0), freedoms[parts.argmax(axis=0)]
 
-    def _of_samples(self, sampled: int) -> NDArray[np.float64]:
-        if not sampled:
-            return np.zeros_like(self.mean)
-        one = float(self.mean.sum()) / sampled
-        found: NDArray[np.float64] = np.maximum(self.samples, 1.0) * one**2
-        return found
-
-    def _of_starts(
-        self, costs: NDArray[np.float64], counts: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        starts = np.unique(self.table.starts)
-        assumed: NDArray[np.float64] = (START_VARIATION * self.mean) ** 2 / len(starts)
-        if len(starts) < 2:
-            return assumed
-        groups = [self.table.starts == start for start in starts]
-        summed = np.array([costs[group].sum(axis=0) for group in groups])
-        answered = np.array([counts[group].sum() for group in groups])
-        found: NDArray[np.float64] = np.maximum(_variance_between(summed, answered), assumed)
+    def _without_common(self, costs: Matrix, counts: Vector) -> Matrix:
+        """Each start's *costs* as if it were as fast as all of them together."""
+        found = costs.copy()
+        for start in self.starts:
+            mean = costs[start].sum(axis=0) / max(1.0, counts[start].sum())
+            is_seen = (self.samples >= _COMMON_SAMPLES_MIN * len(self.starts)) & (mean > 0)
+            found[start] /= _weighted_median_ratio(mean[is_seen], self.mean[is_seen])
         return found
 
 
-def _in_columns(
-    table: CostTable, costs: NDArray[np.float64], functions: tuple[Frame, ...]
-) -> NDArray[np.float64]:
+def _in_columns(table: CostTable, costs: Vector, functions: tuple[Frame, ...]) -> Vector:
     column = {frame: number for number, frame in enumerate(functions)}
     wide = np.zeros((len(costs), len(functions)))
     wide[:, [column[frame] for frame in table.functions]] = costs
     return wide
 
 
-def _variance_between(
-    costs: NDArray[np.float64], counts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def variance_between(costs: Vector, counts: Vector) -> Vector:
     """Of the ratio of sums, from rows that are independent (Cochran, Sampling Techniques, 6.4)."""
     rows = len(counts)
     if rows < 2:
         return np.zeros(costs.shape[1])
     mean = costs.sum(axis=0) / counts.sum()
     residual = costs - counts[:, None] * mean
-    found: NDArray[np.float64] = (residual**2).sum(axis=0) / (rows - 1) / rows
+    found: Vector = (residual**2).sum(axis=0) / (rows - 1) / rows
     found /= float(counts.mean()) ** 2
     return found
 
@@ -202,17 +330,14 @@ def _variance_between(
 def _common_ratio(a: _Side, b: _Side) -> float:
     """The median over functions of candidate to base, weighted by cost."""
     is_seen = (a.samples >= _COMMON_SAMPLES_MIN) & (b.samples >= _COMMON_SAMPLES_MIN)
-    if not is_seen.any():
+    return _weighted_median_ratio(b.mean[is_seen], a.mean[is_seen])
+
+
+def _weighted_median_ratio(costs: Vector, others: Vector) -> float:
+    """Of *costs* to *others*, weighted by the lesser of both; 1 where there is none."""
+    if not len(costs):
         return 1.0
-    ratios, weights = b.mean[is_seen] / a.mean[is_seen], np.minimum(a.mean, b.mean)[is_seen]
+    ratios, weights = costs / others, np.minimum(costs, others)
     order = np.argsort(ratios)
     reached = np.cumsum(weights[order])
     return float(ratios[order][np.searchsorted(reached, reached[-1] / 2)])
-
-
-def _holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    order = np.argsort(p_values)
-    stepped = p_values[order] * (len(p_values) - np.arange(len(p_values)))
-    corrected = np.empty_like(p_values)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
-    return corrected

@@ -13,7 +13,16 @@ import numpy as np
 from scipy import stats
 
 from harness.model.profile import Frame, Metric, Profile
-from reports.profile.costs import cost_table
+from reports.profile.costs import CostTable, cost_table
+from reports.profile.diff import (
+    FunctionChange,
+    ProfileDiff,
+    Vector,
+    detectable_at,
+    holm,
+    p_two_sided,
+    ranked,
+)
 
 ERROR_SHARE_MAX = 0.01  # a false leak costs somebody days
 SEGMENT_COUNT_MIN = 4
@@ -46,102 +55,137 @@ def growth_of(profile: Profile) -> tuple[Growth, ...]:
     Raises:
         ValueError: it is no profile of survivors.
     """
-    if profile.metric is not Metric.SURVIVING_BYTES:
-        raise ValueError(f"{profile.metric} does not say what survives")
-    table = cost_table([profile])
-    counts = table.operation_counts.astype(np.float64)
-    if len(counts) < SEGMENT_COUNT_MIN or np.ptp(counts) == 0:
+    fit = _fit([profile])
+    if fit is None:
         return ()
-    fits = [_fit(counts, column) for column in table.charged.T]
-    tested = [number for number, column in enumerate(table.charged.T) if column.any()]
-    p_values = _holm([fits[number].p_value for number in tested])
-    freedom = len(counts) - 2
+    tested = np.flatnonzero(fit.is_seen)
+    p_values = holm(_p_above(fit.slopes[tested], fit.errors[tested], fit.freedom))
+    quantile = float(stats.t.ppf(0.975, fit.freedom))
     found = [
         Growth(
-            function=table.functions[number],
-            bytes_per_operation=fits[number].slope,
-            half_width_bytes=float(stats.t.ppf(0.975, freedom)) * fits[number].error,
-            p_value=p_value,
-            is_named=p_value <= ERROR_SHARE_MAX and fits[number].slope >= NAMED_BYTES_MIN,
+            function=fit.functions[number],
+            bytes_per_operation=float(fit.slopes[number]),
+            half_width_bytes=quantile * float(fit.errors[number]),
+            p_value=float(p_value),
+            is_named=bool(p_value <= ERROR_SHARE_MAX and fit.slopes[number] >= NAMED_BYTES_MIN),
         )
         for number, p_value in zip(tested, p_values, strict=True)
-        if fits[number].slope > 0
+        if fit.slopes[number] > 0
     ]
     return tuple(sorted(found, key=lambda item: (not item.is_named, -item.bytes_per_operation)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowthChange:
-    """A function's growth on two sides; *is_named*: sure, and large enough to matter."""
+def diff_growth(base: Sequence[Profile], candidate: Sequence[Profile]) -> ProfileDiff:
+    """
+    What grows more, or less, in *candidate*: survivors of one process start each.
 
-    function: Frame
-    base_bytes: float  # an operation
-    candidate_bytes: float
-    p_value: float
-    is_named: bool
+    Costs are the bytes that an operation leaves behind.
 
-    @property
-    def change_bytes(self) -> float:
-        """Of the growth an operation."""
-        return self.candidate_bytes - self.base_bytes
-
-
-def diff_growth(base: Profile, candidate: Profile) -> tuple[GrowthChange, ...]:
-    """What grows more in *candidate*, named ones first, the most first; see growth_of."""
-    sides = [{item.function: item for item in growth_of(one)} for one in (base, candidate)]
-    functions = list(dict.fromkeys([*sides[1], *sides[0]]))
-    freedom = max(1, len(base.segments) + len(candidate.segments) - 4)
-    quantile = float(stats.t.ppf(0.975, freedom))
-    slopes = [[_slope(side, function) for function in functions] for side in sides]
-    changes = [b[0] - a[0] for a, b in zip(*slopes, strict=True)]
-    errors = [np.hypot(a[1], b[1]) / quantile for a, b in zip(*slopes, strict=True)]
-    p_values = _holm([_p_above(c, float(e), freedom) for c, e in zip(changes, errors, strict=True)])
-    found = [
-        GrowthChange(
-            function=function,
-            base_bytes=slopes[0][i][0],
-            candidate_bytes=slopes[1][i][0],
-            p_value=p_values[i],
-            is_named=p_values[i] <= ERROR_SHARE_MAX and changes[i] >= NAMED_BYTES_MIN,
+    Raises:
+        ValueError: they are no profiles of survivors, or have too few segments to tell.
+    """
+    fits = []
+    for name, side in (("base", base), ("candidate", candidate)):
+        fit = _fit(side)
+        if fit is None:
+            raise ValueError(
+                f"the {name} has too few segments of survivors: {SEGMENT_COUNT_MIN} of different "
+                "lengths tell growth from caches"
+            )
+        fits.append(fit)
+    a, b = fits
+    functions = tuple(dict.fromkeys([*b.functions, *a.functions]))
+    slopes = [_in_order(fit, fit.slopes, functions) for fit in fits]
+    errors = [_in_order(fit, fit.errors, functions) for fit in fits]
+    is_seen = np.maximum.reduce([_in_order(fit, fit.is_seen, functions) for fit in fits]) > 0
+    change, error = slopes[1] - slopes[0], np.hypot(*errors)
+    freedom = np.full_like(change, a.freedom + b.freedom)
+    p_values = np.ones_like(change)
+    p_values[is_seen] = holm(p_two_sided(change, error, freedom)[is_seen])
+    detectable = detectable_at(error, freedom, int(is_seen.sum()), ERROR_SHARE_MAX)
+    half_width = stats.t.ppf(0.975, freedom) * error
+    changes = [
+        FunctionChange(
+            function=functions[i],
+            base_cost=float(slopes[0][i]),
+            candidate_cost=float(slopes[1][i]),
+            own_change=float(change[i]),
+            half_width=float(half_width[i]),
+            p_value=float(p_values[i]),
+            detectable_change=max(NAMED_BYTES_MIN, float(detectable[i])),
+            is_tested=True,
+            is_named=bool(p_values[i] <= ERROR_SHARE_MAX and abs(change[i]) >= NAMED_BYTES_MIN),
         )
-        for i, function in enumerate(functions)
+        for i in np.flatnonzero(is_seen).tolist()
     ]
-    return tuple(sorted(found, key=lambda item: (not item.is_named, -item.change_bytes)))
-
-
-def _slope(side: dict[Frame, Growth], function: Frame) -> tuple[float, float]:
-    found = side.get(function)
-    return (found.bytes_per_operation, found.half_width_bytes) if found else (0.0, 0.0)
+    return ProfileDiff(
+        metric=Metric.SURVIVING_BYTES,
+        base_cost=float(slopes[0].sum()),
+        candidate_cost=float(slopes[1].sum()),
+        common_ratio=1.0,
+        changes=ranked(changes),
+        start_counts=(len(base), len(candidate)),
+        start_ratio=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fit:
-    slope: float  # bytes an operation
-    error: float  # standard error of the slope
-    p_value: float
+    """A slope for each function, its standard error, and the degrees of freedom of all."""
+
+    functions: tuple[Frame, ...]
+    slopes: Vector
+    errors: Vector
+    is_seen: Vector  # above 0: something survived
+    freedom: float
 
 
-def _fit(counts: np.ndarray, survivors: np.ndarray) -> _Fit:
-    """Least squares; the first segments' warm caches are in the intercept."""
-    freedom = len(counts) - 2
-    centred = counts - counts.mean()
-    spread = float((centred**2).sum())
-    slope = float((centred * (survivors - survivors.mean())).sum() / spread)
-    residual = survivors - survivors.mean() - slope * centred
-    error = float(np.sqrt((residual**2).sum() / freedom / spread))
-    return _Fit(slope=slope, error=error, p_value=_p_above(slope, error, freedom))
+def _fit(profiles: Sequence[Profile]) -> _Fit | None:
+    """
+    Least squares, one slope over all starts, an intercept for each; None where it can't be told.
+
+    The warm caches of a start are in its intercept.
+    """
+    for profile in profiles:
+        if profile.metric is not Metric.SURVIVING_BYTES:
+            raise ValueError(f"{profile.metric} does not say what survives")
+    table = cost_table(profiles)
+    starts = np.unique(table.starts)
+    freedom = len(table.operation_counts) - len(starts) - 1
+    if freedom < SEGMENT_COUNT_MIN - 2:
+        return None
+    counts = _centred(table, table.operation_counts[:, None].astype(np.float64))
+    spread = float((counts**2).sum())
+    if spread == 0:
+        return None
+    survivors = _centred(table, table.charged)
+    slopes = (counts * survivors).sum(axis=0) / spread
+    residual = survivors - counts * slopes
+    return _Fit(
+        functions=table.functions,
+        slopes=slopes,
+        errors=np.sqrt((residual**2).sum(axis=0) / freedom / spread),
+        is_seen=np.asarray(table.charged.any(axis=0), np.float64),
+        freedom=float(freedom),
+    )
 
 
-def _p_above(value: float, error: float, freedom: int) -> float:
-    if error == 0:
-        return 0.0 if value > 0 else 1.0
-    return float(stats.t.sf(value / error, freedom))
+def _centred(table: CostTable, values: Vector) -> Vector:
+    """Without the mean of each start."""
+    found = values.copy()
+    for start in np.unique(table.starts):
+        found[table.starts == start] -= values[table.starts == start].mean(axis=0)
+    return found
 
 
-def _holm(p_values: Sequence[float]) -> list[float]:
-    order = np.argsort(p_values)
-    corrected, reached = [1.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        reached = max(reached, p_values[index] * (len(p_values) - rank))
-        corrected[index] = min(1.0, reached)
-    return corrected
+def _in_order(fit: _Fit, values: Vector, functions: tuple[Frame, ...]) -> Vector:
+    """*values* by function; 0 for one that the fit does not know: nothing of it survived."""
+    known = dict(zip(fit.functions, values.tolist(), strict=True))
+    return np.array([known.get(function, 0.0) for function in functions])
+
+
+def _p_above(slopes: Vector, errors: Vector, freedom: float) -> Vector:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = np.where(errors > 0, slopes / errors, np.where(slopes > 0, np.inf, 0.0))
+    found: Vector = np.where(slopes > 0, stats.t.sf(score, freedom), 1.0)
+    return found

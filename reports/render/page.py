@@ -2,9 +2,9 @@
 A Page as one self-contained HTML file.
 
 Inlines the style sheet and the script; the page's own policy forbids every request, so a browser
-enforces what we claim. Charts travel as JSON in a script block and are drawn as SVG by charts.js:
-vectors stay sharp on paper and take their colours from the style sheet in light and dark. Same
-page in, same bytes out: no clock, no random id, sorted keys.
+enforces what we claim. Charts and flame graphs travel as JSON in script blocks and are drawn as
+SVG: vectors stay sharp on paper and take their colours from the style sheet in light and dark.
+Same page in, same bytes out: no clock, no random id, sorted keys.
 """
 
 import json
@@ -15,14 +15,15 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.view.model import Chart, Page, Strip, charts_of, strips_of
+from reports.view.model import Chart, FlameGraph, Page, Strip, charts_of, flames_of, strips_of
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
 )
 
-_SCRIPTS = ("scales.js", "charts.js", "strips.js", "page.js")  # each uses those before it
+# Each uses those before it.
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "page.js")
 
 
 def render_page(page: Page) -> str:
@@ -31,7 +32,10 @@ def render_page(page: Page) -> str:
     strips = [_strip_json(strip) for strip in strips_of(page)]
     return template.render(
         page=page,
-        charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
+        charts_json=_script_json([_drawing_json(chart) for chart in charts_of(page)]),
+        flames_json=_script_json([_drawing_json(flame) for flame in flames])
+        if (flames := flames_of(page))
+        else "",
         strips_json=_script_json(strips) if strips else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
@@ -47,8 +51,8 @@ def _script_json(value: object) -> Markup:
     return Markup(text)  # noqa: S704 - no letter is left that HTML knows
 
 
-def _chart_json(chart: Chart) -> dict[str, object]:
-    document = asdict(chart)
+def _drawing_json(drawing: Chart | FlameGraph) -> dict[str, object]:
+    document = asdict(drawing)
     for words in ("explanation", "note", "absence"):  # the template has said them already
         del document[words]
     return document

@@ -78,3 +78,32 @@ FACTS_CHECKED = Term(
     name="facts checked",
     sentence="How many single statements the law was tested on; none means nothing was proved.",
 )
+OWN = Term(
+    name="by itself",
+    sentence="What a function costs without the functions that it calls; all functions' own costs"
+    " add up to the whole. The small figure is its 95 % interval, from segment to segment.",
+)
+TOTAL = Term(
+    name="with what it calls",
+    sentence="What would be saved if the function were never called; costs of callers and callees"
+    " overlap, so these don't add up.",
+)
+PER_OPERATION = Term(
+    name="an operation",
+    sentence="The cost in all segments of the measured phase, divided by the operations that were"
+    " answered in them, whatever their kind.",
+)
+NO_FRAME = Term(
+    name="no Python frame",
+    sentence="CPU time that the kernel accounts to threads in which no Python function runs, such"
+    " as those of gRPC's core.",
+)
+SURVIVES = Term(
+    name="survives",
+    sentence="Allocated in a segment and still alive at its end; some of it is freed later, so"
+    " only what grows with the operations is a leak.",
+)
+RESIDENT = Term(
+    name="resident memory",
+    sentence="What the kernel holds in memory for the service, allocators' reserves included.",
+)

@@ -1,9 +1,9 @@
 """
 What a page shows, as plain values: the seam between saying and drawing.
 
-A page is verdicts, notices and sections; a section is facts, charts and tables. Everything a reader
-sees is decided here in words and numbers, so that it can be tested without a browser; templates
-only place it. Holds no HTML, no colour, no pixel.
+A page is verdicts, notices and sections; a section is facts, flame graphs, charts and tables.
+Everything a reader sees is decided here in words and numbers, so that it can be tested without a
+browser; templates only place it. Holds no HTML, no colour, no pixel.
 
 The one idea: a run's report and the comparison of two runs are both a Page.
 """
@@ -106,6 +106,73 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlameGroup:
+    """
+    Functions that have a colour in common: a package, or code of one sort.
+
+    Attributes:
+        colour: A name that the style sheet knows.
+        is_foldable: Its frames may be shown as one, where only what calls and is called matters.
+        is_folded: They are, until a reader wants to see them.
+    """
+
+    name: str
+    colour: str
+    is_foldable: bool = False
+    is_folded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlameGraph:
+    """
+    Stacks merged into a tree. Without nodes it reads as *absence*.
+
+    Functions and nodes are columns: function i is names[i] of modules[i] in groups[group_of[i]];
+    node i is function function_of[i] called by node parents[i], which is below i, or -1 at the
+    bottom of a stack. A differential graph has the base's weights too: its colours are the change.
+
+    Attributes:
+        unit: Of the weights.
+        operation_count: What the weights belong to; 0: they belong to no operations.
+        base_operation_count: The same of the base's weights.
+        own: Weight of each node itself, without what it calls.
+        base_own: The base's, in a differential graph; else empty.
+        samples: Taken of each node itself, where the profiler counts samples; else empty.
+        note: What a reader must know beside it.
+    """
+
+    id: str
+    title: str
+    explanation: str
+    unit: Unit
+    operation_count: int = 0
+    base_operation_count: int = 0
+    groups: tuple[FlameGroup, ...] = ()
+    names: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    group_of: tuple[int, ...] = ()
+    parents: tuple[int, ...] = ()
+    function_of: tuple[int, ...] = ()
+    own: tuple[int, ...] = ()
+    base_own: tuple[int, ...] = ()
+    samples: tuple[int, ...] = ()
+    note: str = ""
+    absence: str = "no data"
+
+    def __post_init__(self) -> None:
+        """Columns of different lengths, or a child before its parent, are bugs."""
+        assert len(self.names) == len(self.modules) == len(self.group_of)
+        assert len(self.parents) == len(self.function_of) == len(self.own)
+        assert all(len(column) in {0, len(self.own)} for column in (self.base_own, self.samples))
+        assert all(-1 <= parent < node for node, parent in enumerate(self.parents))
+
+    @property
+    def is_differential(self) -> bool:
+        """Whether it shows a change."""
+        return bool(self.base_own)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
     """
     Every run of two sides as a dot, so that a reader sees the noise; drawn small, in a table.
@@ -187,6 +254,7 @@ class Section:
     headlines: tuple[Fact, ...] = ()
     command: str = ""
     facts: tuple[Fact, ...] = ()
+    flames: tuple[FlameGraph, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -237,6 +305,11 @@ class Page:
 def charts_of(page: Page) -> tuple[Chart, ...]:
     """The charts of *page* that have something to draw, in order."""
     return tuple(chart for section in page.sections for chart in section.charts if chart.series)
+
+
+def flames_of(page: Page) -> tuple[FlameGraph, ...]:
+    """The flame graphs of *page* that have something to draw, in order."""
+    return tuple(flame for section in page.sections for flame in section.flames if flame.own)
 
 
 def strips_of(page: Page) -> tuple[Strip, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 from harness.model.record import RunRecord
 from reports.view import glossary
 from reports.view.curves import lateness_curve, response_by_kind, response_curves, visible_curves
+from reports.view.leak import leak_sentence, slope_of
 from reports.view.model import (
     Cell,
     Fact,
@@ -22,6 +23,7 @@ from reports.view.model import (
     Tone,
     Unit,
 )
+from reports.view.profiles import profile_sections
 from reports.view.source import RunTables
 from reports.view.tables import (
     ALL_KINDS,
@@ -61,6 +63,7 @@ def view_run(tables: RunTables) -> Page:
             _visible(record, operations),
             _outcomes(record),
             _resources(tables),
+            *profile_sections(tables),
             _validity(record),
             _correctness(record),
             _performance(record),
@@ -243,6 +246,7 @@ def _resources(tables: RunTables) -> Section:
     return Section(
         id="resources",
         title="Resources",
+        lead=leak_sentence(tables.record, slope_of(tables.record, tables.samples)),
         charts=resource_charts(tables.record, tables.samples),
         tables=(resource_table(tables.record),),
     )

@@ -20,6 +20,7 @@ SUBJECT_NAMES = {
 }
 OPTIONAL_SUBJECTS = frozenset({"subscriber"})  # where there is none there is nothing to miss
 _POINT_COUNT_MAX = 600
+_NOT_SAMPLED = "no data: not sampled in this run"
 
 _METRICS = (
     (
@@ -65,9 +66,26 @@ def resource_charts(record: RunRecord, samples: pd.DataFrame) -> tuple[Chart, ..
             ),
             bands=phase_bands(record),
             link=TIME_LINK,
-            absence="no data: not sampled in this run",
+            absence=_NOT_SAMPLED,
         )
         for metric, title, axis, explanation in _METRICS
+    )
+
+
+def service_memory_chart(
+    record: RunRecord, samples: pd.DataFrame, *, chart_id: str, title: str
+) -> Chart:
+    """Resident memory of the service alone: its course fills the chart, and nothing zooms it."""
+    line = _sampled(samples, "target", "rss_bytes", "service", "process-service")
+    return Chart(
+        id=chart_id,
+        title=title,
+        explanation="What the service held, from its warm-up to the end of the drain.",
+        x_axis=TIME_AXIS,
+        y_axis=Axis(title="resident memory", unit=Unit.BYTES),
+        series=(line,) if line.x else (),
+        bands=phase_bands(record),
+        absence=_NOT_SAMPLED,
     )
 
 
@@ -88,7 +106,7 @@ def in_flight_chart(record: RunRecord, samples: pd.DataFrame) -> Chart:
         else "",
         bands=phase_bands(record),
         link=TIME_LINK,
-        absence="no data: not sampled in this run",
+        absence=_NOT_SAMPLED,
     )
 
 

@@ -37,7 +37,8 @@ _QUICK = "--profile smoke --rate 100/s --duration 1s --warmup 200ms"
 _VERDICTS = (0, 1, 3, 4)  # what a busy machine makes of a run of one second is not the point here
 WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS, once=True),
-    "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=_VERDICTS, once=True),
+    # 2: the stored runs here have no profiles to put anything against.
+    "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=(*_VERDICTS, 2), once=True),
     "acctbench gate": Way(
         only_parsed="plays pairs for minutes; tests/end_to_end/test_gate.py does"
     ),
@@ -52,8 +53,11 @@ WAYS = {
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
 }
 KEPT_APART = ("scenario", "target", "kafka", "policy")
-# Somebody else's service or broker; or a minute under callgrind, see tests/workloads/micro.
-NOT_DONE = re.compile(r"--kafka (\S+:\d+|apache)|staging\.toml|--instructions")
+# Somebody else's service, broker or profiler; a minute under callgrind, see tests/workloads/micro;
+# two profiled runs, see tests/end_to_end/test_profile.py.
+NOT_DONE = re.compile(
+    r"--kafka (\S+:\d+|apache)|staging\.toml|--instructions|run .*--stacks|profile --against"
+)
 
 
 def examples_of(text: str) -> list[str]:
@@ -107,6 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "staging.toml").write_text(
         'name = "staging"\n[attach]\ngrpc = "127.0.0.1:50051"\n', encoding="utf-8"
     )
+    (folder / "perf.folded").write_text("core;main.reserve 30\ncore;main.release 12\n")
     assert exit_code_of(["init", str(folder / "acctbench")]) == 0
     promotion = ["baseline", "promote", "main", "after", "--by", "ada"]
     assert exit_code_of([*promotion, "--runs", str(folder / "runs")]) == 0

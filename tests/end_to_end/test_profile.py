@@ -48,20 +48,24 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     folder = tmp_path_factory.mktemp("profiled")
     scenario = folder / "profiled.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness.cli.main", "profile", str(scenario)),
-            *("--runs", str(folder / "runs"), "--sample-rate", "100"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
+    done = acctbench(
+        *("profile", str(scenario), "--runs", str(folder / "runs"), "--sample-rate", "100")
     )
     assert done.returncode in {0, 1, 4}, done.stderr  # a busy machine may miss an objective
     page = Path(done.stdout.strip())
     assert page.name == "report.html"
     return load_run(page.parent)
+
+
+def acctbench(*words: str) -> subprocess.CompletedProcess[str]:
+    """The command, done."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
 
 
 def test_one_plan_three_passes_all_audited(profiled: StoredRun) -> None:
@@ -96,6 +100,7 @@ def test_cpu_adds_up_to_what_the_kernel_says(profiled: StoredRun) -> None:
     for segment in profile.segments:
         assert sum(segment.weights.values()) == pytest.approx(segment.cpu_ns, rel=1e-3)
         assert segment.operation_count > 0
+        assert 0 < sum(segment.samples.values()) <= segment.sample_count
     assert {"workloads", "asyncio"} <= _packages(profile)
 
 
@@ -122,8 +127,24 @@ def test_memory_by_function(profiled: StoredRun) -> None:
         Metric.ALLOCATED_COUNT,
     }
     for profile in profiles.values():
+        assert all(
+            sum(segment.by_allocator.values()) == sum(segment.weights.values())
+            for segment in profile.segments
+        )
         assert sum(sum(segment.weights.values()) for segment in profile.segments) > 0
         assert "workloads" in _packages(profile)
+
+
+def test_the_page_shows_them(profiled: StoredRun) -> None:
+    """What each pass saw, the flame graphs, and CPU by kind, which the record's addresses allow."""
+    page = (profiled.folder / "report.html").read_text(encoding="utf-8")
+    addresses = profiled.twins()["cpu"].record.load["addresses"]
+
+    assert addresses["reserve"] == "/accounts.v1.AccountService/Reserve"
+    assert addresses["fill"] == "me.executions.v1"
+    for name in ("passes-table", "flame-cpu", "flame-high-water", "flame-allocated", "growth"):
+        assert f'id="{name}"' in page
+    assert "AccountService.reserve" in page.split('id="cpu-by-kind"')[1].split("</table>")[0]
 
 
 def test_folded_stacks_lie_beside_it(profiled: StoredRun) -> None:
@@ -142,6 +163,57 @@ def test_the_record_names_every_profile(profiled: StoredRun) -> None:
         document = json.loads((twin.folder / "record.json").read_text(encoding="utf-8"))
         assert document["profiles"]
         assert all((twin.folder / entry["file"]).is_file() for entry in document["profiles"])
+
+
+@pytest.fixture(scope="module")
+def against(profiled: StoredRun) -> tuple[StoredRun, subprocess.CompletedProcess[str]]:
+    """Another start of the same build, profiled against the first."""
+    done = acctbench(
+        *("profile", str(profiled.folder.parents[1] / "profiled.toml"), "--only", "cpu"),
+        *("--runs", str(profiled.folder.parent), "--against", str(profiled.folder)),
+    )
+    assert done.returncode in {0, 1, 4}, done.stderr
+    return load_run(Path(done.stdout.strip()).parent), done
+
+
+def test_what_changed_between_two_starts(
+    profiled: StoredRun, against: tuple[StoredRun, subprocess.CompletedProcess[str]]
+) -> None:
+    """A page and the same as JSON; what only one of them has is said."""
+    second, done = against
+    document = json.loads((second.folder / "profile-diff.json").read_text(encoding="utf-8"))
+
+    assert Path(done.stdout.strip()).name == "profile-diff.html"
+    assert "data-flame=" in Path(done.stdout.strip()).read_text(encoding="utf-8")
+    assert "changed  cpu_ns (py-spy): " in done.stderr
+    assert [item["metric"] for item in document["metrics"]] == ["cpu_ns"]
+    assert document["base"] == profiled.record.run_id
+    assert len(document["metrics"][0]["functions"]) > 20
+    assert any("allocated_bytes by memray" in sentence for sentence in document["missing"])
+
+
+def test_two_stored_runs(
+    profiled: StoredRun,
+    against: tuple[StoredRun, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    """The same comparison, of what is stored; other scenarios and options of a run are refused."""
+    second, _ = against
+    stored = ("profile", "--against", str(profiled.folder), "--run", str(second.folder))
+    page = tmp_path / "changed.html"
+    done = acctbench(*stored, "--output", str(page))
+    refused = acctbench(*stored, "--native")
+    itself = acctbench("profile", "--against", str(second.folder), "--run", str(second.folder))
+    other = acctbench("profile", "--against", str(second.folder), "--profile", "smoke")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(page.with_suffix(".json").read_text(encoding="utf-8")) == json.loads(
+        (second.folder / "profile-diff.json").read_text(encoding="utf-8")
+    )
+    assert (refused.returncode, itself.returncode, other.returncode) == (2, 2, 4)
+    assert "--native" in refused.stderr
+    assert "with itself" in itself.stderr
+    assert "scenario.name" in other.stderr
 
 
 def _packages(profile: Profile) -> set[str]:

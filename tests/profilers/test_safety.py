@@ -5,19 +5,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.errors import ProfilerError
+from harness.model.profile import Profile
 from harness.model.validity import Window
 from harness.profilers.agent_link import AgentLink
-from harness.profilers.profiler import SegmentClock
-from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
+from harness.profilers.memray_profiler import MemrayProfiler
+from harness.profilers.profiler import SegmentClock, segment_count
+from harness.profilers.py_spy import PySpyOptions, PySpyProfiler, _explain
 
 BUSY = "import sys; print('up', flush=True)\nwhile True: sum(range(10_000))"
+
+
+@dataclass
+class Looked:
+    """A target that somebody started."""
+
+    pid: int | None
+    is_frozen: bool = False
 
 
 @pytest.fixture
@@ -55,8 +66,33 @@ def test_no_python_process(profiler: PySpyProfiler) -> None:
     """Says what can be done instead."""
     with subprocess.Popen(["/bin/sleep", "60"]) as process:
         with pytest.raises(ProfilerError, match=r"is not Python.*--stacks"):
-            profiler.prepare(process.pid)
+            profiler.prepare(Looked(pid=process.pid))
         process.kill()
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            (
+                "Error: Failed to open process.\n\nCaused by:\n    0: Permission denied\n"
+                "\nStack backtrace:\n   0: anyhow::error\n"
+            ),
+            "py-spy: Failed to open process: Permission denied; run as root",
+        ),
+        ("Error: Unsupported python version 3.99\n", "may be newer than this py-spy knows"),
+        ("", "py-spy: exit code 1"),
+        ("thread main panicked", "py-spy: thread main panicked"),
+        ("Caused by:", "py-spy: Caused by:"),
+    ],
+)
+def test_what_py_spy_says_is_one_sentence(said: str, sentence: str) -> None:
+    """Its error with the cause, never its backtrace, and what can be done."""
+    explained = _explain(said, 1)
+
+    assert sentence in explained
+    assert "\n" not in explained
+    assert "backtrace" not in explained
 
 
 def test_process_that_is_gone(profiler: PySpyProfiler) -> None:
@@ -65,12 +101,12 @@ def test_process_that_is_gone(profiler: PySpyProfiler) -> None:
         process.wait()
 
     with pytest.raises(ProfilerError):
-        profiler.prepare(process.pid)
+        profiler.prepare(Looked(pid=process.pid))
 
 
 def test_target_dies_in_a_segment(profiler: PySpyProfiler, busy: subprocess.Popen[str]) -> None:
     """The segment is lost, those before it are kept."""
-    profiler.prepare(busy.pid)
+    profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
     time.sleep(0.3)
     profiler.end_segment()
@@ -91,7 +127,7 @@ def test_killed_py_spy_leaves_the_target_running(
     profiler: PySpyProfiler, busy: subprocess.Popen[str]
 ) -> None:
     """Killed between stopping and waking it, in the worst case: the target is woken."""
-    profiler.prepare(busy.pid)
+    profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
     time.sleep(0.3)
     (spy,) = children("py-spy")
@@ -110,7 +146,7 @@ def test_stuck_py_spy_is_killed(
 ) -> None:
     """It does not end when asked: the run does not wait for it, the target runs on."""
     monkeypatch.setattr("harness.profilers.py_spy._ENDED_WITHIN_S", 0.5)
-    profiler.prepare(busy.pid)
+    profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
     time.sleep(0.3)
     (spy,) = children("py-spy")
@@ -125,7 +161,7 @@ def test_stuck_py_spy_is_killed(
 
 def test_a_failed_profiler_is_a_sentence_of_the_clock(profiler: PySpyProfiler) -> None:
     """The run goes on; what failed is kept for the record."""
-    clock = SegmentClock(profiler, lambda: None)
+    clock = SegmentClock(profiler, Looked(pid=None))
     now_ns = time.monotonic_ns()
     clock.start(Window(start_ns=now_ns + 10**9, end_ns=now_ns + 2 * 10**9))
     time.sleep(0.6)
@@ -171,3 +207,157 @@ def test_agent_leaves_the_users_own_sitecustomize_in_place(tmp_path: Path) -> No
     link.close()
 
     assert done.stdout == "1\n", done.stderr
+
+
+def test_target_held_stopped_is_let_go(
+    profiler: PySpyProfiler, busy: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A py-spy that hangs with the target stopped is seen within a segment, not at its end."""
+    monkeypatch.setattr("harness.profilers.py_spy._FROZEN_FOR_S", 0.3)
+    profiler.prepare(Looked(pid=busy.pid))
+    profiler.begin_segment()
+    time.sleep(0.3)
+    (spy,) = children("py-spy")
+    spy.suspend()
+    os.kill(busy.pid, signal.SIGSTOP)  # where a sample may have been when it hung
+    profiler.check()
+    time.sleep(0.2)
+    profiler.check()  # stopped, but not for long
+    time.sleep(0.3)
+    with pytest.raises(ProfilerError, match="held the target stopped"):
+        profiler.check()
+
+    assert children("py-spy") == []
+    assert is_running(busy)
+
+
+def test_a_freeze_of_the_run_itself_is_left_alone(
+    profiler: PySpyProfiler, busy: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Woken early, a scenario's freeze would be a lie."""
+    monkeypatch.setattr("harness.profilers.py_spy._FROZEN_FOR_S", 0.1)
+    target = Looked(pid=busy.pid)
+    profiler.prepare(target)
+    profiler.begin_segment()
+    time.sleep(0.2)
+    target.is_frozen = True
+    os.kill(busy.pid, signal.SIGSTOP)
+    for _ in range(5):
+        time.sleep(0.1)
+        profiler.check()
+    profiler.close()
+
+    assert not is_running(busy)
+
+
+def test_damaged_segment_is_a_note(profiler: PySpyProfiler, busy: subprocess.Popen[str]) -> None:
+    """The disk was full while it was written: the others are there, and it is said."""
+    profiler.prepare(Looked(pid=busy.pid))
+    for _ in range(2):
+        profiler.begin_segment()
+        time.sleep(0.3)
+        profiler.end_segment()
+    first = min(profiler._folder.glob("segment-*"))
+    first.write_text("main (app.py:1);half", encoding="utf-8")
+    (profile,) = profiler.profiles(Window(start_ns=0, end_ns=1), lambda _a, _b: {"any": 1})
+
+    assert len(profile.segments) == 1
+    assert any("can't be read: line 1" in note for note in profile.notes)
+
+
+class Flaky:
+    """A profiler of which one segment or all fail."""
+
+    instrumentation = "cpu"
+    environment: Mapping[str, str] = {}
+
+    def __init__(self, *, failing: Collection[int]) -> None:
+        self.failing, self.begun, self.taken, self.is_closed = failing, 0, 0, False
+
+    def segment_shares(self, length_ns: int) -> Sequence[float]:
+        return [0.1] * 10
+
+    def prepare(self, target: object) -> None:
+        pass
+
+    def begin_segment(self) -> None:
+        self.begun += 1
+
+    def check(self) -> None:
+        pass
+
+    def end_segment(self) -> None:
+        if self.begun in self.failing:
+            raise ProfilerError("it was killed")
+        self.taken += 1
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def profiles(self, window: Window, count_operations: object) -> Sequence[Profile]:
+        return ()
+
+
+@pytest.mark.parametrize(("failing", "taken"), [((2,), 9), ((2, 3), 8), (range(1, 11), 0)])
+def test_one_lost_segment_is_not_the_end(failing: Collection[int], taken: int) -> None:
+    """A soak goes on being profiled; what fails three times is given up; each failure once."""
+    flaky = Flaky(failing=failing)
+    clock = SegmentClock(flaky, Looked(pid=os.getpid()))
+    now_ns = time.monotonic_ns()
+    clock.start(Window(start_ns=now_ns + 3 * 10**8, end_ns=now_ns + 8 * 10**8))
+    time.sleep(1.2)
+    clock.stop()
+
+    assert flaky.taken == taken
+    assert flaky.begun == (10 if taken else 3)
+    assert clock.failures == ["it was killed"]
+    assert flaky.is_closed
+
+
+@pytest.mark.parametrize(
+    ("length_s", "count"), [(1, 1), (4, 4), (12, 12), (60, 12), (2_880, 12), (12 * 3_600, 180)]
+)
+def test_segments_of_a_soak(length_s: int, count: int) -> None:
+    """However long a run is, a kill costs it minutes of its profile."""
+    assert segment_count(length_s * 10**9) == count
+
+
+@pytest.mark.parametrize("length_s", [1, 4, 12, 600, 12 * 3_600])
+def test_memory_segments(tmp_path: Path, length_s: int) -> None:
+    """They fill the phase; only seconds of it keep every allocation; lengths differ."""
+    profiler = MemrayProfiler(tmp_path)
+    shares = profiler.segment_shares(length_s * 10**9)
+    profiler.close()
+
+    assert sum(shares) == pytest.approx(1)
+    assert len(shares) >= 6
+    assert sum(shares[:3]) * length_s <= 25 or length_s <= 30
+    assert max(shares[-2:]) == pytest.approx(2 * min(shares[-2:]))
+    assert max(shares) * length_s <= max(6 * 60, length_s / 2)
+
+
+def test_other_processes_of_the_target_run_free(tmp_path: Path) -> None:
+    """Only the one that is looked into is tracked: its workers are told that nobody asks."""
+    link = AgentLink(tmp_path)
+    program = (
+        "import os, subprocess, sys, threading, time\n"
+        "if len(sys.argv) == 1: subprocess.Popen([sys.executable, __file__, 'worker'])\n"
+        "time.sleep(2)\n"
+        "names = [thread.name for thread in threading.enumerate()]\n"
+        "print(sys.argv[1:], 'acctbench-agent' in names, flush=True)\n"
+        "time.sleep(1)\n"
+    )
+    (tmp_path / "service.py").write_text(program)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "service.py")],
+        env={**os.environ, **link.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        time.sleep(1)
+        link.choose((process.pid,))
+        assert process.stdout is not None
+        said = sorted(process.stdout.readline().strip() for _ in range(2))
+        link.close()
+
+    assert said == ["['worker'] False", "[] True"]

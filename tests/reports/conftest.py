@@ -1,10 +1,12 @@
 """Runs for the report tests, written once a session: making them is the slow part."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.store import StoredRun
+from tests.reports.browser import Browser, browser_program, open_browser
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 
@@ -21,6 +23,15 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     folder = tmp_path_factory.mktemp("runs") / "20261122-231600-spot-steady-bbbb"
     shape = Shape(seed=8, rate_per_s=200.0, measure_s=3, warmup_s=1, freeze_ns=0, slowdown=1.5)
     return write_synthetic_run(folder, shape)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests."""
+    program = browser_program()
+    assert program is not None
+    with open_browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,28 +1,18 @@
 """The pages in a real headless browser: no error, no request, charts drawn and alive."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.store import StoredRun
 from reports import render_run_report, write_comparison
-from tests.reports.browser import Browser, browser_program, open_browser
+from tests.reports.browser import Browser, browser_program
 
 pytestmark = pytest.mark.skipif(
     browser_program() is None, reason="no Chromium on this machine to open a report with"
 )
 LOAD_MS_MAX = 2_000
 _CHART = "document.querySelector('#chart-response-over-time')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    program = browser_program()
-    assert program is not None
-    with open_browser(program, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,8 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
+  const flamesData = document.getElementById("flames-data");
+  const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
   const strips = document.getElementById("strips-data");
   if (strips) Strips.drawAll(JSON.parse(strips.textContent));
 
@@ -64,5 +66,6 @@
   });
 
   root.dataset.chartsDrawn = charts.filter((chart) => Number(chart.figure.dataset.drawn) > 0).length;
+  root.dataset.flamesDrawn = flames.filter((flame) => Number(flame.figure.dataset.drawn) > 0).length;
   root.dataset.requests = performance.getEntriesByType("resource").length;
 })();

@@ -111,6 +111,28 @@ class TestVerdicts:
         assert statuses(many)["operations.failed_share"] is Change.REGRESSED
         assert many.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
 
+    def test_an_overloaded_service_is_slow_and_not_invalid(self, before: Runs, same: Runs) -> None:
+        """Where most operations were never answered, percentiles are worse than any time."""
+        dossier = compared(before, all_changed(same, overloaded))
+        found = statuses(dossier)
+
+        assert found["all.response_ns.p99"] is Change.REGRESSED
+        assert found["all.response_ns.p50"] is Change.REGRESSED
+        assert dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
+
+
+def overloaded(run: RunEvidence) -> RunEvidence:
+    """*run* of which twice as many operations were never answered as were."""
+    samples = {
+        family: RunSamples(ordered=item.ordered, unanswered_count=2 * len(item.ordered))
+        for family, item in run.samples.items()
+    }
+    figures = tuple(
+        replace(item, value=float("inf")) if item.name.endswith(".response_ns.p50") else item
+        for item in run.figures
+    )
+    return replace(run, samples=samples, figures=figures)
+
 
 def with_failures(runs: Runs, share: float) -> Runs:
     """*runs* in which that share of operations failed."""

@@ -178,6 +178,7 @@ def test_a_fault_is_never_green(name: str) -> None:
         == {
             Change.INVALID: ExitCode.INVALID,
             Change.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+            Change.REGRESSED: ExitCode.OBJECTIVE_MISSED,
         }[status]
     )
     assert any(said in one.sentence.lower() for one in comparison.metrics) or not said
@@ -206,7 +207,7 @@ def test_there_are_enough_faults() -> None:
 
 def broken(side_a: Side, side_b: Side) -> Comparison:
     """The comparison when the statistics break down."""
-    with patch("reports.compare.judge.estimated", side_effect=ZeroDivisionError("by zero")):
+    with patch("reports.compare.effects.estimated", side_effect=ZeroDivisionError("by zero")):
         return compare_sides(side_a, side_b)
 
 

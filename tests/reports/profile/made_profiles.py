@@ -18,18 +18,23 @@ def frame(name: str) -> Frame:
 
 
 def cpu_profile(
-    seed: int, *, extra_ns: Mapping[str, float] | None = None, common_ratio: float = 1.0
+    seed: int,
+    *,
+    extra_ns: Mapping[str, float] | None = None,
+    common_ratio: float = 1.0,
+    start_variation: float = START_VARIATION,
 ) -> Profile:
     """
     What a sampling profiler sees of one process start over twelve seconds.
 
-    *extra_ns*: what functions cost more, an operation; *common_ratio*: what all have in common.
+    *extra_ns*: what functions cost more, an operation; *common_ratio*: what all have in common;
+    *start_variation*: how much each differs between starts beside that.
     """
     chance = np.random.default_rng(seed)
     added = extra_ns or {}
     names = list(dict.fromkeys([*COSTS_NS, *added]))
     costs = np.array([COSTS_NS.get(name, 0.0) + added.get(name, 0.0) for name in names])
-    costs *= common_ratio * np.exp(chance.normal(0, START_VARIATION, len(costs)))
+    costs *= common_ratio * np.exp(chance.normal(0, start_variation, len(costs)))
     table = StackTable()
     numbers = [table.number((frame("main"), frame(name))) for name in names]
     segments = []

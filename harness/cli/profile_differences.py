@@ -1,0 +1,102 @@
+"""What `acctbench profile --against` adds: the stored side, and what changed since."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.console import people, print_json, print_result, printable
+from harness.errors import ComparisonError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.model.scenario import Scenario
+    from harness.store import StoredRun
+
+PAGE_NAME = "profile-diff.html"
+
+# What makes sense where both sides are stored; anything else belongs to a run that is not made.
+_STORED_OPTIONS = frozenset({"against", "runs", "runs_folder", "output", "as_json", "quiet"})
+
+
+def stored_sides(names: Sequence[str], runs_folder: Path) -> tuple[StoredRun, ...]:
+    """The runs that *names* mean; raises UsageError, RecordError."""
+    from harness.store import find_run, load_run
+
+    return tuple(load_run(find_run(name, runs_folder)) for name in names)
+
+
+def check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
+    """
+    Refuse before minutes are spent on what can't be compared in the end.
+
+    Raises:
+        UsageError: a run of *base* has no profile.
+        ComparisonError: it is of another scenario or seed.
+    """
+    for run in base:
+        record = run.record
+        if not record.profiles and not any(twin.record.profiles for twin in run.twins().values()):
+            raise UsageError(
+                f"--against {record.run_id}: it has no profile; name a run of acctbench profile, or"
+                " of acctbench run --profiler"
+            )
+        asked = {
+            "scenario.name": (record.scenario.get("name"), scenario.name),
+            "scenario.digest": (record.scenario.get("digest"), scenario.digest),
+            "seed": (record.seed, scenario.seed),
+        }
+        for field, (there, here) in asked.items():
+            if there != here:
+                raise ComparisonError(
+                    f"--against {record.run_id}: {field} is {there} there and {here} here; profile"
+                    " the same scenario with the same options and seed"
+                )
+
+
+def stretches_of(base: Sequence[StoredRun]) -> dict[str, float]:
+    """How much slower the twins of *base* were sent, by what was attached: so must ours be."""
+    return {
+        start.record.instrumentation: float(start.record.load.get("stretch", 1.0))
+        for run in base
+        for start in (run, *run.twins().values())
+        if start.record.profiles
+    }
+
+
+def refuse_options_of_a_run(context: click.Context) -> None:
+    """Raise click.UsageError if something was asked of a run, where both sides are stored."""
+    given = [
+        name
+        for name in context.params
+        if name not in _STORED_OPTIONS
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        flags = [item.opts[0] for item in context.command.params if item.name in given]
+        raise click.UsageError(
+            f"{', '.join(flags)}: belongs to a run that is made, and --run names one that is stored"
+        )
+
+
+def tell_differences(
+    base: Sequence[StoredRun], candidate: Sequence[StoredRun], page: Path, *, as_json: bool
+) -> None:
+    """
+    Compare, write the page and the same as JSON beside it, say what changed, print the path.
+
+    Raises:
+        HarnessError: they can't be compared, or a file can't be read or written.
+    """
+    import reports
+
+    comparison = reports.compare_stored_profiles(base, candidate, page)
+    for sentence in reports.profile_diff_sentences(comparison):
+        people.print(printable(f"{'changed':>12}  {sentence}"))
+    if as_json:
+        print_json(reports.profile_comparison_to_json(comparison))
+    else:
+        print_result(str(page))

@@ -125,14 +125,12 @@ def read_evidence(run: StoredRun) -> RunEvidence:
     if run.record.kernels:
         return evidence_without_tables(run.record)
     try:
-        profiles = [*run.profiles()]
-        for twin in run.twins().values():
-            profiles += twin.profiles()
+        starts = read_profile_side((run,)).starts
     except RecordError:
         evidence = evidence_of(read_run(run))
         fault = "a profile of it is missing or can't be read"
         return replace(evidence, faults=(*evidence.faults, fault))
-    return evidence_of(read_run(run), profiles)
+    return evidence_of(read_run(run), starts)
 
 
 def _table(

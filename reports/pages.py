@@ -30,8 +30,8 @@ from reports.view.profile_diff import view_profile_diff
 from reports.view.run import view_run
 
 REPORT_NAME = "report.html"
-COMPARISON_NAME = "compare.html"
 FAILURE_REPORT_NAME = "profiles.html"
+COMPARISON_NAME = "compare.html"
 
 
 def render_run_report(run: StoredRun) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.model.profile import Profile
 from harness.model.record import RunRecord
 from reports.compare.figures import Figure, figures_of, profile_figures
 from reports.compare.samples import RunSamples
+from reports.profile.against import ProfiledStart
 from reports.view.model import Chart
 from reports.view.samples import Latencies, kinds_of, latencies, measured
 from reports.view.source import RunTables
@@ -34,7 +34,7 @@ class RunEvidence:
     Attributes:
         samples: Of the measured phase, by kind (and "all") and family.
         charts: What happened when; none of a run without tables.
-        profiles: Of the run, or of its profiled twins.
+        starts: The run and its twins, as far as they were profiled.
         faults: What makes it unfit beyond what its record says, in sentences.
     """
 
@@ -42,18 +42,21 @@ class RunEvidence:
     figures: tuple[Figure, ...]
     samples: Mapping[Family, RunSamples]
     charts: tuple[Chart, ...] = ()
-    profiles: tuple[Profile, ...] = ()
+    starts: tuple[ProfiledStart, ...] = ()
     faults: tuple[str, ...] = ()
 
 
-def evidence_of(tables: RunTables, profiles: Sequence[Profile] = ()) -> RunEvidence:
+def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunEvidence:
     """What a comparison keeps of the run in *tables*."""
     record = tables.record
     operations = measured(tables.operations)
     samples = dict(_samples(record, operations))
     return RunEvidence(
         record=record,
-        figures=(*figures_of(record), *profile_figures(profiles)),
+        figures=(
+            *figures_of(record),
+            *profile_figures([profile for start in starts for profile in start.profiles]),
+        ),
         samples=samples,
         charts=(
             response_chart(record, tables.operations),
@@ -61,7 +64,7 @@ def evidence_of(tables: RunTables, profiles: Sequence[Profile] = ()) -> RunEvide
             in_flight_chart(record, tables.samples),
             *resource_charts(record, tables.samples),
         ),
-        profiles=tuple(profiles),
+        starts=tuple(starts),
         faults=(*tables.faults, *_faults(record, operations, samples)),
     )
 

@@ -15,6 +15,7 @@ from reports.compare.curves import side_curves
 from reports.compare.dossier import Dossier, SideInput
 from reports.compare.figure_table import figures_table
 from reports.compare.metric_table import change_text, interval_text, metrics_table, worst_first
+from reports.compare.profiles import profile_sections
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
 from reports.view import glossary
 from reports.view.model import (
@@ -52,13 +53,14 @@ _TERMS = (
 
 
 def view_comparison(dossier: Dossier, more: Sequence[Section] = ()) -> Page:
-    """The page of *dossier*; *more*: sections about profiles, or the history of its metrics."""
+    """The page of *dossier*; *more*: sections besides, such as the history of its metrics."""
     comparison = dossier.comparison
     sections = (
         _metrics(comparison),
         _objectives(comparison.objectives),
         _curves(dossier),
         _courses(dossier),
+        *profile_sections(dossier.baseline, dossier.candidate),
         *more,
         _runs(dossier),
         _differences(dossier.differences),

@@ -43,7 +43,7 @@ from reports.view.words import plain
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
 _PLACES = {"all": 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}
-_THIN_SHARE_MIN = 0.5  # of the other side's samples; a side with fewer lost them, and says so
+_THIN_SHARE_MIN = 0.5  # of the baseline's samples
 
 
 def side_of(
@@ -70,17 +70,18 @@ def too_thin(a: Side, b: Side) -> tuple[str, ...]:
     """
     The quantiles that both sides saw, and one of them or both on too few samples to say.
 
-    Only where both were as busy: a side with less than half of the other's samples lost some, and
-    that is a fault, not a lack.
+    A candidate with less than half of the baseline's samples lost some, and so did a run without
+    any: that is a fault, not a lack.
     """
     others = {metric.name: metric.data for metric in b.metrics}
     found = []
     for metric in a.metrics:
         data, other = metric.data, others.get(metric.name)
         if isinstance(data, RunTails) and isinstance(other, RunTails):
-            counts = sorted(sum(run.count for run in side.runs) for side in (data, other))
-            is_alike = counts[0] >= _THIN_SHARE_MIN * counts[1] > 0
-            if is_alike and counts[0] < needed_count(data.q):
+            runs = (*data.runs, *other.runs)
+            before, after = (sum(run.count for run in side.runs) for side in (data, other))
+            is_whole = all(run.count for run in runs) and after >= _THIN_SHARE_MIN * before
+            if is_whole and min(before, after) < needed_count(data.q):
                 found.append(metric.name)
     return tuple(found)
 

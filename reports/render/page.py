@@ -22,8 +22,7 @@ CONTENT_POLICY = (
     " base-uri 'none'; form-action 'none'"
 )
 
-# Each uses those before it.
-_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "page.js")
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "page.js")  # each uses those before
 
 
 def render_page(page: Page) -> str:

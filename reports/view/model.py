@@ -106,6 +106,24 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """
+    Every run of two sides as a dot, so that a reader sees the noise; drawn small, in a table.
+
+    Attributes:
+        a, b: Of baseline and candidate, in the metric's unit; None: the run has no value.
+        low, high: Within which a value counts as unchanged; None where that is not known.
+        label: The same in words.
+    """
+
+    a: tuple[float | None, ...]
+    b: tuple[float | None, ...]
+    low: float | None
+    high: float | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlameGroup:
     """
     Functions that have a colour in common: a package, or code of one sort.
@@ -170,24 +188,6 @@ class FlameGraph:
     def is_differential(self) -> bool:
         """Whether it shows a change."""
         return bool(self.base_own)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strip:
-    """
-    Every run of two sides as a dot, so that a reader sees the noise; drawn small, in a table.
-
-    Attributes:
-        a, b: Of baseline and candidate, in the metric's unit; None: the run has no value.
-        low, high: Within which a value counts as unchanged; None where that is not known.
-        label: The same in words.
-    """
-
-    a: tuple[float | None, ...]
-    b: tuple[float | None, ...]
-    low: float | None
-    high: float | None
-    label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,11 +307,6 @@ def charts_of(page: Page) -> tuple[Chart, ...]:
     return tuple(chart for section in page.sections for chart in section.charts if chart.series)
 
 
-def flames_of(page: Page) -> tuple[FlameGraph, ...]:
-    """The flame graphs of *page* that have something to draw, in order."""
-    return tuple(flame for section in page.sections for flame in section.flames if flame.own)
-
-
 def strips_of(page: Page) -> tuple[Strip, ...]:
     """The strips of *page*, in the order in which their cells stand."""
     return tuple(
@@ -322,6 +317,11 @@ def strips_of(page: Page) -> tuple[Strip, ...]:
         for cell in row
         if cell.strip
     )
+
+
+def flames_of(page: Page) -> tuple[FlameGraph, ...]:
+    """The flame graphs of *page* that have something to draw, in order."""
+    return tuple(flame for section in page.sections for flame in section.flames if flame.own)
 
 
 def page_to_json(page: Page) -> dict[str, Any]:

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import RecordError, UsageError
+from harness.errors import RecordError
 from harness.store import StoredRun
-from reports import render_run_report, write_comparison, write_run_report
+from reports import (
+    SideInput,
+    compared_sides,
+    render_run_report,
+    rules_of,
+    write_comparison,
+    write_run_report,
+    write_text,
+)
+from reports.compare.samples import Side
 from reports.render.page import CONTENT_POLICY
 from tests.reports.synthetic import Shape, write_synthetic_run
 
@@ -110,13 +119,12 @@ def test_a_folder_without_a_record_has_no_report(tmp_path: Path) -> None:
         write_run_report(tmp_path)
 
 
-def test_a_page_that_can_not_be_written_says_where(full_run: StoredRun, tmp_path: Path) -> None:
-    """A missing folder is a fault with a path in it."""
+def test_a_page_that_can_not_be_written_says_where(tmp_path: Path) -> None:
+    """A file where a folder must be is a fault with its path in it."""
+    nowhere = tmp_path / "nowhere"
+    nowhere.write_text("", encoding="utf-8")
+    sides = [SideInput(name=name, elsewhere=Side(name=name, metrics=())) for name in "ab"]
     with pytest.raises(RecordError, match="nowhere"):
-        write_comparison([full_run, full_run], tmp_path / "nowhere" / "page.html")
-
-
-def test_a_comparison_needs_exactly_two_runs(full_run: StoredRun, tmp_path: Path) -> None:
-    """One run, or three, are a usage error."""
-    with pytest.raises(UsageError, match="exactly two"):
-        write_comparison([full_run], tmp_path / "page.html")
+        write_comparison(compared_sides(*sides, rules_of(None)), nowhere)
+    with pytest.raises(RecordError, match="nowhere"):
+        write_text(nowhere / "summary.md", "")

@@ -42,10 +42,10 @@
   }
 
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
-  const flamesData = document.getElementById("flames-data");
-  const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
   const strips = document.getElementById("strips-data");
   if (strips) Strips.drawAll(JSON.parse(strips.textContent));
+  const flamesData = document.getElementById("flames-data");
+  const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

@@ -1,0 +1,40 @@
+"""
+The profiles of both sides of a comparison: which function made it slower, if there are any. Pure.
+
+Profiles are looked at beside the verdict and never decide it: what they were taken of ran slower.
+"""
+
+from reports.compare.dossier import SideInput
+from reports.profile.against import ProfileSide, compare_profiles, has_compared, obstacles
+from reports.view.model import Section
+from reports.view.profile_diff import profile_diff_sections
+
+
+def profile_sections(baseline: SideInput, candidate: SideInput) -> tuple[Section, ...]:
+    """What changed in the profiles; none if neither side has any, and why if they don't compare."""
+    sides = _side(baseline), _side(candidate)
+    present = [has_compared(side) for side in sides]
+    if not any(present):
+        return ()
+    if not all(present):
+        lacking = sides[present.index(False)].name
+        return (_refused((f"{lacking} has no profile to compare with",)),)
+    found = obstacles(*sides)
+    if found:
+        return (_refused(tuple(item.sentence for item in found)),)
+    return profile_diff_sections(compare_profiles(*sides))
+
+
+def _side(given: SideInput) -> ProfileSide:
+    return ProfileSide(
+        name=given.name, starts=tuple(start for run in given.runs for start in run.starts)
+    )
+
+
+def _refused(reasons: tuple[str, ...]) -> Section:
+    return Section(
+        id="profile-diff",
+        title="What changed",
+        lead="The profiles of both sides can't be compared.",
+        remarks=reasons,
+    )

@@ -160,7 +160,7 @@ def too_few_pairs(affordable_count: int, facts: GateFacts) -> str:
     """Why a budget can't make anything red, and which one can."""
     needed_s = PAIR_COUNT_NEEDED * facts.pair_s / _PARTS_FOR_LOOKS
     return (
-        f"The budget of {facts.budget_s:.0f} s buys {affordable_count} pairs of"
+        f"The budget of {facts.budget_s:.0f} s buys {affordable_count} pairs of about"
         f" {facts.pair_s:.1f} s, and {PAIR_COUNT_NEEDED} are needed before anything can be called"
         f" worse and confirmed; write a budget of at least {needed_s:.0f} s."
     )
@@ -214,8 +214,11 @@ def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
             f"Watched, and not proved the same; a worsening would have been seen from: "
             f"{', '.join(blind)}."
         )
-    remarks += _more(comparison, facts)
-    return remarks
+    affordable_count = int(facts.budget_s / facts.pair_s) if facts.pair_s else 0
+    is_open = comparison.status is Change.INCONCLUSIVE
+    if is_open and affordable_count < PAIR_COUNT_NEEDED:
+        return [*remarks, too_few_pairs(affordable_count, facts)]
+    return [*remarks, *_more(comparison, facts)]
 
 
 def _more(comparison: Comparison, facts: GateFacts) -> list[str]:

@@ -260,3 +260,12 @@ def test_verdict_json_tells_every_look(run: RunEvidence) -> None:
     assert [look["step"] for look in document["looks"]] == ["look", "confirmation"]
     assert document["confirmed"] == [COST]
     assert document["watched"] == [TAIL]
+
+
+def test_a_budget_that_is_too_small_says_which_is_not(run: RunEvidence) -> None:
+    """Sixty seconds of pairs of fifteen: four, and twelve are needed."""
+    outcome = outcome_of(pairs(run, [1.0]), LookPlan(look_counts=(1,), confirm_count=6))
+
+    told = gate_dossier(outcome, replace(FACTS, budget_s=60.0)).comparison
+
+    assert any("4 pairs" in remark and "at least 240 s" in remark for remark in told.remarks)

@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "plan": "harness.cli.plan_command:plan",
     "report": "harness.cli.report_command:report",
     "compare": "harness.cli.compare_command:compare",
+    "gate": "harness.cli.gate_command:gate",
     "baseline": "harness.cli.baseline_command:baseline",
     "history": "harness.cli.history_command:history",
     "list": "harness.cli.list_command:list_things",

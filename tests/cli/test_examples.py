@@ -39,6 +39,9 @@ WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS, once=True),
     # 2: the stored runs here have no profiles to put anything against.
     "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=(*_VERDICTS, 2), once=True),
+    "acctbench gate": Way(
+        only_parsed="plays pairs for minutes; tests/end_to_end/test_gate.py does"
+    ),
     "acctbench micro": Way(added="--only fees --rounds 2 --processes 1", once=True),
     "acctbench baseline promote": Way(added="--force"),  # an example before pinned it
     "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already

@@ -21,7 +21,12 @@ from harness.engine.results import (
     unseen_count,
 )
 from harness.engine.supervisor import Driven, LoadFacts
-from harness.environment import Environment, environment_to_json
+from harness.environment import (
+    Environment,
+    Revision,
+    environment_to_json,
+    read_revision,
+)
 from harness.errors import RecordError
 from harness.model.objectives import (
     cpu_ns_per_operation,
@@ -54,7 +59,7 @@ from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
 from harness.targets.resources import ResourceSampler
 from harness.targets.service import Target
-from harness.targets.target_file import AttachSpec
+from harness.targets.target_file import AttachSpec, TargetSpec
 
 SUBJECTS = ("target", "generator", "observer", "broker")
 SUBSCRIBER = "subscriber"  # only in a run that has subscriptions
@@ -154,10 +159,22 @@ def make_record(facts: RunFacts) -> RunRecord:
     )
 
 
+def revision_of(spec: TargetSpec) -> Revision:
+    """Of what is launched, read before it is built; an attached target may tell its own."""
+    how = spec.how
+    return Revision() if isinstance(how, AttachSpec) else read_revision(how.cwd or how.here)
+
+
 def describe_target(
-    target: Target, system: System, *, opening: Any, ended: str, build_s: float
+    target: Target,
+    system: System,
+    *,
+    opening: Any,
+    ended: str,
+    build_s: float,
+    revision: Revision | None = None,
 ) -> dict[str, Any]:
-    """What the record says of the target; nothing of its metadata."""
+    """What the record says of the target, of *revision* if known; nothing of its metadata."""
     spec = target.spec
     is_attached = isinstance(spec.how, AttachSpec)
     return {
@@ -169,6 +186,7 @@ def describe_target(
         "absent_topics": list(spec.absent_topics),
         "capabilities": dict(system.capabilities(opening)),
         "build_s": round(build_s, 3),
+        "revision": asdict(revision or Revision()),
         "ended": ended,
     }
 

@@ -137,7 +137,7 @@ class Run:
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
-        environment = read_environment()
+        environment, revision = read_environment(), recording.revision_of(self._request.target)
         supervisor = Supervisor(
             scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
         )
@@ -168,7 +168,12 @@ class Run:
                 system=system,
                 schedule_digest=supervisor.schedule_digest,
                 target=recording.describe_target(
-                    target, system, opening=loaded.opening, ended=target_end, build_s=build_s
+                    target,
+                    system,
+                    opening=loaded.opening,
+                    ended=target_end,
+                    build_s=build_s,
+                    revision=revision,
                 ),
                 broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,

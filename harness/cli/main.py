@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "report": "harness.cli.report_command:report",
     "compare": "harness.cli.compare_command:compare",
     "baseline": "harness.cli.baseline_command:baseline",
+    "history": "harness.cli.history_command:history",
     "list": "harness.cli.list_command:list_things",
     "init": "harness.cli.init_command:init",
     "micro": "harness.cli.micro_command:micro",

@@ -15,24 +15,32 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.view.model import Chart, Page, Strip, charts_of, strips_of
+from reports.view.model import Chart, Page, Strip, charts_of, strips_of, trends_of
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
 )
 
-_SCRIPTS = ("scales.js", "charts.js", "strips.js", "page.js")  # each uses those before it
+_SCRIPTS = (
+    "scales.js",
+    "charts.js",
+    "strips.js",
+    "trends.js",
+    "page.js",
+)  # each uses those before it
 
 
 def render_page(page: Page) -> str:
     """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
     strips = [_strip_json(strip) for strip in strips_of(page)]
+    trends = [asdict(item) for item in trends_of(page)]
     return template.render(
         page=page,
         charts_json=_script_json([_chart_json(chart) for chart in charts_of(page)]),
         strips_json=_script_json(strips) if strips else "",
+        trends_json=_script_json(trends) if trends else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,

@@ -44,6 +44,9 @@ WAYS = {
     "acctbench baseline unpin": Way(codes=(0, 2)),
     "acctbench baseline pin": Way(codes=(0, 2)),
     "acctbench compare": Way(codes=(3,)),  # a run a side can't settle anything
+    # 3: too few runs here; 2: the folder is no checkout.
+    "acctbench history show": Way(codes=(0, 2, 3)),
+    "acctbench history accept": Way(codes=(0, 2)),  # 2: nothing got worse here
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench doctor": Way(only_parsed="done by test_commands.py"),
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),

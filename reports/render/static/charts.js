@@ -394,5 +394,5 @@ const Charts = (() => {
     return charts;
   }
 
-  return { drawAll };
+  return { drawAll, element, html };
 })();

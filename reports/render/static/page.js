@@ -44,6 +44,8 @@
   const charts = Charts.drawAll(JSON.parse(document.getElementById("charts-data").textContent));
   const strips = document.getElementById("strips-data");
   if (strips) Strips.drawAll(JSON.parse(strips.textContent));
+  const trends = document.getElementById("trends-data");
+  if (trends) Trends.drawAll(JSON.parse(trends.textContent));
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

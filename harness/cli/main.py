@@ -38,6 +38,8 @@ COMMANDS: dict[str, str] = {
     "compare": "harness.cli.compare_command:compare",
     "baseline": "harness.cli.baseline_command:baseline",
     "history": "harness.cli.history_command:history",
+    "signoff": "harness.cli.signoff_command:signoff",
+    "verify": "harness.cli.verify_command:verify",
     "list": "harness.cli.list_command:list_things",
     "init": "harness.cli.init_command:init",
     "micro": "harness.cli.micro_command:micro",

@@ -24,6 +24,7 @@ from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profiler
 from harness.cli.run_command import make_view, stops_on_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from harness.model.record import RunRecord
@@ -74,7 +75,7 @@ def profile(  # noqa: PLR0917 - click passes them by name
     from harness.runner import RunRequest
     from harness.targets.target_file import load_target
 
-    passes = _passes(options, only)
+    passes = passes_of(options, {CPU, MEMORY} if only is None else {only})
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(options)),
         target=load_target(target),
@@ -110,12 +111,13 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
             people.print(f"{name:>12}  {note}")
 
 
-def _passes(options: dict[str, Any], only: str | None) -> list[Pass]:
+def passes_of(options: dict[str, Any], names: Collection[str]) -> list[Pass]:
+    """The twins of these *names*; takes the profilers' options out like profilers_from."""
     from harness.passes import Pass
 
     slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
     return [
         Pass(name=name, profiler=make, slowdown_ratio=slowdown_ratios[name])
         for name, make in profilers_from(options).items()
-        if only in {None, name}
+        if name in names
     ]

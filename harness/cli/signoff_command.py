@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.completions import complete_runs, complete_targets
+from harness.cli.completions import complete_brokers, complete_runs, complete_targets
 from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.options import checked_scenario, runs_option
 from harness.errors import HarnessError, UsageError
@@ -49,7 +49,11 @@ Examples:
 )
 @click.option("--run", "runs_all", is_flag=True, help="Do every demanded run first; takes hours.")
 @click.option("--target", shell_complete=complete_targets, help="With --run: what to run against.")
-@click.option("--kafka", help="With --run: the broker, instead of the policy's.")
+@click.option(
+    "--kafka",
+    shell_complete=complete_brokers,
+    help="With --run: the broker, instead of the policy's.",
+)
 @click.option("--build", default="", help='Only runs of this build: "mine 4f2a".')
 @click.option(
     "--output",

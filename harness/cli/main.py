@@ -39,6 +39,8 @@ COMMANDS: dict[str, str] = {
     "gate": "harness.cli.gate_command:gate",
     "baseline": "harness.cli.baseline_command:baseline",
     "history": "harness.cli.history_command:history",
+    "signoff": "harness.cli.signoff_command:signoff",
+    "verify": "harness.cli.verify_command:verify",
     "list": "harness.cli.list_command:list_things",
     "init": "harness.cli.init_command:init",
     "micro": "harness.cli.micro_command:micro",

@@ -25,6 +25,7 @@ from reports.view.model import (
     strips_of,
     trends_of,
 )
+from reports.view.release import ReleasePage
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
@@ -51,6 +52,19 @@ def render_page(page: Page) -> str:
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,
+    )
+
+
+def render_release_page(page: ReleasePage) -> str:
+    """The HTML of a sign-off: no script, so that what is printed is what is in the file."""
+    return (
+        _environment()
+        .get_template("release.html.j2")
+        .render(
+            page=page,
+            style=Markup(_asset("page.css") + _asset("release.css")),  # noqa: S704 - our own files
+            content_policy=CONTENT_POLICY,
+        )
     )
 
 

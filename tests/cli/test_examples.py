@@ -14,6 +14,7 @@ from harness.cli.main import acctbench, exit_code_of
 from harness.cli.manual import commands
 from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
+from harness.model.verdict import ExitCode
 from harness.targets.target_file import load_target, target_files
 from tests.reports.synthetic import Shape, write_synthetic_run
 
@@ -52,6 +53,8 @@ WAYS = {
     # 3: too few runs here; 2: the folder is no checkout.
     "acctbench history show": Way(codes=(0, 2, 3)),
     "acctbench history accept": Way(codes=(0, 2)),  # 2: nothing got worse here
+    # Nobody has measured the release: not proven, and the bundle says so.
+    "acctbench signoff": Way(added="--force", codes=(3,)),
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench doctor": Way(only_parsed="done by test_commands.py"),
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
@@ -119,6 +122,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert exit_code_of(["init", str(folder / "acctbench")]) == 0
     promotion = ["baseline", "promote", "main", "after", "--by", "ada"]
     assert exit_code_of([*promotion, "--runs", str(folder / "runs")]) == 0
+    policy = ["--policy", str(folder / "acctbench" / "release.toml")]
+    bundle = ["--output", str(folder / "release-1.4"), "--runs", str(folder / "runs")]
+    assert exit_code_of(["signoff", "--release", "1.4", *policy, *bundle]) == ExitCode.INCONCLUSIVE
     return folder
 
 
@@ -149,7 +155,7 @@ def test_example_works(
     way = WAYS.get(name, Way())
     if "scenario" in context.params:
         checked_scenario(context.params["scenario"], ScenarioOverrides())
-    if "target" in context.params:
+    if context.params.get("target"):
         load_target(context.params["target"])
     if way.only_parsed or NOT_DONE.search(example) or example in repeated():
         return

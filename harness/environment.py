@@ -98,6 +98,33 @@ def read_environment() -> Environment:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """
+    What a checkout has: empty and None outside one.
+
+    Attributes:
+        git_sha: The full name of its commit.
+        git_dirty: Whether tracked files differ from it.
+    """
+
+    git_sha: str = ""
+    git_dirty: bool | None = None
+
+
+def read_revision(folder: Path) -> Revision:
+    """
+    The revision of the checkout that *folder* belongs to.
+
+    None where no file in it is tracked: an environment inside a checkout is not the checkout's.
+    """
+    if not _git_says(folder, "ls-files", "--", "."):
+        return Revision()
+    sha = _git_says(folder, "rev-parse", "HEAD")
+    status = _git_says(folder, "status", "--porcelain", "--untracked-files=no")
+    return Revision(git_sha=sha or "", git_dirty=None if status is None else bool(status))
+
+
 def environment_to_json(environment: Environment) -> dict[str, Any]:
     """*environment* as plain JSON values, for a record."""
     return asdict(environment)

@@ -21,7 +21,12 @@ from harness.engine.results import (
     unseen_count,
 )
 from harness.engine.supervisor import Driven, LoadFacts
-from harness.environment import Environment, environment_to_json
+from harness.environment import (
+    Environment,
+    Revision,
+    environment_to_json,
+    read_revision,
+)
 from harness.errors import RecordError
 from harness.model.objectives import (
     cpu_ns_per_operation,
@@ -54,7 +59,7 @@ from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
 from harness.targets.resources import ResourceSampler
 from harness.targets.service import Target
-from harness.targets.target_file import AttachSpec
+from harness.targets.target_file import AttachSpec, TargetSpec
 
 SUBJECTS = ("target", "generator", "observer", "broker")
 SUBSCRIBER = "subscriber"  # only in a run that has subscriptions
@@ -92,9 +97,7 @@ def make_record(facts: RunFacts) -> RunRecord:
     causes_event = _causes_event(facts)
     rate, latency = rates(results, window), latencies(results, window, causes_event)
     subjects = (*SUBJECTS, SUBSCRIBER) if facts.load.subscriber_report else SUBJECTS
-    resources = {
-        name: facts.sampler.summary(name, window.start_ns, window.end_ns) for name in subjects
-    }
+    resources = {name: facts.sampler.summary(name, window) for name in subjects}
     validity = judge_validity(
         stamps, window, count_operations(stamps.outcome), _generator_facts(facts), scenario.limits
     )
@@ -154,10 +157,22 @@ def make_record(facts: RunFacts) -> RunRecord:
     )
 
 
+def revision_of(spec: TargetSpec) -> Revision:
+    """Of what is launched, read before it is built; an attached target may tell its own."""
+    how = spec.how
+    return Revision() if isinstance(how, AttachSpec) else read_revision(how.cwd or how.here)
+
+
 def describe_target(
-    target: Target, system: System, *, opening: Any, ended: str, build_s: float
+    target: Target,
+    system: System,
+    *,
+    opening: Any,
+    ended: str,
+    build_s: float,
+    source: Revision | None = None,
 ) -> dict[str, Any]:
-    """What the record says of the target; nothing of its metadata."""
+    """What the record says of the target, *source* where it is known; nothing of its metadata."""
     spec = target.spec
     is_attached = isinstance(spec.how, AttachSpec)
     return {
@@ -169,6 +184,7 @@ def describe_target(
         "absent_topics": list(spec.absent_topics),
         "capabilities": dict(system.capabilities(opening)),
         "build_s": round(build_s, 3),
+        "revision": asdict(source or Revision()),
         "ended": ended,
     }
 
@@ -217,12 +233,15 @@ def _generator_facts(facts: RunFacts) -> GeneratorFacts:
     window = facts.driven.window
     counts, cores = [], []
     for samples in facts.load.results.tick_samples:
-        inside = samples[window.holds(samples[:, 0])]
-        counts.append(inside[:, 1])
-        if len(inside) > 1:
-            first, last = inside[0], inside[-1]
-            cores.append(float(last[2] - first[2]) / float(last[0] - first[0]))
+        at_ns, in_flight_count, cpu_ns = samples.T
+        counts.append(in_flight_count[window.holds(at_ns)])
+        passed_ns = np.diff(at_ns)
+        is_own = (np.diff(window.own_ns_before(at_ns)) == passed_ns) & (passed_ns > 0)
+        if is_own.any():
+            cores.append(float(np.diff(cpu_ns)[is_own].sum()) / float(passed_ns[is_own].sum()))
+    used = window.turns and facts.sampler.turn_usage("target", window)
     return GeneratorFacts(
+        turns_late_share=used.late_share if used else None,
         in_flight_counts=counts,
         cpu_cores=cores,
         clock_drift=facts.driven.clock.drift,
@@ -271,6 +290,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         },
         "in_flight_count_max": scenario.load.in_flight_count_max,
         "stretch": scenario.load.stretch_ratio,
+        **_describe_turns(facts),
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),
@@ -284,6 +304,16 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "invisible_count": sum(report["invisible_count"] for report in reports),
         "resolved_count": facts.load.resolved_count,
     }
+
+
+def _describe_turns(facts: RunFacts) -> dict[str, Any]:
+    """Nothing where the load went all the time."""
+    turns = facts.scenario.load.turns
+    if turns is None:
+        return {}
+    used = facts.sampler.turn_usage("target", facts.driven.window)
+    idle_cpu_cores = None if used is None else used.idle_cpu_cores
+    return {"turns": {**asdict(turns), "target_idle_cpu_cores": idle_cpu_cores}}
 
 
 def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:

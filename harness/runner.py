@@ -10,24 +10,23 @@ that was started here is stopped here.
 
 import os
 import secrets
-import shutil
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import recording
+from harness.company import Alone, Company
 from harness.engine.placement import Placement, place
 from harness.engine.plan_again import PlansAgain
 from harness.engine.progress import Progress
 from harness.engine.supervisor import (
-    EVENTS_LOG,
-    SUBSCRIPTIONS_LOG,
     Driven,
+    InterruptedRunError,
     LoadFacts,
     Supervisor,
     Surroundings,
@@ -41,19 +40,21 @@ from harness.errors import (
     TargetError,
     TransportError,
 )
+from harness.evidence import remove_raw_evidence, strike_logs
 from harness.model.record import Invariant, record_to_json
 from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
+from harness.model.validity import Window
 from harness.model.verdict import Correctness
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
-from harness.targets.broker import Broker, start_broker
+from harness.targets.broker import Broker
 from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_targets
-from harness.targets.broker_floor import FloorResult, measure_floor
+from harness.targets.broker_floor import FloorResult
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.replay import replay_journal
-from harness.targets.resources import ResourceSampler, sampler_of
+from harness.targets.resources import ResourceSampler, sampler_of, turn_instants_ns
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
 from harness.targets.topics import check_absent_topics, create_topics
@@ -75,6 +76,7 @@ class RunRequest:
     command: str  # repeats the run
     profiler: MakeProfiler | None = None  # looks into the target over the measured phase
     keeps_evidence: bool = False  # every event, and the state of target and broker, in any case
+    company: Company = field(default_factory=Alone)
 
 
 class RunView(Protocol):
@@ -133,31 +135,35 @@ class Run:
             self._raise_without_secrets(error)
             raise
         finally:
-            self._strike_logs()
+            strike_logs(self.folder, self._secrets)
+            self._request.company.leave()
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
-        environment = read_environment()
+        environment, git = read_environment(), recording.revision_of(request.target)
         supervisor = Supervisor(
             scenario, system, run_tag=self._run_tag, seed=scenario.seed, folder=self.folder
         )
         stack.callback(supervisor.close)
-        self._view.phase("plan", "every operation is made and encoded before the clock starts")
+        self._enter("plan", "every operation is made and encoded before the clock starts")
         supervisor.start_planning(self._placement)
         build_s = self._build()
-        self._view.phase("start", f"broker {request.kafka}, target {request.target.name}")
-        broker = start_broker(request.kafka, folder=self.folder, affinity=self._placement.broker)
+        self._enter("start", f"broker {request.kafka}, target {request.target.name}")
+        broker = request.company.broker(
+            request.kafka, folder=self.folder, affinity=self._placement.broker
+        )
         stack.callback(broker.stop)
-        target = self._start_target(broker)
+        with request.company.starting():
+            target = self._start_target(broker)
         stack.callback(target.stop)
         with _blaming_the_dead(target, broker):
             loaded = self._load(stack, supervisor, target, broker)
-        target_end, _ = target.stop(), broker.stop()
-        self._view.phase("audit", f"{len(loaded.facts.results.table):,} operations")
+        end, _ = target.stop(), broker.stop()
+        self._enter("audit", f"{len(loaded.facts.results.table):,} operations")
         invariants = self._audit(supervisor, loaded)
         loaded.plans.close()
         supervisor.close()
-        self._view.phase("record", str(self.folder))
+        self._enter("record", str(self.folder))
         profiles = self._profiled.store(loaded.driven.window, loaded.facts.results.table)
         return self._store(
             recording.RunFacts(
@@ -168,7 +174,7 @@ class Run:
                 system=system,
                 schedule_digest=supervisor.schedule_digest,
                 target=recording.describe_target(
-                    target, system, opening=loaded.opening, ended=target_end, build_s=build_s
+                    target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
                 ),
                 broker=recording.describe_broker(broker, loaded.floor),
                 placement=self._placement,
@@ -192,34 +198,32 @@ class Run:
         if system.observed_topic and system.observed_topic not in target.endpoint.absent_topics:
             # Before the opening state is read: others may use an attached target meanwhile.
             supervisor.observe(target.endpoint, self._placement.observer)
-        self._view.phase("seed", "reference data and balances")
+        self._enter("seed", "reference data and balances")
         opening = system.open(
             target.endpoint,
             scenario,
             seed=scenario.seed,
             seed_by=self._request.target.seed_by,
         )
-        floor = measure_floor(
-            broker.address, f"{self.run_id}.harness.floor", settings=broker.clients
-        )
+        floor = self._request.company.floor(broker, f"{self.run_id}.harness.floor")
         supervisor.subscribe(target.endpoint, self._placement.observer)
         supervisor.connect(target.endpoint)
         own = [("target", target.pid), ("broker", broker.pid), *supervisor.pids]
         sampler = sampler_of(own)
-        sampler.start()
         stack.callback(sampler.stop)
         self.is_driving = True
         stack.callback(self._profiled.stop)
         with self._profiled.kept_on_failure(supervisor.answered):
             driven = supervisor.drive(self._surroundings(target, broker, sampler))
+            self._request.company.drained()
             self._profiled.stop()
             self.is_driving = False
-            sampler.stop()
+            sampler.finish()
             plans = PlansAgain(
                 scenario, operation_count=supervisor.operation_count, folder=self.folder
             )
             stack.callback(plans.close)
-            self._view.phase("settle", "unknown outcomes asked for again, events awaited")
+            self._enter("settle", "unknown outcomes asked for again, events awaited")
             facts, closing = self._settle(supervisor, target.endpoint, opening)
         return _Loaded(
             opening=opening,
@@ -231,12 +235,18 @@ class Run:
             plans=plans,
         )
 
+    def _enter(self, phase: str, detail: str) -> None:
+        """Tell the next phase, unless the user has stopped the run."""
+        if self._stopped.is_set():
+            raise InterruptedRunError("stopped before its end")
+        self._view.phase(phase, detail)
+
     def _build(self) -> float:
         """How long it took, in seconds; 0 where there is nothing to build."""
         how = self._request.target.how
         if isinstance(how, AttachSpec) or not how.build_steps:
             return 0.0
-        self._view.phase("build", f"{len(how.build_steps)} steps, see {self.folder / LOG_NAME}")
+        self._enter("build", f"{len(how.build_steps)} steps, see {self.folder / LOG_NAME}")
         return build_target(how, folder=self.folder)
 
     def _start_target(self, broker: Broker) -> Target:
@@ -266,6 +276,11 @@ class Run:
             sampler.watch("target", target.pid)  # another one after a restart
             sampler.watch("broker", broker.pid)
 
+        def on_window(window: Window) -> None:
+            instants_ns = () if window.turns is None else turn_instants_ns(window)
+            sampler.start(instants_ns, self._placement.target)
+            self._profiled.start(window, target)
+
         return Surroundings(
             target=target,
             broker=broker,
@@ -273,7 +288,8 @@ class Run:
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
-            on_window=lambda window: self._profiled.start(window, target),
+            start_ns=self._request.company.start_ns,
+            on_window=on_window,
         )
 
     def _settle(
@@ -322,18 +338,8 @@ class Run:
         stored = load_run(self.folder)
         is_proved = stored.record.correctness.status is Correctness.PASSED
         if is_proved and not self._request.keeps_evidence:
-            self._remove_raw_evidence()
+            remove_raw_evidence(self.folder)
         return stored
-
-    def _remove_raw_evidence(self) -> None:
-        """What only a failed audit needs: the state of target and broker, every event."""
-        for state in ("workdir", "kafka"):
-            shutil.rmtree(self.folder / state, ignore_errors=True)
-        for evidence in (EVENTS_LOG, SUBSCRIPTIONS_LOG):
-            (self.folder / evidence).unlink(missing_ok=True)
-        for log in self.folder.glob("*.log"):
-            if log.stat().st_size == 0:
-                log.unlink()
 
     def _raise_without_secrets(self, error: BaseException) -> None:
         """Raise it anew if its text or that of its causes shows one; they are left behind."""
@@ -342,16 +348,6 @@ class Run:
             return
         kind = type(error) if type(error) in _ONE_TEXT_ERRORS else EngineError
         raise kind(self._secrets.strike(str(error))) from None
-
-    def _strike_logs(self) -> None:
-        """A target that writes what it was sent must not make the run folder a secret."""
-        for log in self.folder.glob("*.log") if self._secrets else ():
-            if log.name in {EVENTS_LOG, SUBSCRIPTIONS_LOG}:
-                continue  # what was read from a topic
-            data = log.read_bytes()
-            struck = self._secrets.strike_bytes(data)
-            if struck != data:
-                log.write_bytes(struck)
 
     def _keep_failure(self, error: BaseException) -> None:
         if self.folder.is_dir():

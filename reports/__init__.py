@@ -12,8 +12,25 @@ from reports.compare.dossier import (
     dossier_to_json,
     rules_of,
 )
+from reports.compare.gate_result import (
+    GateFacts,
+    PairFacts,
+    gate_dossier,
+    gate_sections,
+    gate_to_json,
+    too_few_pairs,
+)
 from reports.compare.pull_request import comparison_junit, comparison_markdown
+from reports.compare.sequential import (
+    Gathered,
+    LookPlan,
+    Outcome,
+    Questions,
+    Sequential,
+    plan_looks,
+)
 from reports.inputs import read_sides
+from reports.load import read_evidence
 from reports.pages import (
     compare_stored_profiles,
     render_run_report,
@@ -27,17 +44,30 @@ from reports.view.profile_diff import profile_diff_sentences
 
 __all__ = [
     "Dossier",
+    "GateFacts",
+    "Gathered",
+    "LookPlan",
+    "Outcome",
+    "PairFacts",
+    "Questions",
+    "Sequential",
     "SideInput",
     "compare_stored_profiles",
     "compared_sides",
     "comparison_junit",
     "comparison_markdown",
     "dossier_to_json",
+    "gate_dossier",
+    "gate_sections",
+    "gate_to_json",
+    "plan_looks",
     "profile_comparison_to_json",
     "profile_diff_sentences",
+    "read_evidence",
     "read_sides",
     "render_run_report",
     "rules_of",
+    "too_few_pairs",
     "write_comparison",
     "write_failure_report",
     "write_run_report",

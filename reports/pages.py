@@ -5,7 +5,7 @@ The shell around the pure parts; holds no decision of its own.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,16 @@ def write_failure_report(folder: Path) -> Path:
     return path
 
 
-def write_comparison(dossier: Dossier, folder: Path, more: Sequence[Section] = ()) -> Path:
+def write_comparison(
+    dossier: Dossier,
+    folder: Path,
+    more: Sequence[Section] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
     """
     Write compare.html, compare.json and verdict.json into *folder*, and return the page's path.
 
-    *more*: sections that the page has besides its own.
+    *more*: sections that the page has besides its own; *facts*: what verdict.json has besides.
 
     Raises:
         RecordError: a file can't be written.
@@ -85,7 +90,7 @@ def write_comparison(dossier: Dossier, folder: Path, more: Sequence[Section] = (
     document = dossier_to_json(dossier)
     document["charts"] = [asdict(chart) for chart in charts_of(page)]
     _write(folder / "compare.json", _json(document))
-    _write(folder / "verdict.json", _json(verdict_to_json(dossier.comparison)))
+    _write(folder / "verdict.json", _json({**verdict_to_json(dossier.comparison), **(facts or {})}))
     _write(folder / COMPARISON_NAME, render_page(page))
     return folder / COMPARISON_NAME
 

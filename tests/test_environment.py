@@ -3,11 +3,12 @@
 import getpass
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness.environment import environment_to_json, read_environment
+from harness.environment import Revision, environment_to_json, read_environment, read_revision
 
 
 def test_nothing_private_is_in_it() -> None:
@@ -36,3 +37,32 @@ def test_no_git_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     assert (environment.git_sha, environment.git_dirty) == ("", None)
     assert environment.kernel
+
+
+def test_the_revision_of_a_folder(tmp_path: Path) -> None:
+    """The commit, and whether tracked files differ; what a run leaves beside them is not dirt."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=ada", "-c", "user.email=a@example.com"]
+    assert read_revision(tmp_path) == Revision()
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "main.go").write_text("package main\n")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    (tmp_path / "service" / "runs").mkdir()
+    (tmp_path / "service" / "runs" / "record.json").write_text("{}")
+    clean = read_revision(tmp_path / "service")
+    (tmp_path / "service" / "main.go").write_text("package other\n")
+
+    assert clean == Revision(git_sha=head.stdout.strip(), git_dirty=False)
+    assert read_revision(tmp_path / "service").git_dirty is True
+
+
+def test_an_environment_inside_a_checkout_is_not_its_program(tmp_path: Path) -> None:
+    """A folder of which nothing is tracked has no revision, whatever encloses it."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".venv" / "lib").mkdir(parents=True)
+    (tmp_path / ".venv" / "lib" / "reference.toml").write_text("")
+
+    assert read_revision(tmp_path / ".venv" / "lib") == Revision()
+    assert read_revision(tmp_path / "nowhere") == Revision()

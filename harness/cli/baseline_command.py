@@ -72,8 +72,8 @@ def promote(
     made = promote_runs(name, folders, runs_folder, signed(who, why), is_forced=force)
     if len(made.runs) < _RUN_COUNT_USEFUL:
         people.print(
-            f"{name} has {len(made.runs)} runs: enough to look at, but a verdict needs "
-            f"{_RUN_COUNT_USEFUL} a side"
+            f"{name} has {len(made.runs)} of the {_RUN_COUNT_USEFUL} runs a side "
+            "that a verdict needs"
         )
     print_result(str(baseline_path(name, runs_folder)))
 

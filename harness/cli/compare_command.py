@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from reports import Dossier
+    from reports.compare.verdicts import Comparison
 
 _ROW_COUNT_MAX = 40
 _NAME_LENGTH_MAX = 60
@@ -114,7 +115,7 @@ def compare(
     if as_json:
         print_json(reports.dossier_to_json(dossier))
     else:
-        _show(dossier)
+        show_comparison(dossier.comparison)
         print_result(str(page))
     return int(dossier.comparison.exit_code)
 
@@ -146,12 +147,12 @@ def _name(dossier: Dossier) -> str:
     return "--".join(part or "side" for part in short)
 
 
-def _show(dossier: Dossier) -> None:
-    comparison = dossier.comparison
+def show_comparison(comparison: Comparison) -> None:
+    """The verdict and its metrics, worst first; for people."""
     for fault in (*comparison.faults, *comparison.doubts):
         people.print(printable(fault))
     if comparison.metrics:
-        print_for_people(_table(dossier))
+        print_for_people(_table(comparison))
     for remark in comparison.remarks:
         people.print(printable(f"note  {remark}"))
     for item in comparison.objectives:
@@ -160,19 +161,19 @@ def _show(dossier: Dossier) -> None:
     people.print(printable(f"{comparison.status}: {comparison.sentence}"))
 
 
-def _table(dossier: Dossier) -> Table:
+def _table(comparison: Comparison) -> Table:
     from rich.table import Table
 
     from reports.compare.metric_table import change_text, interval_text, side_text, worst_first
 
-    metrics = worst_first(dossier.comparison)
+    metrics = worst_first(comparison)
     table = Table(box=None, pad_edge=False)
     for name in ("verdict", "metric"):
         table.add_column(name, no_wrap=True)
     for name in ("baseline", "candidate", "change", "95 %"):
         table.add_column(name, justify="right", no_wrap=True)
     for metric in metrics[:_ROW_COUNT_MAX]:
-        waived = " (waived)" if metric.counts is not metric.status else ""
+        waived = " (waived)" if metric.is_waived else ""
         cells = (
             f"{metric.status}{waived}",
             metric.name,

@@ -34,7 +34,7 @@ from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profiler
 from harness.cli.run_command import make_view, stops_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from harness.model.record import RunRecord
     from harness.passes import Pass, Passes
@@ -129,7 +129,9 @@ def profile(  # noqa: PLR0917 - click passes them by name
         page = output or runs_folder / f"{'--'.join(names)}.{PAGE_NAME}"
         tell_differences(base, candidate, page, as_json=as_json)
         return 0
-    passes = _passes(options, only, start_count, stretches_of(base))
+    passes = passes_of(
+        options, {CPU, MEMORY} if only is None else {only}, start_count, stretches_of(base)
+    )
     request = RunRequest(
         scenario=checked_scenario(scenario, overrides_from(options)),
         target=load_target(target),
@@ -181,9 +183,13 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
             people.print(f"{name:>12}  {note}")
 
 
-def _passes(
-    options: dict[str, Any], only: str | None, start_count: int, stretches: Mapping[str, float]
+def passes_of(
+    options: dict[str, Any],
+    names: Collection[str],
+    start_count: int = 1,
+    stretches: Mapping[str, float] | None = None,
 ) -> list[Pass]:
+    """The twins of these *names*; takes the profilers' options out like profilers_from."""
     from harness.passes import Pass
 
     slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
@@ -193,9 +199,9 @@ def _passes(
             name=name if start == 1 else f"{name}-{start}",
             profiler=make,
             slowdown_ratio=slowdown_ratios[name],
-            stretch_ratio=stretches.get(name),
+            stretch_ratio=(stretches or {}).get(name),
         )
         for start in range(1, start_count + 1)
         for name, make in profilers.items()
-        if only in {None, name}
+        if name in names
     ]

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 CPU, MEMORY = "cpu", "memory"
+SAMPLES_PER_S = 100
 
 _OPTIONS = (
     click.option(
         "--sample-rate",
         "samples_per_s",
         type=click.IntRange(min=1, max=1000),
-        default=100,
+        default=SAMPLES_PER_S,
         show_default=True,
         help="CPU samples a second.",
     ),
@@ -32,6 +33,15 @@ _OPTIONS = (
     click.option("--nonblocking", is_flag=True, help="CPU: never stop the target for a sample."),
     click.option("--subprocesses", is_flag=True, help="CPU: the target's children too."),
 )
+
+DEFAULTS = {
+    "samples_per_s": SAMPLES_PER_S,
+    "native": False,
+    "gil": False,
+    "nonblocking": False,
+    "subprocesses": False,
+}
+"""The values of the options where nobody gives any."""
 
 
 def profiler_options(command: _Command) -> _Command:

@@ -29,9 +29,9 @@ def by_option(command: _Command) -> _Command:
 
 def why_option(*, is_required: bool = False) -> Callable[[_Command], _Command]:
     """Add --why."""
-    return click.option(
-        "--why", default=None if is_required else "", required=is_required, help="Kept with it."
-    )
+    if is_required:
+        return click.option("--why", required=True, help="The reason, which is kept with it.")
+    return click.option("--why", default="", help="The reason, which is kept with it.")
 
 
 def signed(who: str | None, why: str) -> Signature:

@@ -68,7 +68,7 @@ class LoadProcess:
         )
         self.columns_spec: ColumnsSpec = create_columns(len(self.plan))
         self.columns = Columns(self.columns_spec)
-        self.columns.intended_ns[:] = self.plan.intended_offset_ns * scenario.load.stretch_ratio
+        self.columns.intended_ns[:] = scenario.driven_ns(self.plan.intended_offset_ns)
         self.plan = replace(self.plan, intended_offset_ns=self.columns.intended_ns)
         self.clock = time.monotonic_ns
         self.samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick

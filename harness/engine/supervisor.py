@@ -43,7 +43,7 @@ PLAN_TIMEOUT_S = 600.0  # making and encoding a plan takes about 10 us an operat
 _CONNECT_TIMEOUT_S = 15.0
 _RESOLVE_TIMEOUT_S = DEADLINE_S + 15.0
 _FINISH_TIMEOUT_S = 300.0
-_LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
+LEAD_NS = 300_000_000  # from the order to the first operation: all shards have it by then
 _LOOK_S = 0.25
 EVENTS_LOG, SUBSCRIPTIONS_LOG = "events.log", "subscriptions.log"
 # A load process ends its drain by itself; one that has not said so long after that is stuck.
@@ -91,6 +91,7 @@ class Surroundings:
 
     target: Disturbed
     broker: Disturbed
+    start_ns: Callable[[], int]  # when the first operation of the plan's time 0 is due
     check_alive: Callable[[], None]  # raises if the target or the broker is gone
     on_progress: Callable[[Progress], None]
     target_cpu_cores: Callable[[], float | None]
@@ -234,9 +235,13 @@ class Supervisor:
             HarnessError: a child, the target or the broker failed.
         """
         scenario, clock = self._scenario, ClockWatch()
-        start_ns = time.monotonic_ns() + _LEAD_NS
+        start_ns = surroundings.start_ns()
         measure_ns = start_ns + scenario.driven_warmup_ns
-        window = Window(start_ns=measure_ns, end_ns=measure_ns + scenario.driven_measure_ns)
+        window = Window(
+            start_ns=measure_ns,
+            end_ns=measure_ns + scenario.driven_measure_ns,
+            turns=scenario.load.turns,
+        )
         for worker in self.load:
             worker.tell("start", start_ns=start_ns)
         disturber = Disturber(
@@ -331,7 +336,7 @@ class Supervisor:
         )
         drained: set[Worker] = set()
         is_stopping = False
-        planned_ns = scenario.warmup_ns + scenario.measure_ns + scenario.drain_ns
+        planned_ns = scenario.driven_warmup_ns + scenario.driven_measure_ns + scenario.drain_ns
         overdue_at_ns = start_ns + planned_ns + OVERDUE_NS
         while len(drained) < len(self.load):
             if time.monotonic_ns() > overdue_at_ns:

@@ -25,13 +25,15 @@ of a comparison, all optional:
     reason = "second journal until 4.2"
     until = 2027-01-31
 
+of a gate: [gate], see harness.model.gate_policy.
+
 A file needs objectives, or something of a comparison. The load is not the policy's: the scenario's
 digest is the same with and without one.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -41,6 +43,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from harness.errors import Fault, PolicyError, UsageError
 from harness.model.file_faults import PlainFault, plain_faults
+from harness.model.gate_policy import GateSpec, GateTable
 from harness.model.objectives import unknown_kinds
 from harness.model.scenario import ObjectiveSpec, Scenario
 from harness.model.scenario_tables import ObjectiveTable
@@ -90,6 +93,7 @@ class Policy:
     comparison: ComparisonSpec
     digest: str  # BLAKE2b of the parsed file
     document: Mapping[str, Any]  # the parsed file, for the record
+    gate: GateSpec = field(default_factory=GateSpec)
 
 
 _Pattern = Annotated[str, StringConstraints(min_length=1)]
@@ -132,6 +136,7 @@ class _PolicyTable(Table):
     objectives: Annotated[list[ObjectiveTable], Field(min_length=1)] | None = None
     margins: list[_MarginTable] = Field(default_factory=list)
     waivers: list[WaiverTable] = Field(default_factory=list)
+    gate: GateTable = GateTable()
 
     @model_validator(mode="after")
     def _demands_something(self) -> Self:
@@ -197,6 +202,7 @@ def load_policy(
         file=str(path),
         objectives=objectives,
         comparison=comparison,
+        gate=table.gate.to_spec(),
         digest=blake2b(json.dumps(record).encode(), digest_size=16).hexdigest(),
         document=record,
     )

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.model.arrivals import Arrivals
+from harness.model.turns import Turns
 
 
 class StepAction(StrEnum):
@@ -63,6 +67,7 @@ class LoadSpec:
     stream_count: int = 8  # standing streams a worker, over its connections
     stream_window_count: int = 256  # messages in flight a stream; past it they wait
     stretch_ratio: float = 1.0  # the plan's times are multiplied by it: the same operations, slower
+    turns: Turns | None = None  # in alternation with another run's load; None: all the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +115,20 @@ class Scenario:
 
     @property
     def driven_warmup_ns(self) -> int:
-        """How long warm-up takes; the plan's warmup_ns, stretched."""
-        return round(self.warmup_ns * self.load.stretch_ratio)
+        """How long warm-up takes: the plan's warmup_ns, stretched, with the other side's turns."""
+        return self._driven_length_ns(self.warmup_ns)
 
     @property
     def driven_measure_ns(self) -> int:
-        """How long the measured phase takes; the plan's measure_ns, stretched."""
-        return round(self.measure_ns * self.load.stretch_ratio)
+        """How long the measured phase takes, likewise."""
+        return self._driven_length_ns(self.measure_ns)
+
+    def driven_ns(self, planned_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When operations planned at *planned_ns* are due; both count from the load's start."""
+        turns = self.load.turns
+        stretched: NDArray[np.int64] = (planned_ns * self.load.stretch_ratio).astype(np.int64)
+        return stretched if turns is None else turns.driven_ns(stretched)
+
+    def _driven_length_ns(self, planned_ns: int) -> int:
+        turns, stretched_ns = self.load.turns, round(planned_ns * self.load.stretch_ratio)
+        return stretched_ns if turns is None else turns.driven_length_ns(stretched_ns)

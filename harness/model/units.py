@@ -20,6 +20,7 @@ _DURATION_NS = {
     "s": NANOS_PER_SECOND,
     "min": 60 * NANOS_PER_SECOND,
     "h": 3_600 * NANOS_PER_SECOND,
+    "d": 86_400 * NANOS_PER_SECOND,
 }
 _RATE_PER_S = {"/s": 1, "k/s": 1_000, "M/s": 1_000_000}
 _SPEED = {"x": 1}

@@ -16,6 +16,7 @@ from harness.model.operation import ADMITTED, Outcome
 from harness.model.quantiles import distribution
 from harness.model.record import Check, Operations, ValiditySection
 from harness.model.scenario import Limits
+from harness.model.turns import Turns
 from harness.model.verdict import Validity
 
 LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
@@ -25,24 +26,46 @@ SERVICE_SHARE_OF_LATENESS = 0.10  # lateness below a tenth of the tail can't mis
 # However slow the target is: so late, and what arrives together is no longer what was planned.
 SHARED_LATENESS_NS_MAX = 10_000_000
 CLOCK_DRIFT_MAX = 500e-6  # of monotonic against raw time; NTP slews at most that much
+TURNS_LATE_SHARE_MAX = 0.005  # a tenth of an effect of 5 %
 STEAL_SHARE_WARN = 0.02  # of the machine's time taken by the hypervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The measured phase, [start_ns, end_ns)."""
+    """
+    The measured phase, [start_ns, end_ns); of it the slots of one side, where two take *turns*.
+
+    It begins with a round. What is sent in a window is answered in the guard after it, so a slot is
+    both; but operations are offered in the window only, and rates are per second of that.
+    """
 
     start_ns: int
     end_ns: int
+    turns: Turns | None = None
 
     @property
     def length_s(self) -> float:
-        """Seconds."""
-        return (self.end_ns - self.start_ns) / 1e9
+        """Seconds in which operations are offered."""
+        turns, own_ns = self.turns, self.own_ns
+        return own_ns / 1e9 if turns is None else own_ns * turns.window_ns / turns.slot_ns / 1e9
+
+    @property
+    def own_ns(self) -> int:
+        """The time that `holds` accepts."""
+        return int(self.own_ns_before(np.array([self.end_ns]))[0])
 
     def holds(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of *stamps_ns* lie inside."""
-        return (stamps_ns >= self.start_ns) & (stamps_ns < self.end_ns)
+        inside: NDArray[np.bool_] = (stamps_ns >= self.start_ns) & (stamps_ns < self.end_ns)
+        if self.turns is not None:
+            inside &= self.turns.is_own(stamps_ns - self.start_ns)
+        return inside
+
+    def own_ns_before(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How much of what `holds` accepts has passed at each of *stamps_ns*."""
+        length_ns = self.end_ns - self.start_ns
+        passed_ns = np.clip(stamps_ns - self.start_ns, 0, length_ns)
+        return passed_ns if self.turns is None else self.turns.own_ns_before(passed_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +90,15 @@ class GeneratorFacts:
         cpu_cores: Processor use of each load process over the measured phase.
         clock_drift: Relative drift of CLOCK_MONOTONIC against CLOCK_MONOTONIC_RAW over the run.
         steal_share: Share of the machine's time that the hypervisor took; None if not known.
+        turns_late_share: Share of the time of its turns that was counted to the other side's, since
+            the target's CPU clock was read late; None: not read, or no turns.
     """
 
     in_flight_counts: Sequence[NDArray[np.int64]]
     cpu_cores: Sequence[float]
     clock_drift: float
     steal_share: float | None
+    turns_late_share: float | None = None
 
 
 def judge_validity(
@@ -87,6 +113,7 @@ def judge_validity(
         check_generator_cpu(facts.cpu_cores, limits),
         check_clock(stamps, facts.clock_drift),
         check_steal(facts.steal_share),
+        *(() if window.turns is None else (check_turns(facts.turns_late_share),)),
     )
     statuses = {check.status for check in checks}
     worst = next(
@@ -172,9 +199,9 @@ def check_little(
     sent = stamps.sent_ns > 0
     done_ns = stamps.done_ns[sent]
     # What was never answered was in flight to the end: the target's doing, not a lost reply.
-    ended_ns = np.where(done_ns > 0, np.minimum(done_ns, window.end_ns), window.end_ns)
-    inside_ns = ended_ns - np.maximum(stamps.sent_ns[sent], window.start_ns)
-    expected = float(np.maximum(inside_ns, 0).sum()) / (window.end_ns - window.start_ns)
+    ended_ns = np.where(done_ns > 0, done_ns, window.end_ns)
+    inside_ns = window.own_ns_before(ended_ns) - window.own_ns_before(stamps.sent_ns[sent])
+    expected = float(np.maximum(inside_ns, 0).sum()) / window.own_ns
     if not in_flight_counts or any(len(counts) < 10 for counts in in_flight_counts):
         return _check(
             "little", "Little's law", None, None, "operations", "too few samples in flight"
@@ -252,6 +279,16 @@ def check_steal(steal_share: float | None) -> Check:
         unit=unit,
         sentence=sentence,
     )
+
+
+def check_turns(late_share: float | None) -> Check:
+    """The target's CPU clock read between the turns, so that each has its own."""
+    title, unit = "Turns told apart", "share"
+    if late_share is not None:
+        sentence = f"{late_share:.2%} of its turns were counted to the other side's"
+        return _check("turns", title, late_share, TURNS_LATE_SHARE_MAX, unit, sentence)
+    sentence = "the target's processor time in its turns is not known"
+    return _check("turns", title, None, TURNS_LATE_SHARE_MAX, unit, sentence)
 
 
 def count_operations(outcome: NDArray[np.uint8]) -> Operations:

@@ -7,19 +7,22 @@ keeps what it had used, so that sums never go back and a restart shows as one cu
 read (someone else's process, another machine) is absent, never 0.
 """
 
+import os
 import resource
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 from harness.model.record import ProcessResources
 from harness.model.units import NANOS_PER_SECOND
+from harness.model.validity import Window
 
 _INTERVAL_S = 1.0
+_GUARD_PARTS = 2  # clocks are read half of the guard before the next slot
 _STEADY_NS = NANOS_PER_SECOND // 2  # over less than this a rate of CPU is noise
 _CPU_CLOCK_KIND = 2  # CPUCLOCK_SCHED: user and system time together
 _SWITCH_FIELDS = ("voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:")
@@ -61,6 +64,8 @@ class ResourceSampler:
         self._subjects: dict[str, _Subject] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._instants_ns: Sequence[int] = ()
+        self._cores: Sequence[int] = ()
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
 
     def watch(self, subject: str, pid: int | None) -> None:
@@ -70,9 +75,16 @@ class ResourceSampler:
             if pid is not None:
                 watched.roots[pid] = None
 
-    def start(self) -> None:
-        """Begin to sample."""
+    def start(self, instants_ns: Sequence[int] = (), cores: Sequence[int] = ()) -> None:
+        """Begin to sample; at *instants_ns* of CLOCK_MONOTONIC alone, from *cores*, if any."""
+        self._instants_ns, self._cores = instants_ns, cores
         self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the instants that are still to come, then end; without any as stop()."""
+        if self._instants_ns and self._thread.is_alive():
+            self._thread.join()
+        self.stop()
 
     def stop(self) -> None:
         """Take a last sample and end; harmless twice, and without start()."""
@@ -102,15 +114,36 @@ class ResourceSampler:
                 for row in _rows(name, subject.readings, origin_ns)
             ]
 
-    def summary(self, subject: str, start_ns: int, end_ns: int) -> ProcessResources:
-        """What *subject* used between two times of CLOCK_MONOTONIC."""
+    def summary(self, subject: str, window: Window) -> ProcessResources:
+        """What *subject* used in *window*; where turns are taken, its CPU in the turns alone."""
         with self._lock:
             readings = self._readings(subject)
             roots = list(self._subjects[subject].roots) if subject in self._subjects else []
         pid = roots[-1] if roots else None  # the newest, after a restart
-        return _summary(pid, readings, start_ns, end_ns)
+        summary = _summary(pid, readings, window.start_ns, window.end_ns)
+        if window.turns is None:
+            return summary
+        used = turn_usage(readings, window)
+        return replace(
+            summary,
+            cpu_cores_mean=used.own_cpu_ns / (window.length_s * NANOS_PER_SECOND) if used else None,
+            cpu_cores_max=used.own_cpu_ns_max / window.turns.window_ns if used else None,
+        )
+
+    def turn_usage(self, subject: str, window: Window) -> "TurnUsage | None":
+        """What *subject* used in its turns and out of them; None where it can't be read."""
+        with self._lock:
+            return turn_usage(self._readings(subject), window)
 
     def _run(self) -> None:
+        if self._instants_ns:
+            _ask_for_punctuality(self._cores)
+        for instant_ns in self._instants_ns:
+            if self._stopping.wait(max(0, instant_ns - time.monotonic_ns()) / NANOS_PER_SECOND):
+                break
+            self.sample()
+        if self._instants_ns:
+            return
         next_s = time.monotonic()
         while not self._stopping.wait(max(0.0, next_s - time.monotonic())):
             self.sample()
@@ -152,6 +185,80 @@ class _Subject:
                     involuntary_count=sum(pair[1] for pair in self.switches.values()),
                 )
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnUsage:
+    """
+    The CPU time of a subject where two sides take turns.
+
+    Attributes:
+        own_cpu_ns: In its own slots, guards included.
+        own_cpu_ns_max: In the busiest of them.
+        idle_cpu_cores: While the other side had its turns.
+        late_share: Of the time of its slots, what was counted to the wrong one because a reading
+            came late.
+    """
+
+    own_cpu_ns: int
+    own_cpu_ns_max: int
+    idle_cpu_cores: float
+    late_share: float
+
+
+def turn_instants_ns(window: Window) -> list[int]:
+    """When to read the clocks: in every guard, when what was sent is answered, late enough."""
+    turns = window.turns
+    assert turns is not None, "nobody takes turns"
+    lead_ns = turns.guard_ns // _GUARD_PARTS
+    starts_ns = [start_ns for start_ns, _ in turns.slots(window.end_ns - window.start_ns)]
+    ends_ns = window.end_ns - window.start_ns
+    return [window.start_ns + offset_ns - lead_ns for offset_ns in (*starts_ns, ends_ns)]
+
+
+def turn_usage(readings: Sequence[ResourceReading], window: Window) -> TurnUsage | None:
+    """
+    What was used in turns, by *readings* taken at turn_instants_ns.
+
+    None if one of them is missing, or so late that it belongs to the next.
+    """
+    turns = window.turns
+    assert turns is not None, "nobody takes turns"
+    taken: list[ResourceReading] = []
+    rest, lead_ns = iter(readings), turns.guard_ns // _GUARD_PARTS
+    instants_ns = turn_instants_ns(window)
+    for instant_ns in instants_ns:  # timers may be early by a little
+        reading = next((item for item in rest if item.at_ns >= instant_ns - lead_ns), None)
+        if reading is None or reading.at_ns >= instant_ns + turns.slot_ns - lead_ns:
+            return None
+        taken.append(reading)
+    late_ns = sum(
+        max(0, reading.at_ns - instant_ns - lead_ns)
+        for reading, instant_ns in zip(taken, instants_ns, strict=True)
+    )
+    is_own = [own for _, own in turns.slots(window.end_ns - window.start_ns)]
+    used_ns = [after.cpu_ns - before.cpu_ns for before, after in pairwise(taken)]
+    own_ns = [used for used, own in zip(used_ns, is_own, strict=True) if own]
+    idle_ns = sum(used_ns) - sum(own_ns)
+    return TurnUsage(
+        own_cpu_ns=sum(own_ns),
+        own_cpu_ns_max=max(own_ns),
+        idle_cpu_cores=idle_ns / (window.end_ns - window.start_ns - window.own_ns),
+        late_share=late_ns / window.own_ns,
+    )
+
+
+def _ask_for_punctuality(cores: Sequence[int]) -> None:
+    """
+    Real-time priority for this thread alone, where permitted: it works in the guards only.
+
+    On *cores*, which are not the generator's: it must not be what makes that late.
+    """
+    with suppress(OSError):
+        if cores:
+            os.sched_setaffinity(0, cores)
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def _with_descendants(roots: Iterable[int]) -> list[int]:

@@ -82,11 +82,11 @@ def differences(
         return ()
     patterns = tuple(ignored)
     first = records[0]
-    must, may = _must_be_same(first), _may_differ(first)
+    must, may = must_be_same(first), _may_differ(first)
     found: dict[str, Difference] = {}
     for record in records:
         for difference in (
-            *_unlike(must, _must_be_same(record), record, patterns),
+            *_unlike(must, must_be_same(record), record, patterns),
             *_unlike(may, _may_differ(record), record, None),
             *_kernels_unlike(first, record),
         ):
@@ -120,7 +120,8 @@ def _is_required(name: str, known: Mapping[str, str]) -> bool:
     return name in _REQUIRED
 
 
-def _must_be_same(record: RunRecord) -> dict[str, str]:
+def must_be_same(record: RunRecord) -> dict[str, str]:
+    """What *record* says of everything that is an obstacle where it differs, by dotted name."""
     environment: dict[str, Any] = {name: record.environment.get(name) for name in _ENVIRONMENT}
     if not environment["harness_digest"]:
         environment["git_sha"] = record.environment.get("git_sha")

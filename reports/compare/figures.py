@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from harness.model.objectives import QUANTILE_NAMES, cpu_ns_per_operation, metric_value, shares_of
+from harness.model.objectives import QUANTILE_NAMES, cpu_ns_per_operation, shares_of
 from harness.model.profile import Metric, Profile
+from harness.model.quantiles import Distribution
 from harness.model.record import KernelSamples, RunRecord
 from reports.compare.samples import Better
 from reports.view.model import Unit
@@ -49,7 +50,6 @@ FAILURE_SHARES = (
 )
 
 _FAMILIES = ("response_ns", "service_ns", VISIBLE, "wait_ns")
-_STATISTICS = (*QUANTILE_NAMES, "mean", "min", "max")
 _MORE_IS_BETTER = frozenset(
     {
         "rate.achieved_per_s",
@@ -143,11 +143,25 @@ def _latencies(record: RunRecord) -> Iterator[Figure]:
     kinds = sorted(record.latency, key=lambda kind: (kind != "all", kind))
     for kind in kinds:
         for family in _FAMILIES:
-            for statistic in _STATISTICS:
+            for statistic, value in _statistics(getattr(record.latency[kind], family)):
                 name = f"{kind}.{family}.{statistic}"
-                value = metric_value(name, {}, record.latency, {})
-                if value is not None:
-                    yield _figure(name, Unit.NS, value)
+                yield Figure(name=name, unit=Unit.NS, better=Better.LESS, value=value)
+
+
+def _statistics(samples: Distribution) -> Iterator[tuple[str, float]]:
+    """As objectives name them (harness.model.objectives.metric_value); those that there are."""
+    by_q = {item.q: item for item in samples.quantiles}
+    for name, q in QUANTILE_NAMES.items():
+        item = by_q.get(q)
+        if item is not None and item.is_unanswered:
+            yield name, math.inf
+        elif item is not None and item.value is not None:
+            yield name, float(item.value)
+    for name, value in (("mean", samples.mean), ("min", samples.min), ("max", samples.max)):
+        if name != "min" and samples.unanswered_count:
+            yield name, math.inf
+        elif value is not None:
+            yield name, float(value)
 
 
 def _lateness(record: RunRecord) -> Iterator[Figure]:

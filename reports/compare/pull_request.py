@@ -84,7 +84,7 @@ def comparison_junit(comparison: Comparison) -> str:
 
 def _markdown_row(metric: MetricVerdict) -> str:
     values = [side_text(metric, side) for side in (metric.baseline, metric.candidate)]
-    waived = " (waived)" if metric.waiver and metric.counts is not metric.status else ""
+    waived = " (waived)" if metric.is_waived else ""
     cells = (
         f"{_MARKS[metric.status]} {metric.status}{waived}",
         _escaped(metric.name),

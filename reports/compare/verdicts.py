@@ -118,6 +118,12 @@ class MetricVerdict:
     estimate: Estimate | None
     compared: Compared = Compared.RATIO
     waiver: str = ""  # who waived the regression, why, and until when; empty: nobody
+    is_watched: bool = False  # it must not be worse, but nobody asks for proof that it is the same
+
+    @property
+    def is_waived(self) -> bool:
+        """Worse, and accepted for a time."""
+        return bool(self.waiver) and self.status is Change.REGRESSED
 
     @property
     def worse_ratio(self) -> float:
@@ -133,8 +139,8 @@ class MetricVerdict:
     @property
     def counts(self) -> Change:
         """The status as far as the whole is concerned: what is waived doesn't turn it red."""
-        is_waived = self.waiver and self.status is Change.REGRESSED
-        return Change.UNCHANGED if is_waived else self.status
+        is_content = self.is_watched and self.status is Change.INCONCLUSIVE
+        return Change.UNCHANGED if self.is_waived or is_content else self.status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,11 +242,7 @@ def verdict_to_json(comparison: Comparison) -> dict[str, Any]:
         "candidate": comparison.candidate,
         "faults": list(comparison.faults),
         "metrics": {metric.name: metric.status for metric in comparison.metrics},
-        "waived": {
-            metric.name: metric.waiver
-            for metric in comparison.metrics
-            if metric.counts is not metric.status
-        },
+        "waived": {metric.name: metric.waiver for metric in comparison.metrics if metric.is_waived},
         "objectives": {item.id: item.status for item in comparison.objectives},
     }
 
@@ -261,7 +263,7 @@ def _sentence(
         (metric for metric in metrics if metric.counts is status),
         key=lambda item: -item.worse_ratio,
     )
-    waived_count = sum(metric.counts is not metric.status for metric in metrics)
+    waived_count = sum(metric.is_waived for metric in metrics)
     waived = (
         f" {waived_count} became worse and {_are(waived_count)} waived." if waived_count else ""
     )

@@ -35,7 +35,7 @@ def spread(residuals: Sequence[float]) -> float:
     sizes = [abs(value) for value in residuals]
     scale = _MAD_TO_SIGMA * median(sizes) or _MEAN_TO_SIGMA * sum(sizes) / len(sizes)
     clip = _CLIP * scale
-    total = sum(min(size, clip) ** 2 for size in sizes)
+    total = sum([min(size, clip) ** 2 for size in sizes])
     return math.sqrt(total / (_CLIPPED_VARIANCE * max(len(sizes) - 1, 1)))
 
 
@@ -53,9 +53,9 @@ def correlation(residuals: Sequence[float], sigma: float) -> float:
     """How much of a residual the next one inherits (lag 1, clipped, never negative)."""
     clip = _CORRELATION_CLIP * sigma
     clipped = [max(-clip, min(clip, value)) for value in residuals]
-    square = sum(value * value for value in clipped)
+    square = sum([value * value for value in clipped])
     if square <= 0.0:
         return 0.0
-    product = sum(before * after for before, after in pairwise(clipped))
+    product = sum([before * after for before, after in pairwise(clipped)])
     bias = 1.0 / len(residuals)  # the estimate is too low by about this (Marriott and Pope 1954)
     return max(0.0, min(_CORRELATION_MAX, product / square + bias))

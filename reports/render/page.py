@@ -15,20 +15,32 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.view.model import Chart, FlameGraph, Page, Strip, charts_of, flames_of, strips_of
+from reports.view.model import (
+    Chart,
+    FlameGraph,
+    Page,
+    Strip,
+    charts_of,
+    flames_of,
+    strips_of,
+    trends_of,
+)
+from reports.view.release import ReleasePage
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'"
 )
 
-_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "page.js")  # each uses those before
+# Each uses those before it.
+_SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "trends.js", "page.js")
 
 
 def render_page(page: Page) -> str:
     """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
     strips = [_strip_json(strip) for strip in strips_of(page)]
+    trends = [asdict(item) for item in trends_of(page)]
     return template.render(
         page=page,
         charts_json=_script_json([_drawing_json(chart) for chart in charts_of(page)]),
@@ -36,9 +48,23 @@ def render_page(page: Page) -> str:
         if (flames := flames_of(page))
         else "",
         strips_json=_script_json(strips) if strips else "",
+        trends_json=_script_json(trends) if trends else "",
         style=Markup(_asset("page.css")),  # noqa: S704 - our own file, not a run's text
         script=Markup("".join(map(_asset, _SCRIPTS))),  # noqa: S704 - likewise
         content_policy=CONTENT_POLICY,
+    )
+
+
+def render_release_page(page: ReleasePage) -> str:
+    """The HTML of a sign-off: no script, so that what is printed is what is in the file."""
+    return (
+        _environment()
+        .get_template("release.html.j2")
+        .render(
+            page=page,
+            style=Markup(_asset("page.css") + _asset("release.css")),  # noqa: S704 - our own files
+            content_policy=CONTENT_POLICY,
+        )
     )
 
 

@@ -191,6 +191,51 @@ class FlameGraph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrendMark:
+    """Something that happened between point *index* - 1 and point *index* of a trend."""
+
+    index: int
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """
+    One metric over stored runs: a point each, the level of every stretch, and what changed it.
+
+    Attributes:
+        values: In *unit*; None is a gap.
+        levels: Index of the first and of the last point of a stretch, and its level.
+    """
+
+    id: str
+    title: str
+    note: str
+    unit: str
+    values: tuple[float | None, ...]
+    levels: tuple[tuple[int, int, float], ...]
+    marks: tuple[TrendMark, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendSet:
+    """
+    Trends over the same runs.
+
+    Attributes:
+        names, dates, revisions: Of each run, for axis and pointer.
+        gaps: Why a run is no point; empty: it is one.
+    """
+
+    names: tuple[str, ...]
+    dates: tuple[str, ...]
+    revisions: tuple[str, ...]
+    gaps: tuple[str, ...]
+    trends: tuple[Trend, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One entry of a table: what is said, smaller print beneath it, and what it means."""
 
@@ -256,6 +301,7 @@ class Section:
     facts: tuple[Fact, ...] = ()
     flames: tuple[FlameGraph, ...] = ()
     charts: tuple[Chart, ...] = ()
+    trends: TrendSet | None = None
     tables: tuple[Table, ...] = ()
     remarks: tuple[str, ...] = ()
     terms: tuple[Term, ...] = ()
@@ -305,6 +351,11 @@ class Page:
 def charts_of(page: Page) -> tuple[Chart, ...]:
     """The charts of *page* that have something to draw, in order."""
     return tuple(chart for section in page.sections for chart in section.charts if chart.series)
+
+
+def trends_of(page: Page) -> tuple[TrendSet, ...]:
+    """The trends of *page*, in order."""
+    return tuple(section.trends for section in page.sections if section.trends)
 
 
 def strips_of(page: Page) -> tuple[Strip, ...]:

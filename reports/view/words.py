@@ -100,6 +100,8 @@ def plain(text: str, length_max: int = TEXT_LENGTH_MAX) -> str:
 
     A service chooses its own error details; they must not reverse, hide or flood the page.
     """
+    if len(text) <= length_max and text.isascii() and text.isprintable():
+        return text  # nearly all text is, and a history has a lot of it
     shown = "".join(_visible(letter) for letter in text[: length_max + 1])
     if len(text) <= length_max:
         return shown

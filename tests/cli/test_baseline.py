@@ -55,7 +55,7 @@ def test_a_small_baseline_is_told_so(runs: Path, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr()
 
     assert said.out.strip() == str(runs / FOLDER_NAME / "main.json")
-    assert "a verdict needs 5 a side" in said.err
+    assert "1 of the 5 runs a side" in said.err
 
 
 def test_a_damaged_baseline_is_listed_as_such(

@@ -14,6 +14,7 @@ from harness.cli.main import acctbench, exit_code_of
 from harness.cli.manual import commands
 from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
+from harness.model.verdict import ExitCode
 from harness.targets.target_file import load_target, target_files
 from tests.reports.synthetic import Shape, write_synthetic_run
 
@@ -39,12 +40,21 @@ WAYS = {
     "acctbench run": Way(added=_QUICK, codes=_VERDICTS, once=True),
     # 2: the stored runs here have no profiles to put anything against.
     "acctbench profile": Way(added=f"{_QUICK} --only cpu", codes=(*_VERDICTS, 2), once=True),
+    "acctbench gate": Way(
+        only_parsed="plays pairs for minutes; tests/end_to_end/test_gate.py does"
+    ),
     "acctbench micro": Way(added="--only fees --rounds 2 --processes 1", once=True),
     "acctbench baseline promote": Way(added="--force"),  # an example before pinned it
     "acctbench baseline remove": Way(codes=(0, 2)),  # 2: an example before removed it already
     "acctbench baseline unpin": Way(codes=(0, 2)),
     "acctbench baseline pin": Way(codes=(0, 2)),
-    "acctbench compare": Way(codes=(3,)),  # a run a side can't settle anything
+    # 3: a run a side can't settle anything; 4: an example before gave one of them a CPU profile.
+    "acctbench compare": Way(codes=(3, 4)),
+    # 3: too few runs here; 2: the folder is no checkout.
+    "acctbench history show": Way(codes=(0, 2, 3)),
+    "acctbench history accept": Way(codes=(0, 2)),  # 2: nothing got worse here
+    # Nobody has measured the release: not proven, and the bundle says so.
+    "acctbench signoff": Way(added="--force", codes=(3,)),
     "acctbench init": Way(added="--force"),  # the folder of the others' examples is there already
     "acctbench doctor": Way(only_parsed="done by test_commands.py"),
     "acctbench kafka install": Way(only_parsed="asks a registry; done where there is one to ask"),
@@ -112,6 +122,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert exit_code_of(["init", str(folder / "acctbench")]) == 0
     promotion = ["baseline", "promote", "main", "after", "--by", "ada"]
     assert exit_code_of([*promotion, "--runs", str(folder / "runs")]) == 0
+    policy = ["--policy", str(folder / "acctbench" / "release.toml")]
+    bundle = ["--output", str(folder / "release-1.4"), "--runs", str(folder / "runs")]
+    assert exit_code_of(["signoff", "--release", "1.4", *policy, *bundle]) == ExitCode.INCONCLUSIVE
     return folder
 
 
@@ -142,7 +155,7 @@ def test_example_works(
     way = WAYS.get(name, Way())
     if "scenario" in context.params:
         checked_scenario(context.params["scenario"], ScenarioOverrides())
-    if "target" in context.params:
+    if context.params.get("target"):
         load_target(context.params["target"])
     if way.only_parsed or NOT_DONE.search(example) or example in repeated():
         return

@@ -15,8 +15,9 @@ from pydantic import BaseModel
 from harness.cli.init_command import FILES
 from harness.cli.main import exit_code_of
 from harness.cli.options import checked_scenario
-from harness.model import arrivals_tables, policy_file, scenario_tables
+from harness.model import arrivals_tables, policy_file, release_file, scenario_tables, waivers
 from harness.model.policy_file import load_policy
+from harness.model.release_file import parse_release_policy
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
@@ -72,7 +73,7 @@ def models_of(module: Any) -> Iterator[type[BaseModel]]:
             yield item
 
 
-def test_writes_three_files_and_says_what_next(
+def test_writes_its_files_and_says_what_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Their paths are the result; the next commands, which are right, are for people."""
@@ -82,6 +83,7 @@ def test_writes_three_files_and_says_what_next(
     _, plan, *_ = (line.strip() for line in captured.err.splitlines())
 
     assert captured.out.splitlines() == [f"my bench/{name}" for name in FILES]
+    assert len(FILES) == 4
     assert exit_code_of(shlex.split(plan)[1:]) == 0
 
 
@@ -161,6 +163,20 @@ def test_attaching_as_in_the_comments_can_be_used(folder: Path) -> None:
     assert [entry.variable for entry in spec.metadata] == ["ACCOUNT_TOKEN"]
 
 
+def test_release_policy_means_what_its_comments_say(folder: Path) -> None:
+    """Its defaults are the defaults, and its examples, all together, are a policy."""
+    path = folder / "release.toml"
+    before = parse_release_policy(path.read_text(encoding="utf-8"), file="")
+    after = parse_release_policy(uncommented(path, DEFAULT).read_text(encoding="utf-8"), file="")
+    text = EXAMPLE.sub("", re.sub(r"^# (?:count) = .*$", "", path.read_text(), flags=re.MULTILINE))
+    shown = parse_release_policy(text, file="")
+
+    assert replace(after, digest="", document={}) == replace(before, digest="", document={})
+    assert [demand.key for demand in shown.demands] == ["scenario@smoke", "micro@instructions"]
+    assert shown.demands[0].baseline == "release"
+    assert shown.waivers[0].covers("scenario@smoke:all.response_ns.p99")
+
+
 def test_every_metric_in_the_comments_is_one(folder: Path) -> None:
     """Each row of the policy's table of metrics, with its limit, is an objective."""
     policy = folder / "policy.toml"
@@ -187,6 +203,7 @@ def test_every_key_is_explained(folder: Path) -> None:
         ),
         "target.toml": tuple(map(keys_of, models_of(target_file))),
         "policy.toml": tuple(map(keys_of, models_of(policy_file))),
+        "release.toml": (*map(keys_of, models_of(release_file)), keys_of(waivers.WaiverTable)),
     }
     for name, tables in modules.items():
         text = (folder / name).read_text(encoding="utf-8")
@@ -198,7 +215,7 @@ def test_every_key_is_explained(folder: Path) -> None:
 
 def test_runs_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scenario, target and policy as written: a whole, audited run of the reference service."""
-    scenario, target, policy = (str(folder / name) for name in FILES)
+    scenario, target, policy, _ = (str(folder / name) for name in FILES)
     files = [scenario, "--target", target, "--policy", policy]
     capsys.readouterr()
     code = exit_code_of(["run", *files, "--profile", "smoke", "--quiet"])

@@ -46,6 +46,8 @@
   if (strips) Strips.drawAll(JSON.parse(strips.textContent));
   const flamesData = document.getElementById("flames-data");
   const flames = flamesData ? Flames.drawAll(JSON.parse(flamesData.textContent)) : [];
+  const trends = document.getElementById("trends-data");
+  if (trends) Trends.drawAll(JSON.parse(trends.textContent));
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
   const sections = [...links.keys()].map((id) => document.getElementById(id));

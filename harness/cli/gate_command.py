@@ -1,0 +1,147 @@
+"""`acctbench gate`: is a candidate worse than its base, as a pipeline must know it."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.cli.completions import complete_scenarios, complete_targets
+from harness.cli.console import print_json, print_result
+from harness.cli.options import kafka_option, runs_option, unit_option
+from harness.model.units import parse_duration_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+_budget_option: Callable[[_Command], _Command] = unit_option(
+    "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  acctbench gate --base main --candidate HEAD --policy acctbench/policy.toml
+  acctbench gate --base-target old.toml --candidate-target new.toml
+  acctbench gate --baseline main --candidate HEAD --junit gate.xml
+
+\b
+Exit codes: 0 nothing worse, 1 worse and confirmed, 3 not settled within the
+budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
+"""
+)
+@click.option("--base", metavar="REF", help="Revision that the candidate is held against.")
+@click.option(
+    "--candidate",
+    metavar="REF",
+    default="HEAD",
+    show_default=True,
+    help='Revision; "." is the checkout as it is.',
+)
+@click.option(
+    "--target",
+    default="reference",
+    show_default=True,
+    shell_complete=complete_targets,
+    help="Target file of both revisions, inside the repository.",
+)
+@click.option("--base-target", help="Target file of the base, instead of a revision.")
+@click.option("--candidate-target", help="Target file of the candidate, likewise.")
+@click.option("--baseline", metavar="NAME", help="Stored baseline instead of a live base.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="Policy file: margins, waivers, objectives, [gate].",
+)
+@click.option(
+    "--scenario",
+    "scenario_name",
+    shell_complete=complete_scenarios,
+    help="Name or file. [default: the policy's, else spot-steady]",
+)
+@_budget_option
+@click.option("--seed", type=click.IntRange(min=0), help="Of the plan and of who begins.")
+@kafka_option
+@runs_option
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file.")
+@click.option(
+    "--markdown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Summary for a pull request.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print verdict.json.")
+@click.option("--quiet", is_flag=True, help="Say nothing while it goes.")
+def gate(
+    *,
+    policy: Path | None,
+    scenario_name: str | None,
+    budget_ns: int | None,
+    seed: int | None,
+    kafka: str,
+    runs_folder: Path,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **sides: Any,
+) -> int:
+    """
+    Say whether a candidate is worse than its base: the exit code is for a pipeline.
+
+    Both sides are started anew for every pair, are alive at once, and take turns with the same
+    load, A B B A, in windows of a second. Pairs are added until the verdict is settled or the
+    budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
+    checked out into a worktree of its own. Prints the path of the page.
+    """
+    import reports
+    from harness.cli.compare_command import show_comparison
+    from harness.cli.gate_inputs import gate_scenario, gate_sides
+    from harness.cli.gate_trial import GateOrder, judge_gate
+    from harness.model.gate_policy import GateSpec
+    from harness.model.policy_file import load_policy
+
+    now = datetime.now(UTC)
+    rules = None if policy is None else load_policy(policy, today=now.date())
+    spec = rules.gate if rules else GateSpec()
+    spec = spec if budget_ns is None else replace(spec, budget_ns=budget_ns)
+    with gate_sides(runs_folder=runs_folder, **sides) as both:
+        result = judge_gate(
+            GateOrder(
+                gate_id=f"gate-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+                sides=both,
+                scenario=gate_scenario(
+                    policy,
+                    rules,
+                    spec,
+                    name=scenario_name,
+                    seed=seed,
+                    is_paired=not both.baseline,
+                ),
+                spec=spec,
+                policy=rules,
+                kafka=kafka,
+                runs_folder=runs_folder,
+                command=shlex.join(["acctbench", *sys.argv[1:]]),
+                is_quiet=quiet,
+            )
+        )
+    comparison = result.comparison
+    if junit:
+        reports.write_text(junit, reports.comparison_junit(comparison))
+    if markdown:
+        reports.write_text(markdown, reports.comparison_markdown(comparison))
+    if not quiet:
+        show_comparison(comparison)
+    if as_json:
+        print_json(result.document)
+    else:
+        print_result(str(result.page))
+    return int(comparison.exit_code)

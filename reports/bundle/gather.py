@@ -1,0 +1,156 @@
+"""
+Run folders as evidence for a release: what is read of each, and which are looked at.
+
+Reads run folders and copies of them in a bundle alike. Nothing is skipped in silence: a run that
+could not be finished is evidence with a fault, a damaged one stops the sign-off.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError, RecordError
+from harness.model.record import RunRecord
+from harness.model.release_file import MICRO, ReleasePolicy
+from harness.store import INCOMPLETE_SUFFIX, load_run, run_folders
+from reports.release.contradictions import contradictions
+from reports.release.evidence import Circumstances, Evidence, Expected, demand_of
+from reports.release.identity import build_of, harness_of
+from reports.view.words import plain
+
+FAILURE_NAME = "failure.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A run folder to look at; *is_collected* is False for one that was left out by hand."""
+
+    folder: Path
+    is_collected: bool = True
+
+
+def read_run_evidence(found: Found) -> Evidence:
+    """
+    What the run folder is evidence of.
+
+    Raises:
+        RecordError: it is damaged, or its verdicts contradict its own figures.
+    """
+    folder = found.folder
+    fault = ""
+    if folder.name.endswith(INCOMPLETE_SUFFIX):
+        fault = _failure(folder)
+        if not (folder / "record.json").is_file():
+            return Evidence(
+                name=folder.name, record=None, fault=fault, is_collected=found.is_collected
+            )
+    run = load_run(folder)
+    twins = {name: twin.record for name, twin in run.twins().items()}
+    if not fault:
+        _refuse_contradictions(folder, run.record)
+    return Evidence(
+        name=folder.name,
+        record=run.record,
+        fault=fault,
+        twins=twins,
+        is_collected=found.is_collected,
+    )
+
+
+def chosen_runs(
+    policy: ReleasePolicy,
+    given: Sequence[Path],
+    runs_folder: Path,
+    circumstances: Circumstances,
+) -> tuple[Found, ...]:
+    """
+    The runs to look at, oldest first.
+
+    Runs that are *given* are collected, whatever they are; those of the same build that the policy
+    asks about and that lie in the runs folder are looked at too, as left out. Without any given all
+    of the newest build are collected, or of the build that the circumstances name.
+
+    Raises:
+        RecordError: a run that is given is damaged.
+    """
+    known = _known(policy, runs_folder, circumstances.expected)
+    if given:
+        folders = list(dict.fromkeys(path.resolve() for path in given))
+        builds = {
+            label
+            for folder in folders
+            if (record := read_run_evidence(Found(folder=folder)).record) is not None
+            if (label := build_of(record).label)
+        }
+        others = [
+            Found(folder=folder, is_collected=False)
+            for folder, record in known
+            if folder.resolve() not in folders and build_of(record).label in builds
+        ]
+        return (*(Found(folder=folder) for folder in folders), *others)
+    newest = _newest(known, circumstances.build)
+    if newest is None:
+        return ()
+    label, harness = build_of(newest).label, harness_of(newest)
+    same = [
+        folder
+        for folder, record in known
+        if harness_of(record) == harness
+        and (record.scenario.get("name") == MICRO or build_of(record).label == label)
+    ]
+    broken = _incomplete(circumstances.expected, runs_folder, after=min(same).name)
+    return tuple(Found(folder=folder) for folder in (*same, *broken))
+
+
+def _known(
+    policy: ReleasePolicy, runs_folder: Path, expected: Mapping[str, Expected]
+) -> list[tuple[Path, RunRecord]]:
+    """Every complete run in the folder that a demand is about; what can't be read is not."""
+    found = []
+    for folder in run_folders(runs_folder):
+        try:
+            record = load_run(folder).record
+        except HarnessError:
+            continue  # nobody gave it; `acctbench list runs` shows it
+        if demand_of(policy, record, expected) is not None:
+            found.append((folder, record))
+    return found
+
+
+def _newest(known: Sequence[tuple[Path, RunRecord]], build: str) -> RunRecord | None:
+    services = [record for _, record in known if record.scenario.get("name") != MICRO]
+    if build:
+        services = [record for record in services if build_of(record).label.startswith(build)]
+    return max(services, key=lambda record: record.created_at, default=None)
+
+
+def _incomplete(expected: Mapping[str, Expected], runs_folder: Path, *, after: str) -> list[Path]:
+    """Runs of demanded scenarios that were not finished since; their names begin with a date."""
+    names = {item.scenario for item in expected.values()}
+    return [
+        folder
+        for folder in sorted(runs_folder.glob(f"*{INCOMPLETE_SUFFIX}"))
+        if folder.name > after and any(f"-{name}-" in folder.name for name in names)
+    ]
+
+
+def _failure(folder: Path) -> str:
+    """Why a run could not be finished, by its own words."""
+    try:
+        document = json.loads((folder / FAILURE_NAME).read_text(encoding="utf-8"))
+        return plain(str(document["message"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it was not finished, and no file says why"
+
+
+def _refuse_contradictions(folder: Path, record: RunRecord) -> None:
+    found = list(_bounded(contradictions(record)))
+    if found:
+        raise RecordError(f"{folder.name}: the record contradicts itself: {'; '.join(found)}")
+
+
+def _bounded(faults: Sequence[str], count_max: int = 3) -> Iterator[str]:
+    yield from (plain(fault) for fault in faults[:count_max])
+    if len(faults) > count_max:
+        yield f"and {len(faults) - count_max} more"

@@ -1,0 +1,153 @@
+"""
+Whether a bundle is what was signed: every hash made again, and everything judged again.
+
+Believes nothing that can be worked out: signoff.json, the comparisons and the page must be what
+follows from the runs and the policy in the bundle.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError
+from reports.bundle.judged import VERDICT_NAME, Judged, judge_bundle
+from reports.bundle.manifest import (
+    HASH_PLACE,
+    PAGE_NAME,
+    differences,
+    hash_of,
+    read_digests,
+    read_manifest,
+)
+from reports.bundle.write import comparison_path
+from reports.compare.verdicts import comparison_to_json
+from reports.release.verdicts import sign_off_to_json
+from reports.render.page import render_release_page
+from reports.view.release import view_release
+from reports.view.words import plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """
+    What came of a check.
+
+    Attributes:
+        sha256: The bundle's hash, from its files.
+        judged: What follows from the files; None if they can't be judged.
+        faults: Everything that is not as it should be, the first first; none: it is what it says.
+    """
+
+    sha256: str
+    judged: Judged | None
+    faults: tuple[str, ...]
+
+
+def verify_bundle(folder: Path, *, signed_hash: str, program: Mapping[str, str]) -> Verification:
+    """
+    Check the bundle in *folder*.
+
+    Args:
+        folder: Of the bundle.
+        signed_hash: The hash that was signed; empty: not known.
+        program: Name and version of what checks; another one may draw the page otherwise.
+
+    Raises:
+        RecordError: it is no bundle, or can't be read.
+    """
+    said, said_hash = read_manifest(folder)
+    found, strange = read_digests(folder, said_hash)
+    sha256 = hash_of(found)
+    faults = [*differences(said, found), *strange]
+    if not faults and sha256 != said_hash:
+        faults.append(f"the files make the hash {sha256}, the manifest says {plain(said_hash)}")
+    if signed_hash and said_hash != signed_hash:
+        faults.append(f"{plain(signed_hash)} was signed, and this bundle is {plain(said_hash)}")
+    if faults:
+        return Verification(sha256=sha256, judged=None, faults=tuple(faults))
+    try:
+        judged = judge_bundle(folder)
+        faults = list(_differs(judged, folder, said_hash, program))
+    except RecordError as error:
+        return Verification(sha256=sha256, judged=None, faults=(plain(str(error)),))
+    return Verification(sha256=sha256, judged=judged, faults=tuple(faults))
+
+
+def _differs(
+    judged: Judged, folder: Path, sealed: str, program: Mapping[str, str]
+) -> Iterator[str]:
+    """What in the bundle does not follow from its inputs."""
+    by = judged.inputs.program
+    other = "" if by == program else f" (made by {_named(by)}, checked by {_named(program)})"
+    yield from _copies_differ(judged, folder)
+    expected = {VERDICT_NAME: sign_off_to_json(judged.sign_off)}
+    for key, comparison in judged.comparisons.items():
+        place = comparison_path(folder, key).relative_to(folder).as_posix()
+        expected[place] = comparison_to_json(comparison)
+    for place, document in expected.items():
+        difference = _first_difference(_read(folder / place), _plain(document))
+        if difference:
+            yield f"{place} does not follow from the runs: {difference}{other}"
+    for path in sorted(comparison_path(folder, "x").parent.glob("*")):
+        if path.relative_to(folder).as_posix() not in expected:
+            yield f"{path.relative_to(folder).as_posix()}: no demand asks for it"
+    page = view_release(judged.sign_off, judged.policy, judged.inputs.files, HASH_PLACE)
+    drawn = render_release_page(page).replace(HASH_PLACE, sealed)
+    if (folder / PAGE_NAME).read_bytes() != drawn.encode():
+        yield f"{PAGE_NAME} is not the page that follows from the verdict{other}"
+
+
+def _copies_differ(judged: Judged, folder: Path) -> Iterator[str]:
+    """Every copied file is the one that was looked at, and there is no other."""
+    found, _ = read_digests(folder, "")
+    copied = {
+        f"{run}/{place}": kept
+        for run, files in judged.inputs.files.items()
+        for place, kept in files.items()
+        if kept.is_copied
+    }
+    for place, kept in copied.items():
+        digest = found.get(place)
+        if digest is None or digest.sha256 != kept.sha256:
+            yield f"{place} is not the file that was looked at"
+    for place in found:
+        if place.split("/")[0] in {"runs", "baselines"} and place not in copied:
+            yield f"{place} was not looked at"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path.name}: can't be read: {error}") from error
+
+
+def _plain(document: Any) -> Any:
+    """*document* as it is read back from a file."""
+    return json.loads(json.dumps(document))
+
+
+def _first_difference(stored: Any, found: Any, place: str = "") -> str:
+    """Where two documents differ first, and in what; empty if they don't."""
+    if isinstance(stored, dict) and isinstance(found, dict):
+        for key in sorted({*stored, *found}):
+            where = f"{place}.{key}".removeprefix(".")
+            if key not in stored or key not in found:
+                return f"{where} is only in the {'bundle' if key in stored else 'judgement'}"
+            difference = _first_difference(stored[key], found[key], where)
+            if difference:
+                return difference
+        return ""
+    if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
+        items = enumerate(zip(stored, found, strict=True))
+        texts = (_first_difference(a, b, f"{place}[{index}]") for index, (a, b) in items)
+        return next(filter(None, texts), "")
+    if stored == found and type(stored) is type(found):
+        return ""
+    return f"{place} says {plain(str(stored), 80)}, it is {plain(str(found), 80)}"
+
+
+def _named(program: Mapping[str, str]) -> str:
+    return plain(" ".join(program.values()))

@@ -1,0 +1,278 @@
+"""
+When to look at the pairs of a gate, and what the looks together say.
+
+Pure: a state that is asked how many pairs it wants next, is given them, and ends with an outcome.
+
+    look, at most three times; the error of both directions is shared among the looks (policy)
+        something looks worse  -> fresh pairs, as many as set aside, judged alone for what looked
+                                  worse: only what is worse there too is REGRESSED
+        all that must be settled is UNCHANGED or IMPROVED  -> done
+        otherwise              -> more pairs, or done when they are spent
+
+A confirmation uses none of the pairs that raised the suspicion, since those were chosen by it: the
+luck that made them look bad is not in the fresh ones. Both tests must agree, so the chance that
+noise alone turns a gate red is below the product of their levels, where pairs are independent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from reports.compare.dossier import Dossier, Rules, SideInput, compared_sides
+from reports.compare.evidence import RunEvidence
+from reports.compare.figures import is_chosen
+from reports.compare.policy import LOOK_COUNT_MAX, alpha_of_look
+from reports.compare.verdicts import Change, MetricVerdict, resummed
+from reports.compare.witness import PAIR_COUNT_MIN
+
+CONFIRM_COUNT_MIN = PAIR_COUNT_MIN
+PAIR_COUNT_NEEDED = PAIR_COUNT_MIN + CONFIRM_COUNT_MIN  # for one look and its confirmation
+_CONFIRM_PARTS = 4  # of all pairs one part is kept for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """
+    The runs of both sides so far.
+
+    *is_paired*: run i of both was measured together; else the baseline was stored before.
+    """
+
+    baseline: tuple[RunEvidence, ...]
+    candidate: tuple[RunEvidence, ...]
+    is_paired: bool = True
+
+    @property
+    def count(self) -> int:
+        """Pairs, or runs of the candidate."""
+        return len(self.candidate)
+
+    def since(self, count: int) -> "Gathered":
+        """Those after the first *count*; a baseline that was stored before stays whole."""
+        return replace(
+            self,
+            baseline=self.baseline[count:] if self.is_paired else self.baseline,
+            candidate=self.candidate[count:],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookPlan:
+    """At how many pairs to look, and how many fresh ones a confirmation takes."""
+
+    look_counts: tuple[int, ...]
+    confirm_count: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether one suspicion can be confirmed at all."""
+        return bool(self.look_counts)
+
+
+def plan_looks(affordable_count: int) -> LookPlan:
+    """The looks that *affordable_count* pairs allow, the confirmation set aside."""
+    confirm_count = max(CONFIRM_COUNT_MIN, affordable_count // _CONFIRM_PARTS)
+    last = affordable_count - confirm_count
+    if last < PAIR_COUNT_MIN:
+        return LookPlan(look_counts=(), confirm_count=confirm_count)
+    steps = [
+        PAIR_COUNT_MIN + (last - PAIR_COUNT_MIN) * place // (LOOK_COUNT_MAX - 1)
+        for place in range(LOOK_COUNT_MAX)
+    ]
+    return LookPlan(look_counts=tuple(dict.fromkeys(steps)), confirm_count=confirm_count)
+
+
+class Step(StrEnum):
+    """What a look was for."""
+
+    LOOK = "look"
+    CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """
+    One look, for the reader.
+
+    Attributes:
+        pair_count: How many pairs it used; of a confirmation, fresh ones.
+        alpha: Its level, of both directions and all metrics together.
+        worse: What it called worse.
+        open: What must be settled, and was not.
+    """
+
+    step: Step
+    pair_count: int
+    alpha: float
+    worse: tuple[str, ...]
+    open: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How it ended: the comparison of all pairs, with what was confirmed and what was not."""
+
+    dossier: Dossier
+    looks: tuple[Look, ...]
+    confirmed: tuple[str, ...]
+    unconfirmed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """
+    What is asked.
+
+    Attributes:
+        settled: Patterns of the metrics that must be UNCHANGED or IMPROVED; all others are watched:
+            red if they are worse, but not asked to be proved the same.
+    """
+
+    baseline_name: str
+    candidate_name: str
+    rules: Rules
+    settled: tuple[str, ...]
+    command: str = ""
+
+
+class Sequential:
+    """The looks at one gate's pairs: `wanted_count` of them, then `look`, until `outcome` is."""
+
+    def __init__(self, questions: Questions, plan: LookPlan) -> None:
+        assert plan.is_enough, "too few pairs to call anything worse"
+        self._questions, self._plan = questions, plan
+        self.looks: list[Look] = []
+        self._look_count = 0
+        self._suspects: tuple[str, ...] = ()
+        self._suspected_count = 0  # pairs at the time
+        self._unconfirmed: tuple[str, ...] = ()
+        self.outcome: Outcome | None = None
+        self.wanted_count = plan.look_counts[0]
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether the pairs that are gathered now are for a confirmation."""
+        return bool(self._suspects)
+
+    def look(self, gathered: Gathered, *, is_last: bool = False) -> None:
+        """Go on with *gathered*, `wanted_count` pairs; fewer if no more can be had (*is_last*)."""
+        assert self.outcome is None, "it is over"
+        assert is_last or gathered.count >= self.wanted_count
+        if self.is_confirming:
+            self._confirm(gathered, is_last=is_last)
+        else:
+            self._screen(gathered, is_last=is_last)
+
+    def _screen(self, gathered: Gathered, *, is_last: bool) -> None:
+        plan = self._plan
+        self._look_count += 1
+        dossier, alpha = self._judged(gathered)
+        worse = _named(dossier, Change.REGRESSED)
+        still_open = self._open(dossier)
+        self.looks.append(
+            Look(
+                step=Step.LOOK,
+                pair_count=gathered.count,
+                alpha=alpha,
+                worse=worse,
+                open=still_open,
+            )
+        )
+        if dossier.comparison.faults:
+            self._end(dossier)
+        elif worse and not is_last:
+            self._suspects, self._suspected_count = worse, gathered.count
+            self.wanted_count = gathered.count + plan.confirm_count
+        elif worse or not still_open or is_last or self._look_count == len(plan.look_counts):
+            self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *worse)))
+            self._end(dossier)
+        else:
+            self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
+
+    def _confirm(self, gathered: Gathered, *, is_last: bool) -> None:
+        fresh, plan = gathered.since(self._suspected_count), self._plan
+        confirmed, alpha = self._confirmed(fresh)
+        self.looks.append(
+            Look(
+                step=Step.CONFIRMATION,
+                pair_count=fresh.count,
+                alpha=alpha,
+                worse=confirmed,
+                open=(),
+            )
+        )
+        dossier, _ = self._judged(gathered)
+        self._unconfirmed = tuple(
+            dict.fromkeys((*self._unconfirmed, *(n for n in self._suspects if n not in confirmed)))
+        )
+        self._suspects = ()
+        is_over = is_last or self._look_count == len(plan.look_counts)
+        if confirmed or is_over or dossier.comparison.faults or not self._open(dossier):
+            self._end(dossier, confirmed)
+        else:
+            self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
+
+    def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
+        """What is worse in *fresh* pairs too; all confirmations there may be share the level."""
+        rules = self._questions.rules
+        alpha = rules.policy.alpha / LOOK_COUNT_MAX
+        if fresh.count < CONFIRM_COUNT_MIN:
+            return (), alpha
+        policy = replace(rules.policy, alpha=alpha, required=())
+        asked = replace(rules, policy=policy, patterns=self._suspects, objectives=())
+        dossier = self._compared(fresh, asked)
+        return tuple(n for n in _named(dossier, Change.REGRESSED) if n in self._suspects), alpha
+
+    def _judged(self, gathered: Gathered) -> tuple[Dossier, float]:
+        rules, look_count = self._questions.rules, len(self._plan.look_counts)
+        policy = rules.policy
+        alpha = alpha_of_look(self._look_count, look_count, policy.alpha)
+        equivalence = alpha_of_look(self._look_count, look_count, policy.equivalence_alpha)
+        levels = replace(policy, alpha=alpha, equivalence_alpha=equivalence)
+        return self._compared(gathered, replace(rules, policy=levels)), alpha
+
+    def _compared(self, gathered: Gathered, rules: Rules) -> Dossier:
+        questions = self._questions
+        return compared_sides(
+            SideInput(name=questions.baseline_name, runs=gathered.baseline),
+            SideInput(name=questions.candidate_name, runs=gathered.candidate),
+            rules,
+            questions.command,
+        )
+
+    def _open(self, dossier: Dossier) -> tuple[str, ...]:
+        return tuple(
+            metric.name
+            for metric in dossier.comparison.metrics
+            if metric.status in {Change.INCONCLUSIVE, Change.INVALID}
+            and is_chosen(metric.name, self._questions.settled)
+        )
+
+    def _end(self, dossier: Dossier, confirmed: Sequence[str] = ()) -> None:
+        metrics = tuple(self._final(metric, confirmed) for metric in dossier.comparison.metrics)
+        self.outcome = Outcome(
+            dossier=replace(
+                dossier, comparison=resummed(replace(dossier.comparison, metrics=metrics))
+            ),
+            looks=tuple(self.looks),
+            confirmed=tuple(confirmed),
+            unconfirmed=self._unconfirmed,
+        )
+
+    def _final(self, metric: MetricVerdict, confirmed: Sequence[str]) -> MetricVerdict:
+        is_watched = not is_chosen(metric.name, self._questions.settled)
+        metric = replace(metric, is_watched=is_watched)
+        if metric.name in confirmed:
+            sentence = f"{metric.sentence} Fresh pairs alone confirm it."
+            return replace(metric, status=Change.REGRESSED, sentence=sentence)
+        if metric.status is not Change.REGRESSED:
+            return metric
+        sentence = (
+            "It looked worse, and that was not confirmed by fresh pairs; so it is not called worse."
+        )
+        return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)
+
+
+def _named(dossier: Dossier, status: Change) -> tuple[str, ...]:
+    """Metrics that count as *status*; what is waived is not asked about."""
+    return tuple(metric.name for metric in dossier.comparison.metrics if metric.counts is status)

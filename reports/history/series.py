@@ -1,0 +1,319 @@
+"""
+Series of stored results, what changed in them, and which of it still needs somebody.
+
+Pure. A series is one metric over the runs of one setting, oldest first. Runs that can't carry a
+figure (INVALID, incomplete, audit failed) are gaps. The detector judges each point with what was
+known when it came; here its shifts become alerts that say which way is worse, whether it still
+holds, and whether somebody accepted it.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from itertools import pairwise
+
+from reports.compare.samples import Better
+from reports.history.detector import WARM_UP_COUNT, Shift, ShiftKind, Timeline, timeline
+from reports.history.runs import HistoryRun, Setting
+
+TOGETHER_COUNT = 3  # runs: the sum finds the start of a small change no better than that
+_BACK_PART = (
+    0.35  # of a shift: closer than this to the level before is back; as the detector has it
+)
+_SUSPECT_SIGMAS, _SUSPECT_SHARE = 3.0, 0.02  # from which the newest point is pointed out
+_ZERO_SHARE_MAX = 0.1  # of the points; with more a metric is one that is mostly zero
+_VISIBLE = ".visible_ns."
+
+
+class AlertState(StrEnum):
+    """What an alert asks of its reader."""
+
+    OPEN = "open"  # worse, still so, and nobody accepted it
+    ACCEPTED = "accepted"
+    OVER = "over"  # the level came back, or better
+    BETTER = "better"  # a change for the better: nothing to do
+
+
+class Trust(StrEnum):
+    """Why a series is judged, or why it is not."""
+
+    JUDGED = "judged"
+    TOO_FEW = "too few points"
+    NO_RATIO = "mostly zero, to which nothing has a ratio"
+    BROKER = "mostly the embedded broker's own polling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A change that somebody accepted: of the metrics that fit *pattern*, at the run *run_id*."""
+
+    pattern: str
+    run_id: str
+    who: str
+    at: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """
+    One change of one metric's level.
+
+    Attributes:
+        after_count: Points since it was seen, on this level.
+        confirming_count: Those of them that are nearer to the new level than to the old one.
+    """
+
+    metric: str
+    shift: Shift
+    worse_ratio: float  # above 1: worse by that factor
+    state: AlertState
+    acceptance: Acceptance | None
+    after_count: int
+    confirming_count: int
+
+    @property
+    def is_worse(self) -> bool:
+        """It went in the direction that nobody wants."""
+        return self.worse_ratio > 1.0
+
+    @property
+    def confirmation(self) -> str:
+        """How sure it has become since, in words."""
+        if not self.after_count:
+            return "newest; the next run confirms it or not"
+        return f"{self.confirming_count} of {self.after_count} later points confirm it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """A stretch without a change: indices of its first and last run, and its level."""
+
+    start_index: int
+    end_index: int
+    level_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """
+    One metric over the runs of one setting.
+
+    Attributes:
+        values: One for each run of the setting; None where a run is no point or lacks the metric.
+        missing: Why the newest run has no point though there were some; empty: it has.
+    """
+
+    metric: str
+    unit: str
+    better: Better
+    values: tuple[float | None, ...]
+    trust: Trust
+    timeline: Timeline
+    alerts: tuple[Alert, ...]
+    levels: tuple[Level, ...]
+    missing: str
+
+    @property
+    def point_count(self) -> int:
+        """Runs with a value."""
+        return sum(value is not None for value in self.values)
+
+    @property
+    def last_value(self) -> float | None:
+        """The newest point."""
+        return next((value for value in reversed(self.values) if value is not None), None)
+
+    @property
+    def is_zero(self) -> bool:
+        """There is nothing to draw: nobody has seen anything else."""
+        return not any(self.values)
+
+    @property
+    def open_alerts(self) -> tuple[Alert, ...]:
+        """What somebody must look at."""
+        return tuple(alert for alert in self.alerts if alert.state is AlertState.OPEN)
+
+    @property
+    def worst_ratio(self) -> float:
+        """Of the open alerts; 1 without any."""
+        return max((alert.worse_ratio for alert in self.open_alerts), default=1.0)
+
+    @property
+    def trend_ratio(self) -> float | None:
+        """The level now / the first level."""
+        if not self.levels or self.levels[0].level_value <= 0.0:
+            return None
+        return self.levels[-1].level_value / self.levels[0].level_value
+
+    @property
+    def suspicion(self) -> str:
+        """What the newest point hints at, and one point can't prove; empty: nothing."""
+        last, level, sigma = self.last_value, self.timeline.level_value, self.timeline.sigma_ratio
+        if self.trust is not Trust.JUDGED or not last or not level or not sigma or last <= 0.0:
+            return ""
+        far = math.log(last / level)
+        is_new = self.alerts and self.alerts[-1].after_count == 0
+        if is_new or abs(far) < max(_SUSPECT_SIGMAS * sigma, _SUSPECT_SHARE):
+            return ""
+        return (
+            f"the newest point is {math.expm1(far):+.1%} off its level ({abs(far) / sigma:.1f} "
+            "sigma); the next run tells"
+        )
+
+
+def is_at(shift: Shift, index: int) -> bool:
+    """Whether the run at *index* means *shift*: near its start, or until it was seen."""
+    return shift.start_index - TOGETHER_COUNT <= index <= shift.seen_index + TOGETHER_COUNT
+
+
+def series_of(
+    setting: Setting,
+    runs: Sequence[HistoryRun],
+    patterns: Sequence[str],
+    acceptances: Sequence[Acceptance],
+) -> tuple[Series, ...]:
+    """The series of the metrics that fit *patterns*, over *runs* of *setting*, oldest first."""
+    names = dict.fromkeys(name for run in runs for name in run.figures)
+    chosen = [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
+    made = [_series(name, setting, runs, acceptances) for name in chosen]
+    return tuple(series for series in made if series.point_count)
+
+
+def _series(
+    name: str,
+    setting: Setting,
+    runs: Sequence[HistoryRun],
+    acceptances: Sequence[Acceptance],
+) -> Series:
+    newest = next(run.figures[name] for run in reversed(runs) if name in run.figures)
+    work = next((run.works[name] for run in reversed(runs) if name in run.works), "")
+    read = [_value(run, name, newest.unit, work) for run in runs]
+    known = [value for value in read if value is not None and math.isfinite(value)]
+    trust = _trust(name, setting, known)
+    lowest = -math.inf if trust is Trust.NO_RATIO else 0.0
+    values = tuple(
+        value if value is not None and lowest < value < math.inf else None for value in read
+    )
+    found = timeline(values if trust is Trust.JUDGED else ())
+    if trust is Trust.JUDGED and not found.judged_count:
+        trust = Trust.TOO_FEW
+    return Series(
+        metric=name,
+        unit=newest.unit,
+        better=newest.better,
+        values=values,
+        trust=trust,
+        timeline=found,
+        alerts=_alerts(name, newest.better, found, values, _matching(name, runs, acceptances)),
+        levels=_levels(values, found),
+        missing=_missing(read, runs) if trust in {Trust.JUDGED, Trust.TOO_FEW} else "",
+    )
+
+
+def _value(run: HistoryRun, name: str, unit: str, work: str) -> float | None:
+    """Of another unit, or of a kernel whose work was changed since, is another metric."""
+    figure = run.figures.get(name)
+    if run.unfit or figure is None or figure.unit != unit or run.works.get(name, "") != work:
+        return None
+    return figure.value
+
+
+def _trust(name: str, setting: Setting, known: Sequence[float]) -> Trust:
+    if _VISIBLE in name and setting.has_embedded_broker:
+        return Trust.BROKER
+    positive_count = sum(value > 0.0 for value in known)
+    if positive_count < (1.0 - _ZERO_SHARE_MAX) * len(known):
+        return Trust.NO_RATIO
+    return Trust.JUDGED if positive_count > WARM_UP_COUNT else Trust.TOO_FEW
+
+
+def _matching(
+    name: str, runs: Sequence[HistoryRun], acceptances: Sequence[Acceptance]
+) -> dict[int, Acceptance]:
+    """By the index of the run that they name; the first of a run counts."""
+    places = {run.run_id: index for index, run in enumerate(runs)}
+    found: dict[int, Acceptance] = {}
+    for acceptance in acceptances:
+        index = places.get(acceptance.run_id)
+        if index is not None and fnmatchcase(name, acceptance.pattern):
+            found.setdefault(index, acceptance)
+    return found
+
+
+def _alerts(
+    name: str,
+    better: Better,
+    found: Timeline,
+    values: Sequence[float | None],
+    accepted: Mapping[int, Acceptance],
+) -> tuple[Alert, ...]:
+    alerts = []
+    for place, shift in enumerate(found.shifts):
+        if shift.kind is not ShiftKind.CHANGE:
+            continue
+        later = found.shifts[place + 1 :]
+        worse_ratio = math.exp(better.worse_sign * math.log(shift.ratio))
+        acceptance = next((a for i, a in accepted.items() if is_at(shift, i)), None)
+        end = later[0].start_index if later else len(values)
+        after = [value for value in values[shift.seen_index + 1 : end] if value is not None]
+        middle = math.sqrt(shift.before_value * shift.after_value)
+        is_up = shift.ratio > 1.0
+        alerts.append(
+            Alert(
+                metric=name,
+                shift=shift,
+                worse_ratio=worse_ratio,
+                state=_state(worse_ratio, better, shift, later, acceptance),
+                acceptance=acceptance,
+                after_count=len(after),
+                confirming_count=sum((value > middle) == is_up for value in after),
+            )
+        )
+    return tuple(alerts)
+
+
+def _state(
+    worse_ratio: float,
+    better: Better,
+    shift: Shift,
+    later: Sequence[Shift],
+    acceptance: Acceptance | None,
+) -> AlertState:
+    if worse_ratio <= 1.0:
+        return AlertState.BETTER
+    if acceptance is not None:
+        return AlertState.ACCEPTED
+    size = math.log(worse_ratio)
+    for other in later:
+        left = better.worse_sign * math.log(other.after_value / shift.before_value)
+        if left <= _BACK_PART * size:
+            return AlertState.OVER
+    return AlertState.OPEN
+
+
+def _levels(values: Sequence[float | None], found: Timeline) -> tuple[Level, ...]:
+    starts = [0, *(shift.start_index for shift in found.shifts), len(values)]
+    levels = []
+    for start, end in pairwise(starts):
+        present = [i for i in range(start, end) if values[i] is not None]
+        if present:
+            middle = statistics.median(value for value in values[start:end] if value is not None)
+            levels.append(Level(start_index=present[0], end_index=present[-1], level_value=middle))
+    return tuple(levels)
+
+
+def _missing(read: Sequence[float | None], runs: Sequence[HistoryRun]) -> str:
+    last = read[-1]
+    if runs[-1].unfit:
+        return ""  # said of the run, once
+    if last is None:
+        return "the newest run doesn't have it"
+    if not math.isfinite(last):
+        return "in the newest run it falls among operations that were never answered"
+    if last <= 0.0:
+        return f"in the newest run it is {last:g}, to which nothing has a ratio"
+    return ""

@@ -1,0 +1,209 @@
+"""
+What becomes of one demand: enough runs, their objectives, laws, profiles and comparison.
+
+Pure. Each thing demanded of several runs is one finding, told by its worst run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.model.objectives import cpu_ns_per_operation, judge_objectives, shares_of
+from harness.model.record import Objective, RunRecord, undecided
+from harness.model.release_file import RunDemand
+from harness.model.verdict import Correctness, Performance
+from reports.compare.verdicts import Change, Comparison
+from reports.release.evidence import Assigned, Evidence
+from reports.release.verdicts import Finding, State, worst_state
+from reports.view.words import plain, sentence
+
+_OF_OBJECTIVE = {
+    Performance.PASSED: State.MET,
+    Performance.IMPROVED: State.MET,
+    Performance.UNCHANGED: State.MET,
+    Performance.INCONCLUSIVE: State.NOT_PROVEN,
+    Performance.REGRESSED: State.MISSED,
+    Performance.FAILED: State.MISSED,
+}
+_OF_CHANGE = {
+    Change.IMPROVED: State.MET,
+    Change.UNCHANGED: State.MET,
+    Change.INCONCLUSIVE: State.NOT_PROVEN,
+    Change.INVALID: State.NOT_PROVEN,
+    Change.REGRESSED: State.MISSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What one run says about one subject."""
+
+    subject: str
+    state: State
+    run: str
+    sentence: str
+
+
+def findings_of_demand(
+    demand: RunDemand, runs: Sequence[Assigned], comparison: Comparison | None
+) -> list[Finding]:
+    """Everything that *demand* asks of *runs*, those among them that can't be used included."""
+    used = [run.evidence for run in runs if run.is_used]
+    findings = [_finding_of_runs(demand, runs, len(used))]
+    if not used:
+        return findings  # of no run there is nothing more to say
+    seen = [item for one in used if one.record is not None for item in _seen_in(demand, one)]
+    subjects = list(dict.fromkeys(item.subject for item in seen))
+    findings += [
+        _told_by_worst(demand, [item for item in seen if item.subject == subject])
+        for subject in subjects
+    ]
+    findings += [
+        _unseen(demand, spec.metric) for spec in demand.objectives if spec.metric not in subjects
+    ]
+    findings += [_finding_of_profile(demand, kind, used) for kind in demand.profiles]
+    if demand.baseline:
+        findings += _findings_of_comparison(demand, comparison)
+    return findings
+
+
+def _finding_of_runs(demand: RunDemand, runs: Sequence[Assigned], used_count: int) -> Finding:
+    if used_count >= demand.run_count:
+        state, text = State.MET, f"{used_count} runs, of {demand.run_count} demanded."
+    else:
+        state = State.NOT_PROVEN
+        text = f"{used_count} usable runs, of {demand.run_count} demanded."
+        unusable = [run for run in runs if not run.is_used]
+        if unusable:
+            reasons = (f"{run.evidence.name} ({'; '.join(run.faults)})" for run in unusable)
+            text += f" Not usable: {', '.join(reasons)}."
+        elif not used_count:
+            text += " There is none, so nothing of it is proven."
+    return Finding(demand=demand.key, subject="runs", state=state, sentence=text)
+
+
+def _seen_in(demand: RunDemand, one: Evidence) -> Iterator[_Seen]:
+    record = one.record
+    assert record is not None
+    for objective in _objectives(demand, record):
+        yield _Seen(
+            subject=objective.id,
+            state=_OF_OBJECTIVE[objective.status],
+            run=one.name,
+            sentence=sentence(objective.sentence),
+        )
+    yield from _laws(demand, one.name, record)
+
+
+def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
+    """The laws that the demand names, those its scenario requires, and the audit as a whole."""
+    laws = {law.id: law for law in record.correctness.invariants}
+    still_open = undecided(record.correctness.invariants, required_laws(record))
+    for identity in dict.fromkeys((*demand.laws, *still_open)):
+        law = laws.get(identity)
+        is_proved = law is not None and law.status is Correctness.PASSED and law.checked_count > 0
+        yield _Seen(
+            subject=identity,
+            state=State.MET if is_proved else State.NOT_PROVEN,
+            run=run,
+            sentence=f"{law.status}. {sentence(law.sentence)}" if law else "It has no such law.",
+        )
+    checked = sum(law.checked_count > 0 for law in laws.values())
+    yield _Seen(
+        subject="audit",
+        state=State.MET if checked and not still_open else State.NOT_PROVEN,
+        run=run,
+        sentence=f"{checked} laws were checked; its scenario requires {len(still_open)} more."
+        if still_open or not checked
+        else f"Every law that its scenario requires was checked, {checked} in all.",
+    )
+
+
+def required_laws(record: RunRecord) -> tuple[str, ...] | None:
+    """The laws that its scenario requires; None: all that had anything to judge."""
+    parameters = record.scenario.get("parameters")
+    audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
+    required = audit.get("required") if isinstance(audit, Mapping) else None
+    return tuple(map(str, required)) if isinstance(required, list | tuple) else None
+
+
+def _objectives(demand: RunDemand, record: RunRecord) -> tuple[Objective, ...]:
+    """Those of the run's own scenario; of two demands on one metric the release policy's counts."""
+    stated = {spec.metric for spec in demand.objectives}
+    kept = [item for item in record.performance.objectives if item.id not in stated]
+    if not stated:
+        return tuple(kept)
+    judged = judge_objectives(
+        demand.objectives,
+        shares={
+            **shares_of(record.operations, record.rate),
+            "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),
+        },
+        latency=record.latency,
+        resources=record.resources,
+    )
+    return (*kept, *(item for item in judged.objectives if item.id in stated))
+
+
+def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> Finding:
+    state = worst_state([item.state for item in seen])
+    worst = next(item for item in seen if item.state is state)
+    text = worst.sentence
+    if len(seen) > 1:
+        alike = sum(item.state is state for item in seen)
+        text = f"{text} So in {alike} of {len(seen)} runs."
+    if state is not State.MET:
+        text = f"{worst.run}: {text}"
+    return Finding(demand=demand.key, subject=worst.subject, state=state, sentence=text)
+
+
+def _unseen(demand: RunDemand, subject: str) -> Finding:
+    return Finding(
+        demand=demand.key,
+        subject=subject,
+        state=State.NOT_PROVEN,
+        sentence="No usable run says anything about it.",
+    )
+
+
+def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) -> Finding:
+    """Of each usable run its own twin: profiled under the same plan, whole, and audited."""
+    lacking = [f"{one.name} ({why})" for one in used if (why := _profile_fault(one, kind))]
+    state, text = State.MET, f"Every run has its {kind} profile."
+    if lacking:
+        state, text = State.NOT_PROVEN, f"Without a {kind} profile: {', '.join(lacking)}."
+    return Finding(demand=demand.key, subject=f"profile-{kind}", state=state, sentence=text)
+
+
+def _profile_fault(one: Evidence, kind: str) -> str:
+    twin = one.twins.get(kind)
+    if twin is None:
+        return "not profiled"
+    if not twin.complete:
+        return "the profiled run is incomplete"
+    if twin.instrumentation != kind:
+        return f"the profiled run ran under {plain(twin.instrumentation)}"
+    if one.record is None or twin.schedule_digest != one.record.schedule_digest:
+        return "the profiled run had another plan"
+    return "" if twin.profiles else "the profiled run brought no profile"
+
+
+def _findings_of_comparison(demand: RunDemand, comparison: Comparison | None) -> Iterator[Finding]:
+    """One finding a metric, and one for the comparison as a whole where its inputs are no good."""
+    subject = f"against {demand.baseline}"
+    if comparison is None or comparison.faults or not comparison.metrics:
+        if comparison is None:
+            text = f"It was not compared with {demand.baseline}."
+        else:
+            text = sentence("; ".join(comparison.faults) or "There is no metric to compare")
+        yield Finding(demand=demand.key, subject=subject, state=State.NOT_PROVEN, sentence=text)
+        return
+    if comparison.doubts:
+        text = sentence("; ".join(comparison.doubts))
+        yield Finding(demand=demand.key, subject=subject, state=State.NOT_PROVEN, sentence=text)
+    for metric in comparison.metrics:
+        yield Finding(
+            demand=demand.key,
+            subject=f"{subject}: {metric.name}",
+            state=_OF_CHANGE[metric.status],
+            sentence=sentence(metric.sentence),
+        )

@@ -71,7 +71,7 @@ class TestWhatIsSaid:
         verdict = compare(metric(noisy(20)), metric(noisy(20, seed=1)))
 
         assert verdict.status is Change.UNCHANGED
-        assert "Within 3.00 % of the baseline" in verdict.sentence
+        assert "Within 3 % of the baseline" in verdict.sentence
 
     def test_much_noise_is_inconclusive_and_says_how_many_runs_it_takes(self) -> None:
         """And that number of runs does settle it."""

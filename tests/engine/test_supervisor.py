@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.company import Alone
 from harness.engine import supervisor as supervisor_module
 from harness.engine.columns import create_columns
 from harness.engine.specification import LoadSpecification
@@ -48,6 +49,7 @@ def surroundings() -> Surroundings:
         target_cpu_cores=lambda: None,
         stopped=threading.Event(),
         on_window=lambda _: None,
+        start_ns=Alone().start_ns,
     )
 
 

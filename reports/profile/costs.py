@@ -27,6 +27,8 @@ class CostTable:
     Attributes:
         functions: By column.
         own, total, charged: In the profile's unit (nanoseconds, bytes or counts).
+        noise: Variance of `charged` that comes from counting samples: of n samples of weight w,
+            n * w * w; zeros where the profiler says no counts by stack.
         operation_counts: Answered in each segment.
         sample_counts: Taken in each segment; 0 where the profiler does not sample.
         durations_ns: Of the segments.
@@ -37,6 +39,7 @@ class CostTable:
     own: Matrix
     total: Matrix
     charged: Matrix
+    noise: Matrix
     operation_counts: NDArray[np.int64]
     sample_counts: NDArray[np.int64]
     durations_ns: NDArray[np.int64]
@@ -76,6 +79,7 @@ def cost_table(profiles: Sequence[Profile]) -> CostTable:
         own=np.zeros(shape),
         total=np.zeros(shape),
         charged=np.zeros(shape),
+        noise=np.zeros(shape),
         operation_counts=np.array([row.segment.operation_count for row in rows], np.int64),
         sample_counts=np.array([row.segment.sample_count for row in rows], np.int64),
         durations_ns=np.array([row.duration_ns for row in rows], np.int64),
@@ -102,7 +106,10 @@ class _Row:
             if not stack:
                 continue
             table.own[index, columns[stack[-1]]] += weight
-            table.charged[index, columns[home(stack, frames)]] += weight
+            column = columns[home(stack, frames)]
+            table.charged[index, column] += weight
+            sampled = self.segment.samples.get(number, 0)
+            table.noise[index, column] += weight**2 / sampled if sampled else 0.0
             for frame in set(stack):  # a recursive function once
                 table.total[index, columns[frame]] += weight
 

@@ -6,12 +6,16 @@ Two process starts of one build differ as a whole: another layout of memory, ano
 core. So the ratio that most of the cost has in common is taken out first (a weighted median, which
 one guilty function can't move). What is left is tested by Welch's t test (Biometrika 34, 1947) with
 the largest of three variances, and its degrees of freedom: between segments, of the samples
-themselves (a count of N samples has a variance of N), and between starts. Of the last a few starts
+themselves (N samples have a variance of N, and a thread's samples are worth what the kernel says
+that it ran), and between starts. Of the last a few starts
 say little, so what they show is weighed with what starts of one build were measured to differ by
 (a moderated variance: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
 Most functions did not change: where their changes are clearly wider than that says, the machine was
 noisier, and starts are taken to differ by what makes half of the changes fit (an empirical null:
 Efron, Journal of the American Statistical Association 99, 2004).
+Noise that grows with the cost is taken at what a function would cost if both sides were alike, as
+in a score test (Rao, Proceedings of the Cambridge Philosophical Society 44, 1948): what is new
+would hide itself otherwise.
 Holm's correction (Scandinavian Journal of Statistics 6, 1979) bounds the chance of naming any
 function of two equal builds.
 """
@@ -143,15 +147,16 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     whole = float(a.mean.sum())
     change = b.mean / ratio - a.mean
     is_tested = np.maximum(a.mean, b.mean / ratio) >= TESTED_SHARE_MIN * whole
-    start_ratio = _start_variation(a, b, ratio, is_tested)
-    error, freedom = _error(a, b, ratio, start_ratio)
+    start_ratio = _start_variation(a, b, ratio)
+    error, freedom = _error(a, b, ratio, start_ratio, _alike(a, b, ratio))
     p_values = np.ones(len(functions))
     p_values[is_tested] = holm(p_two_sided(change, error, freedom)[is_tested])
     floor = NAMED_SHARE_MIN * whole
     is_named = is_tested & (p_values <= ERROR_SHARE_MAX) & (np.abs(change) >= floor)
     detectable = _detectable(a, b, ratio, start_ratio, int(is_tested.sum()))
     detectable = np.maximum(floor, detectable)
-    half_width = stats.t.ppf(0.975, freedom) * error
+    as_seen, freedom = _error(a, b, ratio, start_ratio, (a.mean, b.mean))
+    half_width = stats.t.ppf(0.975, freedom) * as_seen
     own_change = b.own / ratio - a.own
     changes = [
         FunctionChange(
@@ -210,16 +215,19 @@ def holm(p_values: Vector) -> Vector:
     return corrected
 
 
-def _start_variation(a: "_Side", b: "_Side", ratio: float, is_tested: NDArray[np.bool_]) -> float:
+def _start_variation(a: "_Side", b: "_Side", ratio: float) -> float:
     """So large that half of the changes are as small as chance makes them, or START_VARIATION."""
-    change = (b.mean / ratio - a.mean)[is_tested]
+    # Chosen by what both sides say together: those chosen by the dearer one would seem to differ.
+    costs, _ = _alike(a, b, ratio)
+    is_chosen = costs >= TESTED_SHARE_MIN * costs.sum()
+    change = (b.mean / ratio - a.mean)[is_chosen]
     if len(change) < _NULL_COUNT_MIN:
         return START_VARIATION
     limit = _NORMAL_QUARTILE * (1 + _MEDIAN_REACH / np.sqrt(len(change)))
 
     def is_wide_enough(variation: float) -> bool:
-        error, _ = _error(a, b, ratio, variation)
-        return bool(np.median(np.abs(change) / error[is_tested]) <= limit)
+        error, _ = _error(a, b, ratio, variation, _alike(a, b, ratio))
+        return bool(np.median(np.abs(change) / error[is_chosen]) <= limit)
 
     low, high = START_VARIATION, 1.0
     if is_wide_enough(low):
@@ -234,20 +242,34 @@ def _detectable(
     a: "_Side", b: "_Side", ratio: float, start_ratio: float, tested_count: int
 ) -> Vector:
     """See detectable_at; a function that became dearer is also noisier, so it takes some steps."""
-    error, freedom = _error(a, b, ratio, start_ratio)
-    found = detectable_at(error, freedom, tested_count)
+    found = np.zeros_like(a.mean)
     for _ in range(_STEP_COUNT):
-        theirs, _ = b.variance(start_ratio, b.mean + found * ratio)
-        ours, _ = a.variance(start_ratio, a.mean)
-        found = detectable_at(np.sqrt(ours + theirs / ratio**2), freedom, tested_count)
+        error, freedom = _error(a, b, ratio, start_ratio, _alike(a, b, ratio, found))
+        found = detectable_at(error, freedom, tested_count)
         found = np.minimum(found, _NEVER_RATIO * a.mean.sum())
     return found
 
 
-def _error(a: "_Side", b: "_Side", ratio: float, start_ratio: float) -> tuple[Vector, Vector]:
-    """Standard error of each change, and its degrees of freedom (Welch and Satterthwaite)."""
+def _alike(
+    a: "_Side", b: "_Side", ratio: float, more: float | Vector = 0.0
+) -> tuple[Vector, Vector]:
+    """What each function would cost on either side if it cost the same, were it *more* in b."""
+    weight = len(b.starts) / (len(a.starts) + len(b.starts))
+    costs = a.mean * (1 - weight) + (b.mean / ratio + more) * weight
+    return costs, costs * ratio
+
+
+def _error(
+    a: "_Side", b: "_Side", ratio: float, start_ratio: float, costs: tuple[Vector, Vector]
+) -> tuple[Vector, Vector]:
+    """
+    Standard error of each change, and its degrees of freedom (Welch and Satterthwaite).
+
+    *costs*: of an operation on either side, for the noise that grows with them.
+    """
+    worth = a.sample_worth(b, 1 / ratio), b.sample_worth(a, ratio)
     (ours, freedom_a), (theirs, freedom_b) = (
-        side.variance(start_ratio, side.mean) for side in (a, b)
+        side.variance(start_ratio, costs[i], worth[i]) for i, side in enumerate((a, b))
     )
     theirs = theirs / ratio**2
     variance = ours + theirs
@@ -267,7 +289,10 @@ class _Side:
         self.mean: Vector = costs.sum(axis=0) / counts.sum()
         self.own: Vector = _in_columns(table, table.own, functions).sum(axis=0) / counts.sum()
         sampled = int(table.sample_counts.sum())
-        self.sample_cost = float(self.mean.sum()) / sampled if sampled else 0.0
+        self._sample_cost = float(self.mean.sum()) / sampled if sampled else 0.0
+        noise = _in_columns(table, table.noise, functions).sum(axis=0) / counts.sum() ** 2
+        self._knows_noise = bool(table.noise.any())
+        self.worth = np.divide(noise, self.mean, out=np.zeros_like(noise), where=self.mean > 0)
         self.samples = self.mean / max(float(self.mean.sum()), 1e-300) * sampled
         if is_timed and len(self.starts) > 1:
             costs = self._without_common(costs, counts)
@@ -277,13 +302,26 @@ class _Side:
         answered = np.array([counts[start].sum() for start in self.starts])
         self._between_starts = variance_between(summed, answered)
 
-    def variance(self, start_ratio: float, costs: Vector) -> tuple[Vector, Vector]:
+    def sample_worth(self, other: "_Side", ratio: float) -> Vector:
+        """
+        What one sample of each function says of the cost of an operation.
+
+        Where a function was not seen here, what the *other* side says, *ratio* times as much.
+        """
+        if not self._knows_noise:
+            return np.full_like(self.mean, self._sample_cost)
+        elsewhere = np.where(other.mean > 0, other.worth * ratio, self._sample_cost)
+        found: Vector = np.where(self.mean > 0, self.worth, elsewhere)
+        return found
+
+    def variance(self, start_ratio: float, costs: Vector, worth: Vector) -> tuple[Vector, Vector]:
         """
         Of the mean cost of each function if it were *costs*, and its degrees of freedom.
 
         Args:
             start_ratio: What starts of one build differ by, of a function's cost.
-            costs: As they are, or larger.
+            costs: As they are, or others.
+            worth: See sample_worth.
         """
         more = len(self.starts) - 1
         start_freedom = START_FREEDOM + more
@@ -291,7 +329,7 @@ class _Side:
         parts = np.array(
             [
                 self._between_segments,
-                np.maximum(costs, self.sample_cost) * self.sample_cost,
+                np.maximum(costs, worth) * worth,
                 (of_starts * START_FREEDOM + self._between_starts * more) / start_freedom,
             ]
         )

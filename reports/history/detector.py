@@ -5,21 +5,23 @@ Pure, online: each point is judged with what was known when it came, so that a r
 users would have been told. Everything is done on logarithms. Two detectors look at the same points:
 
 - a jump: two points in a row far on the same side. One far point is an outlier and says nothing;
-  the second one confirms it. Finds a step of 5 % at its second point.
+  the second one confirms it. Finds a step of 5 % at its second point. Two runs of which one was
+  disturbed (reports.history.disturbance) confirm each other by as much less.
 - a cumulative sum of the distances from the level (Page, Biometrika 41, 1954, p. 100), each clipped
   so that no single point can carry it: the fastest way to find a small change that stays
   (Moustakides, Ann. Stat. 14, 1986, p. 1379). Finds 2 % in about five points.
 
 Distances are in standard deviations of the current level's own points (reports.history.noise),
 widened while there are few of them, and for noise that carries over from point to point: the
-variance of a sum grows by (1 + r) / (1 - r) then.
+variance of a sum grows by (1 + r) / (1 - r) then, and n points say as much as fewer by that factor
+(Bayley and Hammersley, J. R. Stat. Soc. Suppl. 8, 1946, p. 184).
 
 One event, one alert: after a shift its first point starts a new baseline, and the noise is kept
 until the new one has its own. A shift back to the level before, soon after, is the end of the same
 event (RETURN), not another alert.
 
-Constants were chosen on every other benchmark of public measurements of unchanged code; what they
-do on the others: ci/evidence/history.md.
+Constants were chosen on every other benchmark of public measurements of unchanged code, and on made
+noise; what they do on the others: ci/evidence/history.md.
 """
 
 import math
@@ -31,14 +33,14 @@ from reports.history.noise import correlation, median, spread, step_spread
 
 WARM_UP_COUNT = 10  # points before anything is judged
 _RESTART_COUNT = 4  # points of a new level before it is judged
-_WINDOW_COUNT = 40  # points that level and noise are taken from
-_SIGMA_MIN = 0.0015  # what differs from session to session even where a metric repeats exactly
+_WINDOW_COUNT = 80  # points that level and noise are taken from
+SIGMA_MIN = 0.0015  # what differs from session to session even where a metric repeats exactly
 _WIDENING = 6.0  # noise from n points is taken as (1 + 6 / n) times as large
 _LEVEL_WIDENING = 0.5  # likewise for the level
 
-_JUMP_SIGMAS = 4.0  # of the mean of two points
+_JUMP_SIGMAS = 3.25  # of the mean of two points
 _JUMP_SIGMAS_EACH = 2.0
-_JUMP_CLIP = 1.0  # a point counts for this much more than the threshold, and no more
+_JUMP_CLIP = 0.5  # a point counts for this much more than the threshold, and no more
 _JUMP_FLOOR = 0.03  # of the mean of two points
 _JUMP_FLOOR_EACH = 0.02  # so that one wild point and a slightly high one are not a step
 
@@ -107,10 +109,18 @@ class Timeline:
         return tuple(shift for shift in self.shifts if shift.kind is ShiftKind.CHANGE)
 
 
-def timeline(values: Sequence[float | None]) -> Timeline:
-    """Replay *values*, oldest first; None, zero, negative and NaN are skipped and listed."""
+def timeline(values: Sequence[float | None], disturbed: Sequence[float]) -> Timeline:
+    """
+    Replay *values*, oldest first; None, zero, negative and NaN are skipped and listed.
+
+    *disturbed* is how disturbed each run is (reports.history.disturbance), 1 for not at all.
+    """
     detector = Detector()
-    shifts = [shift for index, value in enumerate(values) if (shift := detector.add(index, value))]
+    shifts = [
+        shift
+        for index, (value, ratio) in enumerate(zip(values, disturbed, strict=True))
+        if (shift := detector.add(index, value, ratio))
+    ]
     return Timeline(
         shifts=tuple(shifts),
         skipped=tuple(detector.skipped),
@@ -174,20 +184,20 @@ class Detector:
         """The noise of a point, as a log ratio."""
         return self._level.sigma if self._level is not None else None
 
-    def add(self, index: int, value: float | None) -> "Shift | None":
-        """Take the next point; the shift that it shows, if any."""
+    def add(self, index: int, value: float | None, disturbed: float) -> Shift | None:
+        """Take the next point, and how disturbed its run is; the shift that it shows, if any."""
         if value is None or not 0.0 < value < math.inf:
             self.skipped.append(index)
             return None
         self._points.append(math.log(value))
         self._indices.append(index)
-        start = self._judged() if self._level is not None else None
+        start = self._judged(disturbed) if self._level is not None else None
         shift = self._restarted(start) if start is not None else None
         if len(self._points) >= self._next_fit_count:
             self._fit()
         return shift
 
-    def _judged(self) -> int | None:
+    def _judged(self, disturbed: float) -> int | None:
         """Where in _points a new level starts, if the newest point shows one."""
         level = self._level
         assert level is not None
@@ -196,7 +206,8 @@ class Detector:
         distance = points[-1] - level.middle
         far = distance / level.sigma
         last, self._last = self._last, far
-        if abs(far) > _JUMP_SIGMAS_EACH and self._is_jump(far, last, distance, level):
+        pair = last / disturbed, far / disturbed
+        if self._is_jump(pair, level):
             return len(points) - 2
         place = len(points) - 1
         clipped = distance / level.sum_sigma
@@ -213,13 +224,13 @@ class Detector:
             return self._zero_down
         return None
 
-    def _is_jump(self, far: float, last: float, distance: float, level: _Level) -> bool:
-        sign = 1.0 if far > 0.0 else -1.0
-        if sign * last <= _JUMP_SIGMAS_EACH:
+    def _is_jump(self, pair: tuple[float, float], level: _Level) -> bool:
+        sign = 1.0 if pair[1] > 0.0 else -1.0
+        if min(sign * value for value in pair) <= _JUMP_SIGMAS_EACH:
             return False
         limit = _JUMP_SIGMAS * level.jump_share
-        both = sum(min(sign * value, limit + _JUMP_CLIP) for value in (far, last))
-        distances = abs(distance), abs(self._points[-2] - level.middle)
+        both = sum(min(sign * value, limit + _JUMP_CLIP) for value in pair)
+        distances = [abs(point - level.middle) for point in self._points[-2:]]
         is_large = sum(distances) > 2.0 * _JUMP_FLOOR and min(distances) > _JUMP_FLOOR_EACH
         return is_large and both > 2.0 * limit
 
@@ -265,16 +276,17 @@ class Detector:
         middle = median(window)
         residuals = [value - middle for value in window]
         pool = (self._earlier + residuals)[-_WINDOW_COUNT:]
-        sigma = max(spread(pool), _SIGMA_MIN)
+        sigma = max(spread(pool), SIGMA_MIN)
         inherited = 0.0
         if len(window) >= WARM_UP_COUNT:
             sigma = max(sigma, step_spread(window))
             inherited = correlation(residuals, sigma)
-        sigma *= 1.0 + _WIDENING / len(pool) + _LEVEL_WIDENING / len(window)
+        growth = (1.0 + inherited) / (1.0 - inherited)  # n such points say as much as n / growth
+        sigma *= 1.0 + growth * (_WIDENING / len(pool) + _LEVEL_WIDENING / len(window))
         self._level = _Level(
             middle=middle,
             sigma=sigma,
-            sum_sigma=sigma * math.sqrt((1.0 + inherited) / (1.0 - inherited)),
+            sum_sigma=sigma * math.sqrt(growth),
             jump_share=math.sqrt((1.0 + inherited) / 2.0),
         )
         count = len(self._points)

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from reports.compare.samples import Better
 from reports.history.detector import WARM_UP_COUNT, Shift, ShiftKind, Timeline, timeline
+from reports.history.disturbance import disturbances
 from reports.history.runs import HistoryRun, Setting
 
 TOGETHER_COUNT = 3  # runs: the sum finds the start of a small change no better than that
@@ -95,6 +96,23 @@ class Level:
     start_index: int
     end_index: int
     level_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """
+    One metric of the runs of a setting, before anything is judged.
+
+    Attributes:
+        read: As the runs have it; *values* without what is no point.
+    """
+
+    metric: str
+    unit: str
+    better: Better
+    read: tuple[float | None, ...]
+    values: tuple[float | None, ...]
+    trust: Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,40 +195,75 @@ def series_of(
     acceptances: Sequence[Acceptance],
 ) -> tuple[Series, ...]:
     """The series of the metrics that fit *patterns*, over *runs* of *setting*, oldest first."""
-    names = dict.fromkeys(name for run in runs for name in run.figures)
-    chosen = [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
-    made = [_series(name, setting, runs, acceptances) for name in chosen]
+    columns = columns_of(setting, runs)
+    found = timelines(columns)
+    made = [
+        _series(column, one, runs, acceptances)
+        for column, one in zip(columns, found, strict=True)
+        if any(fnmatchcase(column.metric, pattern) for pattern in patterns)
+    ]
     return tuple(series for series in made if series.point_count)
 
 
-def _series(
-    name: str,
-    setting: Setting,
-    runs: Sequence[HistoryRun],
-    acceptances: Sequence[Acceptance],
-) -> Series:
+def columns_of(setting: Setting, runs: Sequence[HistoryRun]) -> tuple[Column, ...]:
+    """Every metric of *runs*, in the order in which they first have it."""
+    names = dict.fromkeys(name for run in runs for name in run.figures)
+    return tuple(_column(name, setting, runs) for name in names)
+
+
+def timelines(columns: Sequence[Column]) -> tuple[Timeline, ...]:
+    """
+    What each column shows, held against how disturbed the others say that its runs were.
+
+    All of them are asked, whichever are looked at: what is shown must not change what is said.
+    """
+    judged = [column for column in columns if column.trust is Trust.JUDGED]
+    disturbed = disturbances([column.values for column in judged])
+    found = {
+        column.metric: timeline(column.values, ratios)
+        for column, ratios in zip(judged, disturbed, strict=True)
+    }
+    return tuple(found.get(column.metric) or timeline((), ()) for column in columns)
+
+
+def _column(name: str, setting: Setting, runs: Sequence[HistoryRun]) -> Column:
     newest = next(run.figures[name] for run in reversed(runs) if name in run.figures)
     work = next((run.works[name] for run in reversed(runs) if name in run.works), "")
-    read = [_value(run, name, newest.unit, work) for run in runs]
+    read = tuple(_value(run, name, newest.unit, work) for run in runs)
     known = [value for value in read if value is not None and math.isfinite(value)]
     trust = _trust(name, setting, known)
     lowest = -math.inf if trust is Trust.NO_RATIO else 0.0
-    values = tuple(
-        value if value is not None and lowest < value < math.inf else None for value in read
+    return Column(
+        metric=name,
+        unit=newest.unit,
+        better=newest.better,
+        read=read,
+        values=tuple(
+            value if value is not None and lowest < value < math.inf else None for value in read
+        ),
+        trust=trust,
     )
-    found = timeline(values if trust is Trust.JUDGED else ())
+
+
+def _series(
+    column: Column,
+    found: Timeline,
+    runs: Sequence[HistoryRun],
+    acceptances: Sequence[Acceptance],
+) -> Series:
+    name, better, values, trust = column.metric, column.better, column.values, column.trust
     if trust is Trust.JUDGED and not found.judged_count:
         trust = Trust.TOO_FEW
     return Series(
         metric=name,
-        unit=newest.unit,
-        better=newest.better,
+        unit=column.unit,
+        better=better,
         values=values,
         trust=trust,
         timeline=found,
-        alerts=_alerts(name, newest.better, found, values, _matching(name, runs, acceptances)),
+        alerts=_alerts(name, better, found, values, _matching(name, runs, acceptances)),
         levels=_levels(values, found),
-        missing=_missing(read, runs) if trust in {Trust.JUDGED, Trust.TOO_FEW} else "",
+        missing=_missing(column.read, runs) if trust in {Trust.JUDGED, Trust.TOO_FEW} else "",
     )
 
 

@@ -4,16 +4,23 @@ What is never freed: bytes that survive a segment, against how many operations i
 Whatever is in flight or in a cache survives a short segment as much as a long one; what leaks
 survives in proportion to the operations. So a line is fitted to each function's survivors over
 segments of different lengths (see harness.profilers.memray_profiler): its slope is the leak.
+
+A list or a dict that grows is moved now and then as a whole, and survives as a whole in the one
+segment where that happened. Such a segment would hide any slope: it is set aside for that function,
+as in reweighted least squares (Rousseeuw and Leroy, Robust Regression and Outlier Detection, 1987),
+after a first line by medians (Theil, 1950; Sen, Journal of the American Statistical Association 63,
+1968).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from harness.model.profile import Frame, Metric, Profile
-from reports.profile.costs import CostTable, cost_table
+from reports.profile.costs import cost_table
 from reports.profile.diff import (
     FunctionChange,
     ProfileDiff,
@@ -26,7 +33,11 @@ from reports.profile.diff import (
 
 ERROR_SHARE_MAX = 0.01  # a false leak costs somebody days
 SEGMENT_COUNT_MIN = 4
+_SET_ASIDE = 5.0  # times the scatter of the others: chance does that to no segment
+_SET_ASIDE_SHARE_MAX = 0.25  # of the segments; more are no exceptions
+_MAD_TO_SIGMA = 1.4826  # of normal noise
 NAMED_BYTES_MIN = 8.0  # an operation: less would take a billion operations to matter
+Starts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +70,13 @@ def growth_of(profile: Profile) -> tuple[Growth, ...]:
     if fit is None:
         return ()
     tested = np.flatnonzero(fit.is_seen)
-    p_values = holm(_p_above(fit.slopes[tested], fit.errors[tested], fit.freedom))
-    quantile = float(stats.t.ppf(0.975, fit.freedom))
+    p_values = holm(_p_above(fit.slopes[tested], fit.errors[tested], fit.freedoms[tested]))
+    quantiles = stats.t.ppf(0.975, fit.freedoms)
     found = [
         Growth(
             function=fit.functions[number],
             bytes_per_operation=float(fit.slopes[number]),
-            half_width_bytes=quantile * float(fit.errors[number]),
+            half_width_bytes=float(quantiles[number] * fit.errors[number]),
             p_value=float(p_value),
             is_named=bool(p_value <= ERROR_SHARE_MAX and fit.slopes[number] >= NAMED_BYTES_MIN),
         )
@@ -99,7 +110,10 @@ def diff_growth(base: Sequence[Profile], candidate: Sequence[Profile]) -> Profil
     errors = [_in_order(fit, fit.errors, functions) for fit in fits]
     is_seen = np.maximum.reduce([_in_order(fit, fit.is_seen, functions) for fit in fits]) > 0
     change, error = slopes[1] - slopes[0], np.hypot(*errors)
-    freedom = np.full_like(change, a.freedom + b.freedom)
+    freedom = sum(
+        (_in_order(fit, fit.freedoms, functions, fit.freedom) for fit in fits),
+        np.zeros_like(change),
+    )
     p_values = np.ones_like(change)
     p_values[is_seen] = holm(p_two_sided(change, error, freedom)[is_seen])
     detectable = detectable_at(error, freedom, int(is_seen.sum()), ERROR_SHARE_MAX)
@@ -131,18 +145,23 @@ def diff_growth(base: Sequence[Profile], candidate: Sequence[Profile]) -> Profil
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fit:
-    """A slope for each function, its standard error, and the degrees of freedom of all."""
+    """
+    A slope for each function, its standard error and its degrees of freedom.
+
+    *freedom* is that of a function of which nothing survived.
+    """
 
     functions: tuple[Frame, ...]
     slopes: Vector
     errors: Vector
+    freedoms: Vector
     is_seen: Vector  # above 0: something survived
     freedom: float
 
 
 def _fit(profiles: Sequence[Profile]) -> _Fit | None:
     """
-    Least squares, one slope over all starts, an intercept for each; None where it can't be told.
+    A line for each function, one slope over all starts; None where none can be told.
 
     The warm caches of a start are in its intercept.
     """
@@ -154,37 +173,67 @@ def _fit(profiles: Sequence[Profile]) -> _Fit | None:
     freedom = len(table.operation_counts) - len(starts) - 1
     if freedom < SEGMENT_COUNT_MIN - 2:
         return None
-    counts = _centred(table, table.operation_counts[:, None].astype(np.float64))
-    spread = float((counts**2).sum())
-    if spread == 0:
+    counts = table.operation_counts.astype(np.float64)
+    if not _centred(counts, table.starts).any():
         return None
-    survivors = _centred(table, table.charged)
-    slopes = (counts * survivors).sum(axis=0) / spread
-    residual = survivors - counts * slopes
+    fits = [_line(counts, column, table.starts) for column in table.charged.T]
+    slopes, errors, freedoms = (np.array(column, np.float64) for column in zip(*fits, strict=True))
     return _Fit(
         functions=table.functions,
         slopes=slopes,
-        errors=np.sqrt((residual**2).sum(axis=0) / freedom / spread),
+        errors=errors,
+        freedoms=freedoms,
         is_seen=np.asarray(table.charged.any(axis=0), np.float64),
         freedom=float(freedom),
     )
 
 
-def _centred(table: CostTable, values: Vector) -> Vector:
+def _line(counts: Vector, survivors: Vector, starts: Starts) -> tuple[float, float, float]:
+    """Slope, its standard error, and degrees of freedom, of one function."""
+    is_kept = _ordinary(counts, survivors, starts)
+    x, y = (_centred(values[is_kept], starts[is_kept]) for values in (counts, survivors))
+    spread = float((x**2).sum())
+    freedom = float(is_kept.sum() - len(np.unique(starts[is_kept])) - 1)
+    if spread == 0:
+        return 0.0, float("inf"), freedom
+    slope = float((x * y).sum() / spread)
+    residual = y - x * slope
+    return slope, float(np.sqrt((residual**2).sum() / freedom / spread)), freedom
+
+
+def _ordinary(counts: Vector, survivors: Vector, starts: Starts) -> NDArray[np.bool_]:
+    """Which segments are not far off the line of all others; all, where too many are."""
+    all_of_them = np.ones(len(counts), np.bool_)
+    i, j = np.triu_indices(len(counts), 1)
+    is_pair = (starts[i] == starts[j]) & (counts[i] != counts[j])
+    i, j = i[is_pair], j[is_pair]
+    steepness = (survivors[i] - survivors[j]) / (counts[i] - counts[j])
+    residual = survivors - counts * np.median(steepness)
+    for start in np.unique(starts):
+        residual[starts == start] -= np.median(residual[starts == start])
+    sigma = _MAD_TO_SIGMA * float(np.median(np.abs(residual)))
+    is_kept: NDArray[np.bool_] = np.abs(residual) <= _SET_ASIDE * sigma
+    is_few = (~is_kept).sum() <= _SET_ASIDE_SHARE_MAX * len(counts)
+    return is_kept if sigma > 0 and is_few else all_of_them
+
+
+def _centred(values: Vector, starts: Starts) -> Vector:
     """Without the mean of each start."""
     found = values.copy()
-    for start in np.unique(table.starts):
-        found[table.starts == start] -= values[table.starts == start].mean(axis=0)
+    for start in np.unique(starts):
+        found[starts == start] -= values[starts == start].mean()
     return found
 
 
-def _in_order(fit: _Fit, values: Vector, functions: tuple[Frame, ...]) -> Vector:
-    """*values* by function; 0 for one that the fit does not know: nothing of it survived."""
+def _in_order(
+    fit: _Fit, values: Vector, functions: tuple[Frame, ...], unknown: float = 0.0
+) -> Vector:
+    """*values* by function; *unknown* for one that the fit does not know: nothing survived."""
     known = dict(zip(fit.functions, values.tolist(), strict=True))
-    return np.array([known.get(function, 0.0) for function in functions])
+    return np.array([known.get(function, unknown) for function in functions])
 
 
-def _p_above(slopes: Vector, errors: Vector, freedom: float) -> Vector:
+def _p_above(slopes: Vector, errors: Vector, freedom: Vector) -> Vector:
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.where(errors > 0, slopes / errors, np.where(slopes > 0, np.inf, 0.0))
     found: Vector = np.where(slopes > 0, stats.t.sf(score, freedom), 1.0)

@@ -205,7 +205,7 @@ def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
             " played again: the machine or the generator was not fit."
         )
     blind = [
-        f"{item.name} {share(item.estimate.mde_share, 0)}"
+        f"{item.name} {share(item.estimate.mde_share, 1)}"
         for item in comparison.metrics
         if item.is_watched and item.status is Change.INCONCLUSIVE and item.estimate is not None
     ]

@@ -26,6 +26,7 @@ _BYTE_UNITS = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 def significant(value: float, digits: int = _DIGITS) -> str:
     """*value* with *digits* significant digits, never in powers of ten: 0.0123, 1.24, 1,240."""
+    assert digits >= 1, "a number of no digits says nothing"
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(abs(value)))

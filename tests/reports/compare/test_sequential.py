@@ -1,5 +1,6 @@
 """Looks at pairs: stop when settled, and call nothing worse that fresh pairs don't confirm."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +178,17 @@ class TestOutcomes:
         assert told.exit_code == ExitCode.OK
         assert "of 1 that are watched none is shown to be worse" in told.sentence
         assert any(TAIL in remark and "would have been seen" in remark for remark in told.remarks)
+
+    @pytest.mark.parametrize("tail_noise", [0.1, 0.12, 0.15, 0.2])
+    def test_what_could_have_been_seen_is_a_number(
+        self, run: RunEvidence, tail_noise: float
+    ) -> None:
+        """Of one digit, and not of none: 4 % is neither 0 % nor a fault of the program."""
+        outcome = outcome_of(pairs(run, [1.0] * 12, tail_noise=tail_noise), plan_looks(12))
+        told = gate_dossier(outcome, FACTS).comparison
+
+        assert status_of(outcome, TAIL) is Change.INCONCLUSIVE
+        assert any(re.search(rf"seen from: {TAIL} [1-9]\d* %", line) for line in told.remarks)
 
     def test_what_is_watched_turns_red(self, run: RunEvidence) -> None:
         """Watched means: worse is worse."""

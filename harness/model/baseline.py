@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from harness.model.evidence import unfit, unproved
 from harness.model.record import PLAIN, RunRecord
+from harness.model.stored_form import check_form
 
 SCHEMA_VERSION = 1
 
@@ -104,14 +105,7 @@ def baseline_from_json(document: Any) -> Baseline:
     Raises:
         ValueError: it is none, or of a newer format than this program knows.
     """
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, int):
-        raise ValueError("not a baseline: no schema_version")  # noqa: TRY004 - a document, not a type
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"schema_version {version} is newer than this program's {SCHEMA_VERSION}; "
-            "update acctbench"
-        )
+    check_form(document, "baseline", SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)
 
 

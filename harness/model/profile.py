@@ -17,6 +17,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness.model.stored_form import check_form
+
 PROFILE_SCHEMA_VERSION = 1
 MISSING = "The profile"  # how a note of a record begins that tells of one that is missing
 
@@ -128,13 +130,7 @@ def profile_from_json(document: Any) -> Profile:
     Raises:
         ValueError: it is no profile, or of a newer format than this program knows.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
-        raise ValueError("not a profile: no schema_version")  # noqa: TRY004 - a document, not a type
-    if document["schema_version"] > PROFILE_SCHEMA_VERSION:
-        raise ValueError(
-            f"schema_version {document['schema_version']} is newer than this program's "
-            f"{PROFILE_SCHEMA_VERSION}; update acctbench"
-        )
+    check_form(document, "profile", PROFILE_SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)
 
 

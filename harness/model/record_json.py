@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.model.record import SCHEMA_VERSION, RunRecord
+from harness.model.stored_form import check_form
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 
@@ -21,11 +22,5 @@ def record_from_json(document: Any) -> RunRecord:
     Raises:
         ValueError: it is no record, or of a newer format than this program knows.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("schema_version"), int):
-        raise ValueError("not a run record: no schema_version")  # noqa: TRY004 - a document, not a type
-    if document["schema_version"] > SCHEMA_VERSION:
-        raise ValueError(
-            f"schema_version {document['schema_version']} is newer than this program's "
-            f"{SCHEMA_VERSION}; update acctbench"
-        )
+    check_form(document, "run record", SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)

@@ -30,6 +30,7 @@ from reports.compare.estimates import (
     tail_value,
 )
 from reports.compare.location import Effect, Method
+from reports.compare.multiplicity import holm
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
 from reports.compare.samples import Side
@@ -161,20 +162,6 @@ def _corrected(
     worse = holm([item.p_worse for item in items], family_count)
     better = holm([1.0 - item.p_worse for item in items], family_count)
     return list(zip(items, zip(worse, better, strict=True), strict=True))
-
-
-def holm(chances: Sequence[float], family_count: int) -> list[float]:
-    """
-    Holm's step-down adjustment of *chances* in a family of *family_count* hypotheses.
-
-    Hypotheses of the family without a chance, such as faulty metrics, count as never rejected.
-    """
-    order = sorted(range(len(chances)), key=lambda place: chances[place])
-    adjusted, highest = [1.0] * len(chances), 0.0
-    for step, place in enumerate(order):
-        highest = max(highest, min(1.0, chances[place] * (family_count - step)))
-        adjusted[place] = highest
-    return adjusted
 
 
 def _judged(

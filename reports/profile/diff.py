@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.model.profile import Frame, Metric, Profile
+from reports.compare.multiplicity import holm
 from reports.profile.costs import CostTable, Matrix, cost_table
 
 ERROR_SHARE_MAX = 0.05  # chance of naming anything on equal builds
@@ -150,7 +151,7 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
     start_ratio = _start_variation(a, b, ratio)
     error, freedom = _error(a, b, ratio, start_ratio, _alike(a, b, ratio))
     p_values = np.ones(len(functions))
-    p_values[is_tested] = holm(p_two_sided(change, error, freedom)[is_tested])
+    p_values[is_tested] = corrected(p_two_sided(change, error, freedom)[is_tested])
     floor = NAMED_SHARE_MIN * whole
     is_named = is_tested & (p_values <= ERROR_SHARE_MAX) & (np.abs(change) >= floor)
     detectable = _detectable(a, b, ratio, start_ratio, int(is_tested.sum()))
@@ -206,13 +207,9 @@ def detectable_at(
     return found
 
 
-def holm(p_values: Vector) -> Vector:
-    """*p_values* corrected for their number."""
-    order = np.argsort(p_values)
-    stepped = p_values[order] * (len(p_values) - np.arange(len(p_values)))
-    corrected = np.empty_like(p_values)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
-    return corrected
+def corrected(p_values: Vector) -> Vector:
+    """*p_values* as they are worth beside each other."""
+    return np.array(holm(p_values.tolist(), len(p_values)), np.float64)
 
 
 def _start_variation(a: "_Side", b: "_Side", ratio: float) -> float:

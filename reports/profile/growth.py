@@ -25,8 +25,8 @@ from reports.profile.diff import (
     FunctionChange,
     ProfileDiff,
     Vector,
+    corrected,
     detectable_at,
-    holm,
     p_two_sided,
     ranked,
 )
@@ -70,7 +70,7 @@ def growth_of(profile: Profile) -> tuple[Growth, ...]:
     if fit is None:
         return ()
     tested = np.flatnonzero(fit.is_seen)
-    p_values = holm(_p_above(fit.slopes[tested], fit.errors[tested], fit.freedoms[tested]))
+    p_values = corrected(_p_above(fit.slopes[tested], fit.errors[tested], fit.freedoms[tested]))
     quantiles = stats.t.ppf(0.975, fit.freedoms)
     found = [
         Growth(
@@ -115,7 +115,7 @@ def diff_growth(base: Sequence[Profile], candidate: Sequence[Profile]) -> Profil
         np.zeros_like(change),
     )
     p_values = np.ones_like(change)
-    p_values[is_seen] = holm(p_two_sided(change, error, freedom)[is_seen])
+    p_values[is_seen] = corrected(p_two_sided(change, error, freedom)[is_seen])
     detectable = detectable_at(error, freedom, int(is_seen.sum()), ERROR_SHARE_MAX)
     half_width = stats.t.ppf(0.975, freedom) * error
     changes = [

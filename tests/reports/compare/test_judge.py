@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.verdict import ExitCode
-from reports.compare.judge import holm, judge
+from reports.compare.judge import judge
+from reports.compare.multiplicity import holm
 from reports.compare.policy import (
     Design,
     MarginRule,

@@ -34,6 +34,7 @@ from harness.engine.plan_again import PlansAgain
 from harness.engine.results import read_shards
 from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import read_environment
+from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
 from harness.store import write_record
@@ -69,6 +70,22 @@ def make(folder: Path, operation_count: int) -> Rehearsed:
 def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     """The way of a run from the end of its load to its report; the verdicts, and what was read."""
     rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
+    record = _recorded(rehearsed, folder, on_stage)
+    on_stage("report")
+    page = reports.write_run_report(folder)
+    on_stage("end")
+    return {
+        "operations": rehearsed.operation_count,
+        "validity": record.validity.status,
+        "correctness": record.correctness.status,
+        "invariants": {
+            item.id: [item.status, item.sentence] for item in record.correctness.invariants
+        },
+        "report_bytes": page.stat().st_size,
+    }
+
+
+def _recorded(rehearsed: Rehearsed, folder: Path, on_stage: Callable[[str], Any]) -> RunRecord:
     system, scenario = load_system(rehearsed.scenario.system), rehearsed.scenario
     count = rehearsed.operation_count
     with PlansAgain(scenario, operation_count=count, folder=folder) as again:
@@ -80,47 +97,33 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
         updates = UpdatesFold(rehearsed.opening.accounts)
         for chunk in read_chunks(rehearsed.updates_path):
             updates.take(chunk.values)
-        on_stage("audit: laws")
-        invariants = system.audit(
-            AuditEvidence(
-                scenario=scenario,
-                run_tag=rehearsed.run_tag,
-                seed=scenario.seed,
-                operations=results.table,
-                events_path=rehearsed.events_path,
-                opening=rehearsed.opening,
-                closing=replace(rehearsed.closing, updates=updates.result()),
-                restarts_ns=(),
-                produced_count=rehearsed.produced_count,
-                plans=again.plans,
-            )
+        on_stage("audit and record")
+        evidence = AuditEvidence(
+            scenario=scenario,
+            run_tag=rehearsed.run_tag,
+            seed=scenario.seed,
+            operations=results.table,
+            events_path=rehearsed.events_path,
+            opening=rehearsed.opening,
+            closing=replace(rehearsed.closing, updates=updates.result()),
+            restarts_ns=(),
+            produced_count=rehearsed.produced_count,
+            plans=again.plans,
         )
-    on_stage("record")
-    facts = _facts(rehearsed, LoadFacts(
-        results=results,
-        subscriber_report={},
-        shard_reports=tuple(_shard_report() for _ in rehearsed.shard_paths),
-        observer_report={},
-        produced_count=rehearsed.produced_count,
-        resolved_count=0,
-    ), invariants)  # fmt: skip
-    recording.write_tables(folder, facts)
-    record = recording.make_record(facts)
+        facts = _facts(rehearsed, LoadFacts(
+            results=results,
+            subscriber_report={},
+            shard_reports=tuple(_shard_report() for _ in rehearsed.shard_paths),
+            observer_report={},
+            produced_count=rehearsed.produced_count,
+            resolved_count=0,
+        ))  # fmt: skip
+        record = recording.record_run(folder, facts, lambda: system.audit(evidence))
     write_record(folder, record)
-    del facts, results
-    on_stage("report")
-    page = reports.write_run_report(folder)
-    on_stage("end")
-    return {
-        "operations": count,
-        "validity": record.validity.status,
-        "correctness": record.correctness.status,
-        "invariants": {item.id: [item.status, item.sentence] for item in invariants},
-        "report_bytes": page.stat().st_size,
-    }
+    return record
 
 
-def _facts(rehearsed: Rehearsed, load: LoadFacts, invariants: Any) -> recording.RunFacts:
+def _facts(rehearsed: Rehearsed, load: LoadFacts) -> recording.RunFacts:
     """What a run knows of itself besides its operations: nothing of it was measured here."""
     window = rehearsed.window
     return recording.RunFacts(
@@ -142,7 +145,6 @@ def _facts(rehearsed: Rehearsed, load: LoadFacts, invariants: Any) -> recording.
             clock=ClockFacts(drift=0.0, steal_share=None),
         ),
         sampler=ResourceSampler(),
-        invariants=invariants,
     )
 
 

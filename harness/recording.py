@@ -1,7 +1,8 @@
 """From what a run left behind to its record and tables: all computing, the writing at the end."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ from harness.model.validity import (
     judge_validity,
     lateness_ns,
 )
-from harness.model.verdict import Correctness, exit_code
+from harness.model.verdict import Correctness, ExitCode, exit_code
 from harness.store import ROW_GROUP_COUNT, write_operations
 from harness.system import System
 from harness.targets.broker import Broker
@@ -67,7 +68,7 @@ SUBSCRIBER = "subscriber"  # only in a run that has subscriptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """Everything that is known at the end of a run."""
+    """Everything that is known at the end of a run, before its audit."""
 
     run_id: str
     created_at: datetime
@@ -82,14 +83,60 @@ class RunFacts:
     load: LoadFacts
     driven: Driven
     sampler: ResourceSampler
-    invariants: tuple[Invariant, ...]
     instrumentation: str = PLAIN
     profiles: tuple[ProfileEntry, ...] = ()
     profile_notes: tuple[str, ...] = ()
 
 
-def make_record(facts: RunFacts) -> RunRecord:
-    """The record of a finished run, verdicts included."""
+def record_run(
+    folder: Path, facts: RunFacts, audit: Callable[[], tuple[Invariant, ...]]
+) -> RunRecord:
+    """
+    Write the tables and make the record of a finished run while *audit* judges it.
+
+    Beside each other, in two threads: of a large run each takes many seconds, most of them in
+    numpy and pyarrow, and neither needs the other.
+
+    Raises:
+        RecordError: the disk is full, or not writable.
+    """
+
+    def unaudited() -> RunRecord:
+        _write_tables(folder, facts)
+        return _unaudited_record(facts)
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="record") as beside:
+        record = beside.submit(unaudited)
+        invariants = audit()
+        return _audited(record.result(), invariants, facts.scenario.required_invariants)
+
+
+def _audited(
+    record: RunRecord, invariants: tuple[Invariant, ...], required: Sequence[str] | None
+) -> RunRecord:
+    """The *record* with what the audit found, and the exit code that follows."""
+    correctness = _correctness(invariants)
+    missing = undecided(invariants, required)
+    code = exit_code(
+        record.validity.status,
+        correctness.status,
+        record.performance.status,
+        is_required_unknown=bool(missing),
+    )
+    note = (
+        f"Required and not decided: {', '.join(missing)}. The exit code is not 0 for it; "
+        "[audit] required of the scenario says which must be."
+    )
+    return replace(
+        record,
+        correctness=correctness,
+        exit_code=int(code),
+        notes=(*((note,) if missing else ()), *record.notes),
+    )
+
+
+def _unaudited_record(facts: RunFacts) -> RunRecord:
+    """Everything but what the audit says, which is unknown in it."""
     scenario, window = facts.scenario, facts.driven.window
     results, stamps = facts.load.results, facts.load.results.stamps
     measured = window.holds(stamps.intended_ns)
@@ -101,7 +148,6 @@ def make_record(facts: RunFacts) -> RunRecord:
     validity = judge_validity(
         stamps, window, count_operations(stamps.outcome), _generator_facts(facts), scenario.limits
     )
-    correctness = _correctness(facts.invariants)
     performance = judge_objectives(
         scenario.objectives,
         shares={
@@ -114,19 +160,13 @@ def make_record(facts: RunFacts) -> RunRecord:
     if facts.instrumentation != PLAIN:
         performance = not_timed(performance, facts.instrumentation)
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
-    code = exit_code(
-        validity.status,
-        correctness.status,
-        performance.status,
-        is_required_unknown=bool(_undecided(facts)),
-    )
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=facts.run_id,
         complete=True,
         created_at=facts.created_at.isoformat(timespec="seconds"),
         command=facts.command,
-        exit_code=int(code),
+        exit_code=int(ExitCode.INCONCLUSIVE),
         incomplete_reason="",
         scenario=_describe_scenario(scenario),
         schedule_digest=facts.schedule_digest,
@@ -142,7 +182,7 @@ def make_record(facts: RunFacts) -> RunRecord:
         instrumentation=facts.instrumentation,
         environment=environment_to_json(facts.environment),
         validity=validity,
-        correctness=correctness,
+        correctness=_correctness(()),
         performance=performance,
         operations=operations,
         operations_by_kind=operations_by_kind(results.table, measured),
@@ -207,13 +247,8 @@ def _causes_event(facts: RunFacts) -> NDArray[np.bool_]:
     return facts.system.causes_event(table)
 
 
-def write_tables(folder: Path, facts: RunFacts) -> None:
-    """
-    Write operations.parquet and samples.parquet.
-
-    Raises:
-        RecordError: the disk is full, or not writable.
-    """
+def _write_tables(folder: Path, facts: RunFacts) -> None:
+    """Write operations.parquet and samples.parquet."""
     window = facts.driven.window
     rows = [asdict(row) for row in facts.sampler.rows(window.start_ns)]
     samples = pd.concat([pd.DataFrame(rows), _in_flight_samples(facts)], ignore_index=True)
@@ -256,10 +291,6 @@ def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
         Correctness.PASSED if invariants else Correctness.UNKNOWN,
     )
     return CorrectnessSection(status=worst, invariants=invariants)
-
-
-def _undecided(facts: RunFacts) -> tuple[str, ...]:
-    return undecided(facts.invariants, facts.scenario.required_invariants)
 
 
 def _describe_scenario(scenario: Scenario) -> dict[str, Any]:
@@ -338,11 +369,6 @@ def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:
 
 def _notes(facts: RunFacts) -> tuple[str, ...]:
     notes = [facts.placement.note] if facts.placement.note else []
-    if missing := _undecided(facts):
-        notes.append(
-            f"Required and not decided: {', '.join(missing)}. The exit code is not 0 for it; "
-            "[audit] required of the scenario says which must be."
-        )
     scheduling = {report["scheduling"] for report in facts.load.shard_reports}
     notes += [
         f"The load process ran with scheduling {text}: lateness is higher than with SCHED_FIFO."

@@ -41,7 +41,7 @@ from harness.errors import (
     TransportError,
 )
 from harness.evidence import remove_raw_evidence, strike_logs
-from harness.model.record import Invariant, record_to_json
+from harness.model.record import Invariant, RunRecord, record_to_json
 from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
 from harness.model.validity import Window
@@ -159,35 +159,34 @@ class Run:
         with _blaming_the_dead(target, broker):
             loaded = self._load(stack, supervisor, target, broker)
         end, _ = target.stop(), broker.stop()
-        self._enter("audit", f"{len(loaded.facts.results.table):,} operations")
-        invariants = self._audit(supervisor, loaded)
+        table = loaded.facts.results.table
+        self._enter("audit", f"{len(table):,} operations")
+        profiles = self._profiled.store(loaded.driven.window, table)
+        facts = recording.RunFacts(
+            run_id=self.run_id,
+            created_at=self._created_at,
+            command=request.command,
+            scenario=scenario,
+            system=system,
+            schedule_digest=supervisor.schedule_digest,
+            target=recording.describe_target(
+                target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
+            ),
+            broker=recording.describe_broker(broker, loaded.floor),
+            placement=self._placement,
+            environment=environment,
+            load=loaded.facts,
+            driven=loaded.driven,
+            sampler=loaded.sampler,
+            instrumentation=self._profiled.instrumentation,
+            profiles=profiles,
+            profile_notes=tuple(self._profiled.notes),
+        )
+        record = recording.record_run(self.folder, facts, lambda: self._audit(supervisor, loaded))
         loaded.plans.close()
         supervisor.close()
         self._enter("record", str(self.folder))
-        profiles = self._profiled.store(loaded.driven.window, loaded.facts.results.table)
-        return self._store(
-            recording.RunFacts(
-                run_id=self.run_id,
-                created_at=self._created_at,
-                command=request.command,
-                scenario=scenario,
-                system=system,
-                schedule_digest=supervisor.schedule_digest,
-                target=recording.describe_target(
-                    target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
-                ),
-                broker=recording.describe_broker(broker, loaded.floor),
-                placement=self._placement,
-                environment=environment,
-                load=loaded.facts,
-                driven=loaded.driven,
-                sampler=loaded.sampler,
-                invariants=invariants,
-                instrumentation=self._profiled.instrumentation,
-                profiles=profiles,
-                profile_notes=tuple(self._profiled.notes),
-            )
-        )
+        return self._store(record)
 
     def _load(
         self, stack: ExitStack, supervisor: Supervisor, target: Target, broker: Broker
@@ -327,9 +326,7 @@ class Run:
             )
         )
 
-    def _store(self, run_facts: recording.RunFacts) -> StoredRun:
-        recording.write_tables(self.folder, run_facts)
-        record = recording.make_record(run_facts)
+    def _store(self, record: RunRecord) -> StoredRun:
         if self._secrets:
             struck = self._secrets.strike_document(record_to_json(record))
             record = record_from_json(struck)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.compare.evidence import ALL, Family, RunEvidence
+from reports.compare.evidence import Family, RunEvidence
 from reports.compare.figures import VISIBLE, is_embedded
 from reports.compare.samples import RunSamples
 from reports.view.model import Axis, Chart, Ribbon, Scale, Series, Unit
 from reports.view.percentiles import SHARE_AXIS, curve, drawn
+from reports.view.samples import ALL_KINDS
 from reports.view.words import plain
 
 SIDE_COLOURS = {"baseline": "run-a", "candidate": "run-b"}
@@ -40,7 +41,9 @@ def side_curves(
         for family in run.samples
         if family[1] in _TITLES and not (family[1] == VISIBLE and is_embedded(run.record))
     )
-    ordered = sorted(families, key=lambda item: (item[1] != "response_ns", item[0] != ALL, item))
+    ordered = sorted(
+        families, key=lambda item: (item[1] != "response_ns", item[0] != ALL_KINDS, item)
+    )
     charts = (_chart(family, baseline, candidate) for family in ordered[:_CURVE_COUNT_MAX])
     return tuple(chart for chart in charts if chart.series)
 
@@ -62,7 +65,7 @@ def _chart(
                 ribbons.append(_ribbon(line, samples))
     return Chart(
         id=f"curve-{name.removesuffix('_ns')}-{plain(kind)}",
-        title=f"{_TITLES[name]}: {'all operations' if kind == ALL else plain(kind)}",
+        title=f"{_TITLES[name]}: {'all operations' if kind == ALL_KINDS else plain(kind)}",
         explanation="All runs of a side together; the band is where as many other runs would put"
         " the line, 95 times in 100.",
         x_axis=SHARE_AXIS,

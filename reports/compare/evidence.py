@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from harness.model.record import RunRecord
@@ -17,12 +16,11 @@ from reports.compare.figures import Figure, figures_of, profile_figures
 from reports.compare.samples import RunSamples
 from reports.profile.against import ProfiledStart
 from reports.view.model import Chart
-from reports.view.samples import Latencies, kinds_of, latencies, measured
+from reports.view.samples import ALL_KINDS, Latencies, latencies_by_kind, measured_count
 from reports.view.source import RunTables
 from reports.view.timeline import rate_chart, response_chart
 from reports.view.usage import in_flight_chart, resource_charts
 
-ALL = "all"
 Family = tuple[str, str]  # kind of operation, and "response_ns", "service_ns" or "visible_ns"
 
 
@@ -49,8 +47,7 @@ class RunEvidence:
 def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunEvidence:
     """What a comparison keeps of the run in *tables*."""
     record = tables.record
-    operations = measured(tables.operations)
-    samples = dict(_samples(record, operations))
+    samples = dict(_samples(record, latencies_by_kind(tables.operations)))
     return RunEvidence(
         record=record,
         figures=(
@@ -65,7 +62,7 @@ def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunE
             *resource_charts(record, tables.samples),
         ),
         starts=tuple(starts),
-        faults=(*tables.faults, *_faults(record, operations, samples)),
+        faults=(*tables.faults, *_faults(record, measured_count(tables.operations), samples)),
     )
 
 
@@ -74,40 +71,33 @@ def evidence_without_tables(record: RunRecord) -> RunEvidence:
     return RunEvidence(record=record, figures=figures_of(record), samples={})
 
 
-def _samples(record: RunRecord, operations: pd.DataFrame) -> Iterator[tuple[Family, RunSamples]]:
-    yield from _families(record, ALL, latencies(operations))
-    for kind in kinds_of(operations):
-        yield from _families(record, kind, latencies(operations[operations["kind"] == kind]))
-
-
-def _families(
-    record: RunRecord, kind: str, found: Latencies
+def _samples(
+    record: RunRecord, by_kind: Mapping[str, Latencies]
 ) -> Iterator[tuple[Family, RunSamples]]:
-    unseen_count = record.latency[kind].visible_ns.unanswered_count if kind in record.latency else 0
-    for family, samples_ns, unanswered_count in (
-        ("response_ns", found.response_ns, found.unanswered_count),
-        ("service_ns", found.service_ns, found.unanswered_sent_count),
-        ("visible_ns", found.visible_ns, unseen_count),
-    ):
-        if len(samples_ns) or unanswered_count:
-            yield (
-                (kind, family),
-                RunSamples(ordered=_sorted(samples_ns), unanswered_count=unanswered_count),
-            )
+    for kind, found in by_kind.items():
+        visible = record.latency[kind].visible_ns if kind in record.latency else None
+        for family, samples_ns, unanswered_count in (
+            ("response_ns", found.response_ns, found.unanswered_count),
+            ("service_ns", found.service_ns, found.unanswered_sent_count),
+            ("visible_ns", found.visible_ns, visible.unanswered_count if visible else 0),
+        ):
+            if len(samples_ns) or unanswered_count:
+                yield (
+                    (kind, family),
+                    RunSamples(ordered=_sorted(samples_ns), unanswered_count=unanswered_count),
+                )
 
 
 def _sorted(samples_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.sort(samples_ns).astype(np.float64)
 
 
-def _faults(
-    record: RunRecord, operations: pd.DataFrame, samples: Mapping[Family, RunSamples]
-) -> Iterator[str]:
-    if len(operations) != record.operations.scheduled:
+def _faults(record: RunRecord, count: int, samples: Mapping[Family, RunSamples]) -> Iterator[str]:
+    if count != record.operations.scheduled:
         yield (
-            f"operations.parquet has {len(operations):,} measured operations, the record"
+            f"operations.parquet has {count:,} measured operations, the record"
             f" {record.operations.scheduled:,}: one of them is not whole"
         )
     for (kind, family), run in samples.items():
-        if kind == ALL and len(run.ordered) and run.ordered[0] < 0:
+        if kind == ALL_KINDS and len(run.ordered) and run.ordered[0] < 0:
             yield f"a clock went backwards: a {family} of {run.ordered[0]:,.0f} ns"

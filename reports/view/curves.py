@@ -7,25 +7,23 @@ view.percentiles.
 
 from collections.abc import Mapping
 
-import pandas as pd
-
 from harness.model.record import RunRecord
 from reports.view.model import Axis, Chart, Scale, Series, Unit
 from reports.view.percentiles import LATENCY_AXIS, SHARE_AXIS, curve, drawn
-from reports.view.samples import kinds_of, latencies, measured
+from reports.view.samples import ALL_KINDS, Latencies
 from reports.view.words import count, plain
 
 _KIND_COLOUR_COUNT = 8
 
 
-def kind_colours(kinds: tuple[str, ...]) -> dict[str, str]:
+def _coloured(by_kind: Mapping[str, Latencies]) -> dict[str, str]:
     """The same colour for a kind in every chart of a page."""
+    kinds = [kind for kind in by_kind if kind != ALL_KINDS]
     return {kind: f"kind-{place % _KIND_COLOUR_COUNT + 1}" for place, kind in enumerate(kinds)}
 
 
-def response_curves(operations: pd.DataFrame) -> Chart:
+def response_curves(of: Latencies) -> Chart:
     """Response against service of all measured operations."""
-    of = latencies(measured(operations))
     return Chart(
         id="response-and-service",
         title="Response and service, all operations",
@@ -54,10 +52,8 @@ def response_curves(operations: pd.DataFrame) -> Chart:
     )
 
 
-def response_by_kind(operations: pd.DataFrame) -> Chart:
+def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
     """The response of each kind."""
-    table = measured(operations)
-    colours = kind_colours(kinds_of(table))
     return Chart(
         id="response-by-kind",
         title="Response by kind",
@@ -67,17 +63,20 @@ def response_by_kind(operations: pd.DataFrame) -> Chart:
         y_axis=LATENCY_AXIS,
         series=drawn(
             tuple(
-                curve(plain(kind), colour, of.response_ns, unanswered_count=of.unanswered_count)
-                for kind, colour in colours.items()
-                for of in (latencies(table[table["kind"] == kind]),)
+                curve(
+                    plain(kind),
+                    colour,
+                    by_kind[kind].response_ns,
+                    unanswered_count=by_kind[kind].unanswered_count,
+                )
+                for kind, colour in _coloured(by_kind).items()
             )
         ),
     )
 
 
-def lateness_curve(operations: pd.DataFrame) -> Chart:
+def lateness_curve(of: Latencies) -> Chart:
     """What the generator itself caused."""
-    of = latencies(measured(operations))
     return Chart(
         id="lateness",
         title="Lateness of the generator",
@@ -89,21 +88,20 @@ def lateness_curve(operations: pd.DataFrame) -> Chart:
     )
 
 
-def visible_curves(record: RunRecord, operations: pd.DataFrame) -> Chart:
+def visible_curves(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Chart:
     """Event-visible latency by kind, with the broker's own floor."""
-    table = measured(operations)
     curves = drawn(
         tuple(
             curve(
                 plain(kind),
                 colour,
-                latencies(table[table["kind"] == kind]).visible_ns,
+                by_kind[kind].visible_ns,
                 unanswered_count=_unseen_count(record, kind),
             )
-            for kind, colour in kind_colours(kinds_of(table)).items()
+            for kind, colour in _coloured(by_kind).items()
         )
     )
-    unseen_count = _unseen_count(record, "all")
+    unseen_count = _unseen_count(record, ALL_KINDS)
     return Chart(
         id="visible",
         title="Visible by kind",

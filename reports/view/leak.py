@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from harness.model.record import RunRecord
-from reports.profile.rss import (
+from harness.model.memory_slope import (
     BLOCK_COUNT,
     BLOCK_SAMPLE_COUNT_MIN,
     LeakVerdict,
     MemorySlope,
     memory_slope,
 )
+from harness.model.record import RunRecord
 from reports.view.model import Cell, Column, Table, Tone
 from reports.view.words import NO_DATA, count, plain, size
 

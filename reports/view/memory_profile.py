@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from harness.model.memory_slope import MemorySlope
 from harness.model.profile import Metric, Profile, ProfileSegment
 from harness.model.record import RunRecord
 from reports.profile.growth import SEGMENT_COUNT_MIN, Growth, growth_of
 from reports.profile.kinds import is_the_services
-from reports.profile.rss import MemorySlope
 from reports.view import glossary
 from reports.view.cost_tables import ROW_COUNT_MAX, Costs, costs_of, functions_table
 from reports.view.flames import FlameWords, flame_graph, peak_graph

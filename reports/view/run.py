@@ -8,8 +8,6 @@ trust it, is the money right, what was it, how fast, where did the time go, what
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import pandas as pd
-
 from harness.model.record import RunRecord
 from reports.view import glossary
 from reports.view.curves import lateness_curve, response_by_kind, response_curves, visible_curves
@@ -24,9 +22,9 @@ from reports.view.model import (
     Unit,
 )
 from reports.view.profiles import profile_sections
+from reports.view.samples import ALL_KINDS, Latencies, latencies_by_kind
 from reports.view.source import RunTables
 from reports.view.tables import (
-    ALL_KINDS,
     checks_table,
     conservation_table,
     invariants_table,
@@ -47,7 +45,7 @@ from reports.view.words import NO_DATA, cell, count, flattened, plain, significa
 def view_run(tables: RunTables) -> Page:
     """The page of the run in *tables*."""
     record = tables.record
-    operations = tables.operations
+    by_kind = latencies_by_kind(tables.operations)
     return Page(
         title=f"{_scenario_name(record)} · {plain(record.run_id)}",
         subtitle=_subtitle(record),
@@ -56,11 +54,11 @@ def view_run(tables: RunTables) -> Page:
         sections=(
             _identity(record),
             _rate(record),
-            _latency(operations),
+            _latency(by_kind),
             _time(tables),
             _kinds(record),
-            _lateness(record, operations),
-            _visible(record, operations),
+            _lateness(record, by_kind),
+            _visible(record, by_kind),
             _outcomes(record),
             _resources(tables),
             *profile_sections(tables),
@@ -178,11 +176,11 @@ def _rate(record: RunRecord) -> Section:
     )
 
 
-def _latency(operations: pd.DataFrame) -> Section:
+def _latency(by_kind: Mapping[str, Latencies]) -> Section:
     return Section(
         id="latency",
         title="Latency",
-        charts=(response_curves(operations), response_by_kind(operations)),
+        charts=(response_curves(by_kind[ALL_KINDS]), response_by_kind(by_kind)),
         terms=(glossary.RESPONSE, glossary.SERVICE, glossary.PERCENTILE),
     )
 
@@ -211,23 +209,23 @@ def _kinds(record: RunRecord) -> Section:
     )
 
 
-def _lateness(record: RunRecord, operations: pd.DataFrame) -> Section:
+def _lateness(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Section:
     return Section(
         id="lateness-section",
         title="Lateness",
         lead="What the generator itself caused.",
-        charts=(lateness_curve(operations),),
+        charts=(lateness_curve(by_kind[ALL_KINDS]),),
         tables=(lateness_table(record),),
         terms=(glossary.LATENESS, glossary.WAIT),
     )
 
 
-def _visible(record: RunRecord, operations: pd.DataFrame) -> Section:
+def _visible(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Section:
     return Section(
         id="visible-section",
         title="Visible",
         lead="When others could see the effect.",
-        charts=(visible_curves(record, operations),),
+        charts=(visible_curves(record, by_kind),),
         tables=(visible_table(record),),
         terms=(glossary.VISIBLE, glossary.FLOOR),
     )

@@ -7,18 +7,21 @@ The latencies of a run's operations as arrays of nanoseconds, by the definitions
 
 Only operations of the measured phase. An operation that wanted an answer and had none is counted:
 percentiles of response and service take it as slower than any sample.
+
+A large run has ten million operations: columns are looked at one by one, and the table is never
+copied row by row.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.model.operation import ANSWERED, UNANSWERED
+from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 
-_ANSWERED_WORDS = tuple(outcome.name.lower() for outcome in ANSWERED)
-_UNANSWERED_WORDS = tuple(outcome.name.lower() for outcome in UNANSWERED)
+ALL_KINDS = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,43 +36,99 @@ class Latencies:
     unanswered_sent_count: int  # of these: went out
 
 
-def measured(operations: pd.DataFrame) -> pd.DataFrame:
-    """The operations that were due in the measured phase."""
-    return operations[operations["measured"].astype(bool)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamps:
+    """Some stamps of operations; those that did not happen are not *present*."""
+
+    ns: NDArray[np.int64]
+    present: NDArray[np.bool_]
+
+    def taken(self, rows: NDArray[np.intp]) -> "Stamps":
+        """Of the operations in *rows*."""
+        return Stamps(ns=self.ns[rows], present=self.present[rows])
 
 
-def answered(operations: pd.DataFrame) -> pd.DataFrame:
-    """The operations that the target answered, in whichever sense."""
-    return operations[operations["outcome"].isin(_ANSWERED_WORDS)]
+def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
+    """Of all measured operations, as ALL_KINDS, then of each kind in alphabetical order."""
+    rows = np.flatnonzero(operations["measured"].to_numpy(np.bool_))
+    kind = operations["kind"].astype("category").cat
+    code = kind.codes.to_numpy()[rows]
+    in_order = np.argsort(code, kind="stable")  # a kind's operations lie together from here on
+    rows, code = rows[in_order], code[in_order]
+    intended, eligible, sent, done, visible = (
+        stamps(operations, f"{name}_ns").taken(rows)
+        for name in ("intended", "eligible", "sent", "done", "visible")
+    )
+    is_answered = answered(operations)[rows]
+    is_unanswered = _ended(operations, UNANSWERED)[rows]
+    response_ns = _Parts(code, done, intended, is_answered)
+    service_ns = _Parts(code, done, sent, is_answered)
+    visible_ns = _Parts(code, visible, intended)
+    lateness_ns = _Parts(code, sent, eligible)
+
+    def of(chosen: int | None) -> Latencies:
+        here = _span(code, chosen)
+        return Latencies(
+            response_ns=response_ns.of(chosen),
+            service_ns=service_ns.of(chosen),
+            visible_ns=visible_ns.of(chosen),
+            lateness_ns=lateness_ns.of(chosen),
+            unanswered_count=int(np.count_nonzero(is_unanswered[here])),
+            unanswered_sent_count=int(np.count_nonzero((is_unanswered & sent.present)[here])),
+        )
+
+    named = {str(kind.categories[item]): of(item) for item in np.unique(code).tolist()}
+    return {ALL_KINDS: of(None), **{name: named[name] for name in sorted(named)}}
 
 
-def kinds_of(operations: pd.DataFrame) -> tuple[str, ...]:
-    """The kinds that occur, in the order of the alphabet."""
-    return tuple(sorted(str(kind) for kind in operations["kind"].unique()))
+class _Parts:
+    """The differences of two stamps, those of a kind together."""
+
+    def __init__(
+        self,
+        code: NDArray[np.integer],
+        end: Stamps,
+        start: Stamps,
+        chosen: NDArray[np.bool_] | None = None,
+    ) -> None:
+        present = end.present & start.present
+        if chosen is not None:
+            present &= chosen
+        self._ns = end.ns[present] - start.ns[present]
+        self._code = code[present]
+
+    def of(self, chosen: int | None) -> NDArray[np.int64]:
+        """Those of one kind; None: of all."""
+        return self._ns[_span(self._code, chosen)]
 
 
-def latencies(operations: pd.DataFrame) -> Latencies:
-    """All latencies of *operations*."""
-    settled = answered(operations)
-    unanswered = operations[operations["outcome"].isin(_UNANSWERED_WORDS)]
-    return Latencies(
-        response_ns=difference(settled, "done_ns", "intended_ns"),
-        service_ns=difference(settled, "done_ns", "sent_ns"),
-        visible_ns=difference(operations, "visible_ns", "intended_ns"),
-        lateness_ns=difference(operations, "sent_ns", "eligible_ns"),
-        unanswered_count=len(unanswered),
-        unanswered_sent_count=int(unanswered["sent_ns"].notna().sum()),
+def _span(code: NDArray[np.integer], chosen: int | None) -> slice:
+    """Where *chosen* lies in the ascending *code*; None: all of it."""
+    if chosen is None:
+        return slice(None)
+    wanted = np.array([chosen], code.dtype)
+    return slice(
+        int(np.searchsorted(code, wanted, side="left")[0]),
+        int(np.searchsorted(code, wanted, side="right")[0]),
     )
 
 
-def difference(operations: pd.DataFrame, end: str, start: str) -> NDArray[np.int64]:
-    """*end* - *start* of the operations that have both stamps."""
-    return stamps(operations, end, also=start) - stamps(operations, start, also=end)
+def measured_count(operations: pd.DataFrame) -> int:
+    """How many operations were due in the measured phase."""
+    return int(np.count_nonzero(operations["measured"].to_numpy(np.bool_)))
 
 
-def stamps(operations: pd.DataFrame, name: str, also: str | None = None) -> NDArray[np.int64]:
-    """The stamp *name* of the operations that have it (and, if given, the stamp *also*)."""
-    present = operations[name].notna()
-    if also is not None:
-        present &= operations[also].notna()
-    return operations.loc[present, name].to_numpy().astype(np.int64)
+def answered(operations: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which operations the target answered, in whichever sense."""
+    return _ended(operations, ANSWERED)
+
+
+def _ended(operations: pd.DataFrame, outcomes: Collection[Outcome]) -> NDArray[np.bool_]:
+    words = [outcome.name.lower() for outcome in outcomes]
+    return operations["outcome"].isin(words).to_numpy(np.bool_)
+
+
+def stamps(operations: pd.DataFrame, name: str) -> Stamps:
+    """The stamps *name*."""
+    column = operations[name]
+    return Stamps(ns=column.to_numpy(np.int64, na_value=0), present=column.notna().to_numpy())

@@ -18,10 +18,10 @@ from harness.model.record import (
     RunRecord,
 )
 from reports.view.model import Cell, Column, Table, Tone, Unit
+from reports.view.samples import ALL_KINDS
 from reports.view.verdicts import TONES
 from reports.view.words import DASH, NO_DATA, cell, count, duration, plain, quantities_apart
 
-ALL_KINDS = "all"
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _TONE_ORDER = (Tone.BAD, Tone.WARNING, Tone.UNKNOWN, Tone.GOOD)
 _GOOD_OUTCOMES = ("acknowledged",)

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 BLOCK_COUNT = 8
 BLOCK_SAMPLE_COUNT_MIN = 7  # a median of fewer is moved by two of them
@@ -73,8 +73,8 @@ def memory_slope(offsets_ns: Sequence[int], rss_bytes: Sequence[float]) -> Memor
     steps = np.diff(middles) / np.diff(middles_s)
     slope, freedom = float(steps.mean()), len(steps) - 1
     error = float(steps.std(ddof=1)) / np.sqrt(len(steps))
-    half_width = float(stats.t.ppf(0.5 + _INTERVAL / 2, freedom)) * error
-    surely = slope - float(stats.t.ppf(1 - LEAK_ERROR_SHARE, freedom)) * error
+    half_width = float(stdtrit(freedom, 0.5 + _INTERVAL / 2)) * error
+    surely = slope - float(stdtrit(freedom, 1 - LEAK_ERROR_SHARE)) * error
     goes_on = float(np.median(steps[-LAST_STEP_COUNT:])) >= slope / 2
     return MemorySlope(
         verdict=LeakVerdict.LEAK if surely > 0 and goes_on else LeakVerdict.NONE_SEEN,

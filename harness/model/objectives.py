@@ -5,6 +5,8 @@ A metric is a dotted path: `<kind or all>.<response_ns|service_ns|visible_ns|wai
 p999|p9999|mean|min|max>`, `<target|broker>.<field of ProcessResources>`,
 `operations.<outcome>_share`, `rate.achieved_per_s`, `rate.achieved_share` (of the offered rate), or
 `target.cpu_ns_per_operation` (CPU time of the target over the measured phase, an answer).
+Of runs that have them, for policies of comparisons and gates: `profile.<metric>_per_operation`
+(cpu_ns, allocated_bytes, allocated_count) and `kernel.<name>.<ns|instructions>`.
 A metric without enough data is INCONCLUSIVE, never a pass.
 """
 
@@ -38,6 +40,15 @@ BUILT_IN = (
     ObjectiveSpec(metric="rate.achieved_share", limit=0.99, at_most=False),
 )
 
+_ENDINGS = {
+    "_ns_per_operation": "ns",
+    ".ns": "ns",
+    "bytes_max": "bytes",
+    "bytes_per_operation": "bytes",
+    "bytes_per_s": "bytes per second",
+    "count_per_operation": "allocations",
+    ".instructions": "instructions",
+}
 _TITLES = {
     "operations.dropped_share": "Operations dropped at the in-flight bound",
     "operations.failed_share": "Operations failed in transport",
@@ -156,9 +167,10 @@ def metric_value(
 
 def unit_of(metric: str) -> str:
     """The unit of the metric's value."""
-    if metric.endswith("_ns_per_operation"):
-        return "ns"
-    for suffix, unit in (("_share", "share"), ("_ns", "ns"), ("bytes_max", "bytes")):
+    for ending, unit in _ENDINGS.items():
+        if metric.endswith(ending):
+            return unit
+    for suffix, unit in (("_share", "share"), ("_ns", "ns")):
         if any(part.endswith(suffix) for part in metric.split(".")):
             return unit
     return "cores" if "cpu_cores" in metric else "per second"
@@ -201,8 +213,18 @@ def _words(value: float, unit: str) -> str:
         case "share":
             return f"{value:.2%}"
         case "ns":
-            return f"{value / 1e6:.3g} ms"
+            return f"{value / 1e6:.3g} ms" if value >= 1e4 else f"{value / 1e3:.3g} us"
         case "bytes":
-            return f"{value / 2**20:.1f} MiB"
+            return _size(value)
+        case "bytes per second":
+            return f"{_size(value)} a second"
+        case "instructions" | "allocations":
+            return f"{value:,.0f} {unit}"
         case _:
             return f"{value:.3g} {unit}"
+
+
+def _size(value: float) -> str:
+    if abs(value) >= 2**20:
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value / 2**10:.1f} KiB" if abs(value) >= 2**10 else f"{value:.0f} B"

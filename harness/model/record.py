@@ -145,6 +145,7 @@ class ProcessResources:
     rss_bytes_max: int | None
     context_switches_voluntary_per_s: float | None
     context_switches_involuntary_per_s: float | None
+    rss_slope_bytes_per_s: float | None = None  # too short to tell (model.memory_slope), or unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from harness.model.table_values import (
 )
 from harness.model.units import (
     NANOS_PER_SECOND,
+    parse_count,
     parse_duration_ns,
     parse_rate_per_s,
     parse_share,
@@ -50,8 +51,11 @@ _RATE = re.compile(r"rate\.(achieved|sent)_per_s")
 _ENDINGS = "|".join(item.name.lower() for item in Outcome if item > Outcome.IN_FLIGHT)
 _SHARE = re.compile(rf"operations\.({_ENDINGS})_share|rate\.achieved_share")
 _CORES = re.compile(r"(target|broker)\.cpu_cores_(mean|max)")
-_COST = re.compile(r"target\.cpu_ns_per_operation")
-_BYTES = re.compile(r"(target|broker)\.rss_bytes_max")
+_COST = re.compile(r"(target|profile)\.cpu_ns_per_operation|kernel\.[\w.-]+\.ns")
+_BYTES = re.compile(
+    r"(target|broker)\.rss_(bytes_max|slope_bytes_per_s)|profile\.[a-z_]+_bytes_per_operation"
+)
+_COUNT = re.compile(r"kernel\.[\w.-]+\.instructions|profile\.allocated_count_per_operation")
 
 
 class PhasesTable(Table):
@@ -132,6 +136,8 @@ class ObjectiveTable(Table):
             limit = parse_share(text)  # "80%" of a core
         elif _BYTES.fullmatch(self.metric):
             limit = float(parse_size_bytes(text))
+        elif _COUNT.fullmatch(self.metric):
+            limit = parse_count(text)
         else:
             raise ValueError(
                 f'metric "{self.metric}" is not known; write e.g. "reserve.response_ns.p99", '

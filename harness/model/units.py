@@ -34,6 +34,7 @@ _SIZE_BYTES = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_COUNT = {"": 1, "k": 1_000, "M": 1_000_000}
 _NUMBER_AND_UNIT = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?)\s*(\S*)\s*", re.ASCII)
 
 
@@ -114,6 +115,16 @@ def parse_size_bytes(text: Any) -> int:
         ValueError: it is no size.
     """
     return int(_parse(text, _SIZE_BYTES, "a size", '"2MiB" or "64kB"'))
+
+
+def parse_count(text: Any) -> float:
+    """
+    The number of e.g. "12_500", "12.5k", "3M".
+
+    Raises:
+        ValueError: it is no number.
+    """
+    return float(_parse(text, _COUNT, "a number", '"12_500" or "12.5k"'))
 
 
 def format_duration(duration_ns: int) -> str:

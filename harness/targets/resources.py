@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+from harness.model.memory_slope import LeakVerdict, memory_slope
 from harness.model.record import ProcessResources
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Window
@@ -358,7 +359,13 @@ def _summary(
         rss_bytes_max=max(reading.rss_bytes for reading in window),
         context_switches_voluntary_per_s=voluntary_count / elapsed_s,
         context_switches_involuntary_per_s=involuntary_count / elapsed_s,
+        rss_slope_bytes_per_s=_rss_slope(window),
     )
+
+
+def _rss_slope(readings: Sequence[ResourceReading]) -> float | None:
+    slope = memory_slope([r.at_ns for r in readings], [r.rss_bytes for r in readings])
+    return None if slope.verdict is LeakVerdict.TOO_SHORT else slope.slope_bytes_per_s
 
 
 def _at(reading: ResourceReading) -> int:

@@ -62,6 +62,7 @@ _RESOURCES = {
     "cpu_cores_mean": Unit.CORES,
     "cpu_cores_max": Unit.CORES,
     "rss_bytes_max": Unit.BYTES,
+    "rss_slope_bytes_per_s": Unit.BYTES,
 }
 _PROFILE_UNITS = {
     Metric.CPU_NS: Unit.NS,

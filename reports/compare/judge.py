@@ -33,7 +33,7 @@ from reports.compare.location import Effect, Method
 from reports.compare.multiplicity import holm
 from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Side
+from reports.compare.samples import RunTails, Side
 from reports.compare.sentences import MetricFindings, sentence_of
 from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.verdicts import (
@@ -80,8 +80,9 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
         else:
             found.append(outcome)
     items = _with_noise(found, policy)
-    for item, corrected in _corrected(items, len(names)):
-        verdicts[item.pair.name] = _judged(item, corrected, len(names), policy)
+    family_count = max(1, len(names) - sum(_is_constant(pair) for pair, _ in found))
+    for item, corrected in _corrected(items, family_count):
+        verdicts[item.pair.name] = _judged(item, corrected, family_count, policy)
     return compared(
         baseline.name,
         candidate.name,
@@ -155,6 +156,19 @@ def _has_session(pair: Pair) -> bool:
     return not pair.margins.is_exact and not pair.is_difference
 
 
+def _is_constant(pair: Pair) -> bool:
+    """
+    Whether every run of both sides gave the same number, as where nothing ever failed.
+
+    No test can call it changed, whichever runs are whose, so it takes none of the error that the
+    family shares (Tarone, Biometrics 46, 1990, p. 515).
+    """
+    if isinstance(pair.baseline.data, RunTails):
+        return False
+    a, b = pair.logs()
+    return not np.ptp(np.concatenate([a, b]))
+
+
 def _corrected(
     items: list[_Estimated], family_count: int
 ) -> list[tuple[_Estimated, tuple[float, float]]]:
@@ -221,11 +235,11 @@ def _further(item: _Estimated, status: Change, aims: Aims, policy: Policy) -> in
 def _ranks_agree(pair: Pair, effect: Effect, policy: Policy) -> bool:
     if pair.margins.is_exact:
         return True
-    upwards = effect.log_ratio > 0.0
+    upwards, alpha = effect.log_ratio > 0.0, policy.rank_alpha
     a, b = pair.logs()
-    if policy.design is Design.PAIRED and pair_ranks_agree(b - a, upwards=upwards):
+    if policy.design is Design.PAIRED and pair_ranks_agree(b - a, upwards=upwards, alpha=alpha):
         return True
-    return ranks_agree(a, b, upwards=upwards)
+    return ranks_agree(a, b, upwards=upwards, alpha=alpha)
 
 
 def _is_drift(pair: Pair, effect: Effect, policy: Policy) -> bool:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from reports.compare.samples import Compared, Metric, RunTails
+from reports.compare.witness import RANK_ALPHA
 
 INSTRUCTIONS = "instructions"  # the unit of counts that are the same in every run
 
@@ -76,6 +77,7 @@ class Policy:
             size of the margin.
         collapse_ratio: An improvement by more than this factor is a fault until explained.
         run_count_min: Runs a side below which nothing is called anything.
+        rank_alpha: The level of the second opinion (reports.compare.witness).
         required: Names, or patterns of names, that must be among the metrics.
     """
 
@@ -83,6 +85,7 @@ class Policy:
     equivalence_alpha: float = 0.05
     collapse_ratio: float = 5.0
     run_count_min: int = 5
+    rank_alpha: float = RANK_ALPHA
     design: Design = Design.APART
     rules: Sequence[MarginRule] = ()
     required: Sequence[str] = ()
@@ -91,6 +94,7 @@ class Policy:
         """Refuse what would let everything pass."""
         assert 0.0 < self.alpha < 0.5
         assert 0.0 < self.equivalence_alpha < 0.5
+        assert 0.0 < self.rank_alpha < 0.5
         assert self.collapse_ratio > 1.0
         assert self.run_count_min >= 2
 

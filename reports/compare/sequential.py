@@ -11,7 +11,10 @@ Pure: a state that is asked how many pairs it wants next, is given them, and end
 
 A confirmation uses none of the pairs that raised the suspicion, since those were chosen by it: the
 luck that made them look bad is not in the fresh ones. Both tests must agree, so the chance that
-noise alone turns a gate red is below the product of their levels, where pairs are independent.
+noise alone turns a gate red is the product of their levels, where pairs are independent: at the
+levels of the program 2.5 % of all looks and metrics together, times 5 %. So a confirmation asks
+each suspect by itself, one-sided at the policy's alpha. One that shared a smaller level among the
+suspects was tried, and missed a planted slowdown of 5 % that 17 pairs together showed beyond doubt.
 """
 
 from collections.abc import Sequence
@@ -28,6 +31,7 @@ from reports.compare.witness import PAIR_COUNT_MIN
 CONFIRM_COUNT_MIN = PAIR_COUNT_MIN
 PAIR_COUNT_NEEDED = PAIR_COUNT_MIN + CONFIRM_COUNT_MIN  # for one look and its confirmation
 _CONFIRM_PARTS = 4  # of all pairs one part is kept for it
+_TWO_SIDED_MAX = 0.49
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,8 @@ class Look:
 
     Attributes:
         pair_count: How many pairs it used; of a confirmation, fresh ones.
-        alpha: Its level, of both directions and all metrics together.
+        alpha: Its level: of both directions and all metrics together; of a confirmation, of being
+            worse, of each metric by itself.
         worse: What it called worse.
         open: What must be settled, and was not.
     """
@@ -213,15 +218,20 @@ class Sequential:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
     def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
-        """What is worse in *fresh* pairs too; all confirmations there may be share the level."""
+        """What is worse in *fresh* pairs too, and the level of asking: of one direction, each."""
         rules = self._questions.rules
-        alpha = rules.policy.alpha / LOOK_COUNT_MAX
+        alpha = rules.policy.alpha
         if fresh.count < CONFIRM_COUNT_MIN:
             return (), alpha
-        policy = replace(rules.policy, alpha=alpha, required=())
-        asked = replace(rules, policy=policy, patterns=self._suspects, objectives=())
-        dossier = self._compared(fresh, asked)
-        return tuple(n for n in _named(dossier, Change.REGRESSED) if n in self._suspects), alpha
+        policy = replace(
+            rules.policy, alpha=min(2.0 * alpha, _TWO_SIDED_MAX), rank_alpha=alpha, required=()
+        )
+        asked = replace(rules, policy=policy, objectives=())
+        confirmed = []
+        for name in self._suspects:
+            alone = self._compared(fresh, replace(asked, patterns=(name,)))
+            confirmed += [item for item in _named(alone, Change.REGRESSED) if item == name]
+        return tuple(confirmed), alpha
 
     def _judged(self, gathered: Gathered) -> tuple[Dossier, float]:
         rules, look_count = self._questions.rules, len(self._plan.look_counts)

@@ -26,18 +26,18 @@ _TREND_RUN_COUNT_MIN = 6
 _TREND_PART = 0.5  # of the effect; a smaller drift can't have made it
 
 
-def ranks_agree(a: Values, b: Values, *, upwards: bool) -> bool:
+def ranks_agree(a: Values, b: Values, *, upwards: bool, alpha: float = RANK_ALPHA) -> bool:
     """Whether the runs of *b* rank above (or below) those of *a*."""
     test = stats.mannwhitneyu(b, a, alternative="greater" if upwards else "less")
-    return bool(test.pvalue < RANK_ALPHA)
+    return bool(test.pvalue < alpha)
 
 
-def pair_ranks_agree(log_ratios: Values, *, upwards: bool) -> bool:
+def pair_ranks_agree(log_ratios: Values, *, upwards: bool, alpha: float = RANK_ALPHA) -> bool:
     """Whether the pairs' *log_ratios* lie above (or below) zero."""
     if len(log_ratios) < PAIR_COUNT_MIN or not log_ratios.any():
         return False
     test = stats.wilcoxon(log_ratios, alternative="greater" if upwards else "less")
-    return bool(test.pvalue < RANK_ALPHA)
+    return bool(test.pvalue < alpha)
 
 
 def drift_ratio(values: Values) -> float:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reports.profile.rss import BLOCK_COUNT, BLOCK_SAMPLE_COUNT_MIN, LeakVerdict, memory_slope
+from harness.model.memory_slope import (
+    BLOCK_COUNT,
+    BLOCK_SAMPLE_COUNT_MIN,
+    LeakVerdict,
+    memory_slope,
+)
 
 MEBIBYTE = 2.0**20
 

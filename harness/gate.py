@@ -18,6 +18,8 @@ from harness.errors import BrokerError, EngineError, HarnessError
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Correctness, Validity
+from harness.passes import MEMRAY_SLOWDOWN, Pass, run_twin, stretch_of
+from harness.profilers.profiled_run import MakeProfiler
 from harness.runner import Run, RunRequest, RunView
 from harness.store import StoredRun, load_run
 from harness.targets.build import build_target
@@ -25,6 +27,7 @@ from harness.targets.target_file import LaunchSpec, TargetSpec
 
 BASE, CANDIDATE = SIDES
 PAIRS_FOLDER = "pairs"
+MEMORY_PASS = "memory"
 _SPOILT_COUNT_MAX = 3  # more than these and than the good ones: the machine can't support a verdict
 _OVERTIME_SHARE = 0.25  # of the budget, for a confirmation that has begun
 
@@ -221,6 +224,41 @@ class Gatherer:
                 f"{len(spoilt)} of {len(self.played)} pairs are INVALID, so nothing can be said of "
                 f"either side. The last: {spoilt[-1].spoilt[0]}"
             )
+
+
+def profile_memory(
+    request: GateRequest, pair: Played, make: MakeProfiler, view: RunView
+) -> dict[str, StoredRun]:
+    """
+    A twin of each run of *pair* under memray, one side at a time; the twins by side.
+
+    They lie in their runs' folders and count as their own: what a comparison reads of such a run
+    holds the profile. Both sides are sent the same operations, equally slowed.
+
+    Raises:
+        HarnessError: a side failed; the message names it.
+    """
+    stopped = threading.Event()
+    stretch = max(stretch_of(run.record, MEMRAY_SLOWDOWN) for run in pair.runs.values())
+    twin = Pass(
+        name=MEMORY_PASS, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
+    )
+    twins: dict[str, StoredRun] = {}
+    for side, run in pair.runs.items():
+        asked = RunRequest(
+            scenario=request.scenario,
+            target=request.targets[side],
+            kafka=request.kafka,
+            runs_folder=run.folder,
+            command=request.command,
+        )
+        try:
+            twins[side] = run_twin(
+                asked, run, twin, view, lambda one: Run(one, view, stopped).execute()
+            )
+        except HarnessError as error:
+            raise _of_side(side, error) from error
+    return twins
 
 
 def build_sides(request: GateRequest, view: RunView) -> None:

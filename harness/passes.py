@@ -17,6 +17,8 @@ from harness.profilers.profiled_run import MakeProfiler
 from harness.runner import Run, RunRequest, RunView
 from harness.store import StoredRun, load_run, pass_folder
 
+# Measured: memray with Python's own allocators makes a service two to six times slower.
+MEMRAY_SLOWDOWN = 4.0
 _BUSY_SHARE = 0.6  # of a core that a slowed target may need, so that it does not fall behind
 # So many times slower at most; in steps, so that two runs of one service are sent alike.
 _STRETCHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -92,24 +94,38 @@ def run_passes(
         return run.execute()
 
     plain = execute(replace(request, profiler=None))
-    twins: dict[str, StoredRun] = {}
-    for one in passes:
-        stretch = one.stretch_ratio or _stretch(plain.record, one.slowdown_ratio)
-        scenario = replace(
-            request.scenario,
-            load=replace(request.scenario.load, stretch_ratio=stretch),
-            objectives=(),
-        )
-        view.phase("pass", _describe(one, stretch))
-        folder = pass_folder(plain.folder, one.name)
-        twin = execute(
-            replace(request, scenario=scenario, runs_folder=folder.parent, profiler=one.profiler)
-        )
-        twins[one.name] = load_run(Path(twin.folder).rename(folder))
+    twins = {one.name: run_twin(request, plain, one, view, execute) for one in passes}
     return Passes(plain=plain, twins=twins)
 
 
-def _stretch(plain: RunRecord, slowdown_ratio: float) -> float:
+def run_twin(
+    request: RunRequest,
+    plain: StoredRun,
+    one: Pass,
+    view: RunView,
+    execute: Callable[[RunRequest], StoredRun],
+) -> StoredRun:
+    """
+    The twin *one* of *plain*, which ran *request*; it is moved into the plain run's folder.
+
+    Raises:
+        HarnessError: it could not be finished.
+    """
+    stretch = one.stretch_ratio or stretch_of(plain.record, one.slowdown_ratio)
+    scenario = replace(
+        request.scenario,
+        load=replace(request.scenario.load, stretch_ratio=stretch),
+        objectives=(),
+    )
+    view.phase("pass", _describe(one, stretch))
+    folder = pass_folder(plain.folder, one.name)
+    twin = execute(
+        replace(request, scenario=scenario, runs_folder=folder.parent, profiler=one.profiler)
+    )
+    return load_run(Path(twin.folder).rename(folder))
+
+
+def stretch_of(plain: RunRecord, slowdown_ratio: float) -> float:
     """So that the target, slowed so much, stays below _BUSY_SHARE of a core; 1 where it does."""
     cpu_cores = plain.resources["target"].cpu_cores_mean
     if cpu_cores is None or slowdown_ratio <= 1:

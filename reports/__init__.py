@@ -5,8 +5,10 @@ Reads run folders, never a live system. What a single run is worth came with its
 changed between two sets of runs is judged here.
 """
 
+from reports.compare.counted import look_worse, with_counts, without_counted
 from reports.compare.dossier import (
     Dossier,
+    Rules,
     SideInput,
     compared_sides,
     dossier_to_json,
@@ -50,6 +52,7 @@ __all__ = [
     "Outcome",
     "PairFacts",
     "Questions",
+    "Rules",
     "Sequential",
     "SideInput",
     "compare_stored_profiles",
@@ -60,6 +63,7 @@ __all__ = [
     "gate_dossier",
     "gate_sections",
     "gate_to_json",
+    "look_worse",
     "plan_looks",
     "profile_comparison_to_json",
     "profile_diff_sentences",
@@ -68,6 +72,8 @@ __all__ = [
     "render_run_report",
     "rules_of",
     "too_few_pairs",
+    "with_counts",
+    "without_counted",
     "write_comparison",
     "write_failure_report",
     "write_run_report",

@@ -97,7 +97,7 @@ def gate(
     Say whether a candidate is worse than its base: the exit code is for a pipeline.
 
     Both sides are started anew for every pair, are alive at once, and take turns with the same
-    load, A B B A, in windows of a second. Pairs are added until the verdict is settled or the
+    load, A B B A, in windows of 100 ms. Pairs are added until the verdict is settled or the
     budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
     checked out into a worktree of its own. Prints the path of the page.
     """

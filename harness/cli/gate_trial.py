@@ -19,12 +19,22 @@ from typing import TYPE_CHECKING, Any
 import reports
 from harness.cli.console import people, printable
 from harness.cli.gate_inputs import BASE, CANDIDATE, GateSides
-from harness.errors import HarnessError, RecordError
-from harness.gate import AlonePlayer, GateRequest, Gatherer, PairPlayer, Played, build_sides
+from harness.errors import HarnessError, RecordError, UsageError
+from harness.gate import (
+    AlonePlayer,
+    GateRequest,
+    Gatherer,
+    PairPlayer,
+    Played,
+    build_sides,
+    profile_memory,
+)
 from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
 from harness.model.policy_file import Policy
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND, format_duration
+from harness.model.verdict import Correctness
+from harness.profilers.memray_profiler import MemrayProfiler
 from harness.store import INCOMPLETE_SUFFIX, load_run, write_json
 from reports.compare.policy import Design
 
@@ -83,10 +93,16 @@ def judge_gate(order: GateOrder) -> GateResult:
     Measure, judge and write.
 
     Raises:
+        UsageError: the policy asks for what these sides can't give.
         HarnessError: a side or the machine failed; the folder is kept as `.incomplete`.
     """
     folder = order.runs_folder / (order.gate_id + INCOMPLETE_SUFFIX)
     view = GateView(order.is_quiet)
+    if order.sides.baseline and reports.without_counted(_rules(order))[1] is not None:
+        raise UsageError(
+            "policy: figures of a memory profile are counted on both sides, and runs that are"
+            " stored can't be profiled again; use --base, or leave out profile.* in the policy"
+        )
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -133,7 +149,39 @@ def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[reports.Outc
             else stack.enter_context(PairPlayer(request, view))
         )
         gatherer = Gatherer(player, spec.budget_ns)
-        return _looked_at(order, gatherer, stored, view), gatherer
+        outcome = _looked_at(order, gatherer, stored, view)
+    return _counted(order, request, gatherer, outcome, view), gatherer
+
+
+def _counted(
+    order: GateOrder,
+    request: GateRequest,
+    gatherer: Gatherer,
+    outcome: reports.Outcome,
+    view: GateView,
+) -> reports.Outcome:
+    """*outcome* with the bytes of an operation, if the policy names them and there is a verdict."""
+    _, rules = reports.without_counted(_rules(order))
+    if rules is None or outcome.dossier.comparison.faults:
+        return outcome
+    counts: list[reports.Gathered] = []
+    failures: list[str] = []
+    for pair in gatherer.pairs[:2]:
+        twins = profile_memory(request, pair, MemrayProfiler, view)
+        failures += [
+            f"{side}: its audit failed in the run under memray"
+            for side, twin in twins.items()
+            if twin.record.correctness.status is Correctness.FAILED
+        ]
+        base, candidate = (
+            reports.read_evidence(load_run(run.folder)) for run in pair.runs.values()
+        )
+        counts.append(reports.Gathered(baseline=(base,), candidate=(candidate,)))
+        worse = reports.look_worse(counts[-1], rules)
+        view.say(f"memory of pair {pair.number}: worse: {', '.join(worse) or 'nothing'}")
+        if not worse:
+            break
+    return reports.with_counts(outcome, counts, rules, failures)
 
 
 def _looked_at(
@@ -163,18 +211,24 @@ def _looked_at(
 
 
 def _questions(order: GateOrder) -> reports.Questions:
-    design = Design.APART if order.sides.baseline else Design.PAIRED
-    rules = reports.rules_of(order.policy, design)
-    spec, policy = order.spec, order.policy
-    watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
-    patterns = (*spec.settled, *watched, *rules.policy.required)
+    rules, _ = reports.without_counted(_rules(order))
     return reports.Questions(
         baseline_name=order.sides.names[BASE],
         candidate_name=order.sides.names[CANDIDATE],
-        rules=replace(rules, patterns=tuple(dict.fromkeys(patterns))),
-        settled=(*spec.settled, *rules.policy.required),
+        rules=rules,
+        settled=(*order.spec.settled, *rules.policy.required),
         command=order.command,
     )
+
+
+def _rules(order: GateOrder) -> reports.Rules:
+    """Of all that is asked: what must be settled, and what is watched."""
+    design = Design.APART if order.sides.baseline else Design.PAIRED
+    rules = reports.rules_of(order.policy, design)
+    policy = order.policy
+    watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
+    patterns = (*order.spec.settled, *watched, *rules.policy.required)
+    return replace(rules, patterns=tuple(dict.fromkeys(patterns)))
 
 
 class _Evidence:

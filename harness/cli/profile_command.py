@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from harness.passes import Pass, Passes
     from harness.runner import Run, RunRequest
 
-# Measured: memray with Python's own allocators makes a service two to six times slower.
-_MEMRAY_SLOWDOWN = 4.0
-
 
 @click.command(
     epilog="""\b
@@ -190,9 +187,9 @@ def passes_of(
     stretches: Mapping[str, float] | None = None,
 ) -> list[Pass]:
     """The twins of these *names*; takes the profilers' options out like profilers_from."""
-    from harness.passes import Pass
+    from harness.passes import MEMRAY_SLOWDOWN, Pass
 
-    slowdown_ratios = {CPU: 1.0, MEMORY: _MEMRAY_SLOWDOWN}
+    slowdown_ratios = {CPU: 1.0, MEMORY: MEMRAY_SLOWDOWN}
     profilers = profilers_from(options)
     return [
         Pass(

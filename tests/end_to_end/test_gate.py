@@ -13,14 +13,20 @@ from harness.store import load_run
 from harness.targets.target_file import target_files
 
 SIDES = ("base", "candidate")
-POLICY = """
+BYTES = "profile.allocated_bytes_per_operation"
+POLICY = f"""
 name = "quick"
+metrics = ["all.response_ns.p50", "target.rss_bytes_max", "{BYTES}"]
+[[objectives]]
+metric = "{BYTES}"
+at_most = "1MiB"
 [gate]
 budget = "20s"
 rate = "120/s"
 warmup = "500ms"
 measure = "3s"
 window = "500ms"
+guard = "50ms"
 """
 DIES = """
 name = "dies"
@@ -124,6 +130,22 @@ def test_one_pair_settles_nothing(played: Path, files: Path) -> None:
     assert (played / "compare.html").stat().st_size > 10_000
 
 
+def test_bytes_of_an_operation_are_counted_under_memray(played: Path) -> None:
+    """A twin of each side, audited; the same code allocates the same."""
+    if load_run(played / "pairs" / "1" / "base").record.exit_code == ExitCode.INVALID:
+        pytest.skip("the machine was not fit for the pair, so nothing was counted")
+    verdict = json.loads((played / "verdict.json").read_text(encoding="utf-8"))
+    compared = json.loads((played / "compare.json").read_text(encoding="utf-8"))
+    (metric,) = [item for item in compared["metrics"] if item["name"] == BYTES]
+    twins = [load_run(played / "pairs" / "1" / side / "passes" / "memory") for side in SIDES]
+
+    assert verdict["metrics"][BYTES] == "UNCHANGED"
+    assert verdict["objectives"][BYTES] == "PASSED"
+    assert 100.0 < metric["baseline"]["value"] < 2**20
+    assert metric["candidate"]["value"] == pytest.approx(metric["baseline"]["value"], rel=0.02)
+    assert {twin.record.correctness.status for twin in twins} == {"PASSED"}
+
+
 @pytest.mark.parametrize("candidate", ["dies.toml", "unbuilt.toml"])
 def test_a_side_that_does_not_run_is_named(
     candidate: str, files: Path, capsys: pytest.CaptureFixture[str]
@@ -170,7 +192,7 @@ def test_what_can_not_be_asked(
     [
         ('budget = "5s"', "write a larger budget"),
         ('guard = "2s"', "nothing would be measured"),
-        ('measure = "1s"', "write a longer measure"),
+        ('measure = "150ms"', "write a longer measure"),
         ('inconclusive = "maybe"', "inconclusive"),
         ("settled = []", "settled"),
         ('bugdet = "5min"', 'did you mean "budget"'),

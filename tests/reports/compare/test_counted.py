@@ -1,0 +1,145 @@
+"""Bytes and allocations of an operation in a gate: counted once, and again before anything is red."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness.model.scenario import ObjectiveSpec
+from harness.model.verdict import ExitCode
+from reports.compare.counted import COUNTED, look_worse, with_counts, without_counted
+from reports.compare.dossier import Rules, rules_of
+from reports.compare.evidence import RunEvidence
+from reports.compare.figures import Figure
+from reports.compare.policy import Design
+from reports.compare.samples import Better
+from reports.compare.sequential import Gathered, LookPlan, Outcome, Questions, Sequential
+from reports.compare.verdicts import Change
+from tests.reports.compare.made_runs import with_record
+
+BYTES, NUMBER = COUNTED
+COST = "target.cpu_ns_per_operation"
+FIVE_KIB = ObjectiveSpec(metric=BYTES, limit=5 * 1024.0, at_most=True)
+
+
+@pytest.fixture
+def run(before: tuple[RunEvidence, ...]) -> RunEvidence:
+    """A sound run."""
+    return before[0]
+
+
+def of(run: RunEvidence, name: str, **figures: float) -> RunEvidence:
+    """*run* under another name, with a cost and these figures."""
+    values = {COST: 1e5, **{{"bytes": BYTES, "number": NUMBER}[k]: v for k, v in figures.items()}}
+    made = tuple(
+        Figure(name=key, unit="bytes", better=Better.LESS, value=value)
+        for key, value in values.items()
+    )
+    return replace(with_record(run, run_id=name), figures=made, samples={})
+
+
+def count(run: RunEvidence, ratio: float, place: int = 0) -> Gathered:
+    """One start of each side; the candidate's bytes are *ratio* of the base's."""
+    return Gathered(
+        baseline=(of(run, f"a{place}", bytes=4000.0, number=50.0),),
+        candidate=(of(run, f"b{place}", bytes=4000.0 * ratio, number=50.0),),
+    )
+
+
+def rules(
+    *objectives: ObjectiveSpec, patterns: tuple[str, ...] = (COST, "profile.allocated_*")
+) -> Rules:
+    """That ask for cost and counts."""
+    return replace(rules_of(None, Design.PAIRED), patterns=patterns, objectives=objectives)
+
+
+def settled(run: RunEvidence) -> Outcome:
+    """Of the pairs, where nothing changed."""
+    plain, _ = without_counted(rules())
+    looks = Sequential(
+        Questions(baseline_name="a", candidate_name="b", rules=plain, settled=(COST,)),
+        LookPlan(look_counts=(8,), confirm_count=6),
+    )
+    sides = [tuple(of(run, f"{side}-{n}") for n in range(8)) for side in "ab"]
+    looks.look(Gathered(baseline=sides[0], candidate=sides[1]))
+    assert looks.outcome is not None
+    assert looks.outcome.dossier.comparison.exit_code == ExitCode.OK
+    return looks.outcome
+
+
+def counted(run: RunEvidence, *counts: Gathered, asked: Rules | None = None) -> Outcome:
+    """A gate's outcome with *counts*."""
+    chosen = without_counted(asked or rules())[1]
+    assert chosen is not None
+    return with_counts(settled(run), counts, chosen)
+
+
+def test_nobody_pays_for_what_nobody_asks_for() -> None:
+    """No name of theirs in the policy, no further runs; a pattern for everything asks for none."""
+    assert without_counted(rules(patterns=(COST, "*")))[1] is None
+    assert without_counted(rules(FIVE_KIB, patterns=(COST,)))[1] is not None
+
+
+def test_the_pairs_are_not_asked_for_it() -> None:
+    """They have no such figure, and would be INVALID for it."""
+    asked = replace(rules(FIVE_KIB), policy=replace(rules().policy, required=(BYTES, COST)))
+    plain, chosen = without_counted(asked)
+
+    assert plain.patterns == (COST,)
+    assert plain.policy.required == (COST,)
+    assert plain.objectives == ()
+    assert chosen is not None
+    assert set(chosen.patterns) == set(COUNTED)
+
+
+def test_the_same_bytes_are_unchanged(run: RunEvidence) -> None:
+    """Within the margin of counts."""
+    comparison = counted(run, count(run, 1.005)).dossier.comparison
+
+    assert {m.name: m.status for m in comparison.metrics}[BYTES] is Change.UNCHANGED
+    assert comparison.exit_code == ExitCode.OK
+
+
+def test_more_bytes_are_red_when_a_second_start_agrees(run: RunEvidence) -> None:
+    """And the metric is named."""
+    outcome = counted(run, count(run, 1.04), count(run, 1.05, 1))
+
+    assert outcome.confirmed == (BYTES,)
+    assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
+
+
+@pytest.mark.parametrize("second", [(), (1.0,)])
+def test_one_start_alone_is_not_red(run: RunEvidence, second: tuple[float, ...]) -> None:
+    """Whether there was no second one, or it disagreed; it is not green either."""
+    first = count(run, 1.04)
+    outcome = counted(run, first, *(count(run, ratio, 1) for ratio in second))
+
+    assert outcome.unconfirmed == (BYTES,)
+    assert outcome.confirmed == ()
+    assert outcome.dossier.comparison.exit_code == ExitCode.INCONCLUSIVE
+
+
+def test_what_was_not_counted_is_no_pass(run: RunEvidence) -> None:
+    """A side without a profile: INVALID, with its name."""
+    bare = Gathered(baseline=(of(run, "a"),), candidate=(of(run, "b"),))
+    comparison = counted(run, bare).dossier.comparison
+
+    assert comparison.exit_code == ExitCode.INVALID
+    assert BYTES in comparison.sentence
+
+
+def test_a_limit_is_kept(run: RunEvidence) -> None:
+    """An objective on bytes judges the candidate's run."""
+    asked = rules(FIVE_KIB)
+    for ratio, code in ((1.0, ExitCode.OK), (1.5, ExitCode.OBJECTIVE_MISSED)):
+        outcome = counted(run, count(run, ratio), count(run, ratio, 1), asked=asked)
+        assert outcome.dossier.comparison.exit_code == code
+
+
+def test_money_that_is_lost_under_memray_is_lost(run: RunEvidence) -> None:
+    """The gate ends as one with a failed audit."""
+    chosen = without_counted(rules())[1]
+    assert chosen is not None
+    outcome = with_counts(settled(run), [count(run, 1.0)], chosen, ["base: its audit failed"])
+
+    assert outcome.dossier.comparison.exit_code == ExitCode.AUDIT_FAILED
+    assert look_worse(count(run, 1.04), chosen) == (BYTES,)

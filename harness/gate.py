@@ -27,7 +27,7 @@ from harness.targets.target_file import LaunchSpec, TargetSpec
 
 BASE, CANDIDATE = SIDES
 PAIRS_FOLDER = "pairs"
-MEMORY_PASS = "memory"
+MEMORY_TWIN = "memory"
 _SPOILT_COUNT_MAX = 3  # more than these and than the good ones: the machine can't support a verdict
 _OVERTIME_SHARE = 0.25  # of the budget, for a confirmation that has begun
 
@@ -241,7 +241,7 @@ def profile_memory(
     stopped = threading.Event()
     stretch = max(stretch_of(run.record, MEMRAY_SLOWDOWN) for run in pair.runs.values())
     twin = Pass(
-        name=MEMORY_PASS, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
+        name=MEMORY_TWIN, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
     )
     twins: dict[str, StoredRun] = {}
     for side, run in pair.runs.items():

@@ -1,4 +1,4 @@
-"""Bytes and allocations of an operation in a gate: counted once, and again before anything is red."""
+"""Bytes and allocations of an operation in a gate: counted again before anything is red."""
 
 from dataclasses import replace
 

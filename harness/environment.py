@@ -8,7 +8,6 @@ None. No host name, no user name and no path is in it, since records are shared.
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from harness.git import git_or_none
 
 _SYS = Path("/sys")
 _PROC = Path("/proc")
@@ -72,7 +73,7 @@ class Environment:
 
 def read_environment() -> Environment:
     """What machine and program these are, now."""
-    sha, is_dirty = _git()
+    sha, is_dirty = _own_revision()
     return Environment(
         cpu_model=_cpu_model(),
         cpu_governor=_text(_SYS / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -118,10 +119,10 @@ def read_revision(folder: Path) -> Revision:
 
     None where no file in it is tracked: an environment inside a checkout is not the checkout's.
     """
-    if not _git_says(folder, "ls-files", "--", "."):
+    if not _git(folder, "ls-files", "--", "."):
         return Revision()
-    sha = _git_says(folder, "rev-parse", "HEAD")
-    status = _git_says(folder, "status", "--porcelain", "--untracked-files=no")
+    sha = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
     return Revision(git_sha=sha or "", git_dirty=None if status is None else bool(status))
 
 
@@ -188,26 +189,16 @@ def _harness_digest() -> str:
     return digest.hexdigest()
 
 
-def _git() -> tuple[str, bool | None]:
+def _own_revision() -> tuple[str, bool | None]:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return "", None
-    sha = _git_says(root, "rev-parse", "HEAD")
-    status = _git_says(root, "status", "--porcelain")
+    sha = _git(root, "rev-parse", "HEAD")
+    status = _git(root, "status", "--porcelain")
     if sha is None or status is None:
         return sha or "", None
     return sha, bool(status)
 
 
-def _git_says(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+def _git(root: Path, *arguments: str) -> str | None:
+    return git_or_none(root, *arguments, timeout_s=_GIT_TIMEOUT_S)

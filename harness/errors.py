@@ -94,3 +94,7 @@ class ComparisonError(HarnessError):
 
 class RecordError(HarnessError):
     """A stored run that can't be read or written."""
+
+
+class AuditFailedError(HarnessError):
+    """The audit found what is broken, and the run that proves it could not be stored."""

@@ -226,11 +226,9 @@ class Gatherer:
             )
 
 
-def profile_memory(
-    request: GateRequest, pair: Played, make: MakeProfiler, view: RunView
-) -> dict[str, StoredRun]:
+def profile_memory(request: GateRequest, pair: Played, make: MakeProfiler, view: RunView) -> None:
     """
-    A twin of each run of *pair* under memray, one side at a time; the twins by side.
+    A twin of each run of *pair* under memray, one side at a time.
 
     They lie in their runs' folders and count as their own: what a comparison reads of such a run
     holds the profile. Both sides are sent the same operations, equally slowed.
@@ -243,7 +241,6 @@ def profile_memory(
     twin = Pass(
         name=MEMORY_TWIN, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
     )
-    twins: dict[str, StoredRun] = {}
     for side, run in pair.runs.items():
         asked = RunRequest(
             scenario=request.scenario,
@@ -253,12 +250,9 @@ def profile_memory(
             command=request.command,
         )
         try:
-            twins[side] = run_twin(
-                asked, run, twin, view, lambda one: Run(one, view, stopped).execute()
-            )
+            run_twin(asked, run, twin, view, lambda one: Run(one, view, stopped).execute())
         except HarnessError as error:
             raise _of_side(side, error) from error
-    return twins
 
 
 def build_sides(request: GateRequest, view: RunView) -> None:

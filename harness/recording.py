@@ -28,7 +28,7 @@ from harness.environment import (
     environment_to_json,
     read_revision,
 )
-from harness.errors import RecordError
+from harness.errors import AuditFailedError, RecordError
 from harness.model.objectives import (
     cpu_ns_per_operation,
     judge_objectives,
@@ -99,6 +99,7 @@ def record_run(
 
     Raises:
         RecordError: the disk is full, or not writable.
+        AuditFailedError: the same, and the audit found what is broken.
     """
 
     def unaudited() -> RunRecord:
@@ -106,9 +107,16 @@ def record_run(
         return _unaudited_record(facts)
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="record") as beside:
-        record = beside.submit(unaudited)
+        recorded = beside.submit(unaudited)
         invariants = audit()
-        return _audited(record.result(), invariants, facts.scenario.required_invariants)
+        try:
+            record = recorded.result()
+        except RecordError as error:
+            broken = [i.sentence for i in invariants if i.status is Correctness.FAILED]
+            if broken:  # a lost cent must not be lost with the tables
+                raise AuditFailedError(f"{' '.join(broken)} And: {error}") from error
+            raise
+    return _audited(record, invariants, facts.scenario.required_invariants)
 
 
 def _audited(

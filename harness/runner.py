@@ -132,6 +132,7 @@ class Run:
             self._raise_without_secrets(error)
             raise
         except Exception as error:
+            self._keep_failure(error)
             self._raise_without_secrets(error)
             raise
         finally:
@@ -323,6 +324,7 @@ class Run:
                 is_attached=isinstance(self._request.target.how, AttachSpec),
                 replay=replay_journal(self._request.target, folder=self.folder),
                 plans=loaded.plans.plans,
+                are_events_cut_off=bool(loaded.facts.observer_report.get("is_cut_off")),
             )
         )
 

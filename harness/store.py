@@ -31,8 +31,11 @@ samples.parquet: offset_ns int64 as above; subjects target, generator, observer,
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +93,9 @@ class StoredRun:
         Raises:
             RecordError: one is missing or damaged.
         """
-        return tuple(_read_profile(self.folder / entry.file) for entry in self.record.profiles)
+        return tuple(
+            _read_profile(self.folder / entry.file, entry.blake2b) for entry in self.record.profiles
+        )
 
 
 def pass_folder(run_folder: Path, name: str) -> Path:
@@ -98,11 +103,20 @@ def pass_folder(run_folder: Path, name: str) -> Path:
     return run_folder / "passes" / name
 
 
-def _read_profile(path: Path) -> Profile:
+def _read_profile(path: Path, digest: str = "") -> Profile:
+    """The profile in *path*, whose bytes have *digest* if the record gives one."""
     try:
-        return profile_from_json(json.loads(gzip.decompress(path.read_bytes())))
-    except (OSError, EOFError, ValueError) as error:
+        data = path.read_bytes()
+        if digest and profile_digest(data) != digest:
+            raise RecordError(f"{path}: its bytes are not those that the record was made with")
+        return profile_from_json(json.loads(gzip.decompress(data)))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RecordError(f"{path}: can't be read as a profile: {error}") from error
+
+
+def profile_digest(data: bytes) -> str:
+    """What a record holds of the bytes of a profile's file."""
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,18 +231,36 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     )
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write *document* whole or not at all: a reader never sees half a file."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """
+    Where to write what becomes *path* when it is whole: a reader sees the old file or the new one.
+
+    Raises:
+        RecordError: it can't be written.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2, sort_keys=True, allow_nan=False)
-            file.write("\n")
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
+        with suppress(OSError):  # what was written of it only fills the disk
+            partial.unlink(missing_ok=True)
         raise RecordError(f"{path}: can't be written: {error}") from error
+
+
+def write_json(path: Path, document: Any) -> None:
+    """
+    Write *document* whole or not at all.
+
+    Raises:
+        RecordError: it can't be written.
+    """
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2, sort_keys=True, allow_nan=False)
+        file.write("\n")
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

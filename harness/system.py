@@ -185,6 +185,8 @@ class AuditEvidence:
         subscriptions_path: What came on System.subscriptions, in order of arrival (read with
             harness.engine.subscription_log.read_subscriptions); None if there are none.
         replay: The journal of the stopped target, replayed; None if its file tells no way.
+        are_events_cut_off: The observer's time was up while records still came: what is missing at
+            the end of the events was not read, and nobody knows whether it is there.
     """
 
     scenario: Scenario
@@ -200,6 +202,7 @@ class AuditEvidence:
     plans: Callable[[], Sequence[ShardPlan]] | None = None
     subscriptions_path: Path | None = None
     replay: Replay | None = None
+    are_events_cut_off: bool = False
 
 
 class System(Protocol):

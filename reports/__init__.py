@@ -14,6 +14,11 @@ from reports.compare.dossier import (
     dossier_to_json,
     rules_of,
 )
+from reports.compare.former_gates import (
+    former_gates_section,
+    former_gates_to_json,
+    read_former_gates,
+)
 from reports.compare.gate_result import (
     GateFacts,
     PairFacts,
@@ -31,6 +36,7 @@ from reports.compare.sequential import (
     Sequential,
     plan_looks,
 )
+from reports.history.section import read_history_section
 from reports.inputs import read_sides
 from reports.load import read_evidence
 from reports.pages import (
@@ -60,6 +66,8 @@ __all__ = [
     "comparison_junit",
     "comparison_markdown",
     "dossier_to_json",
+    "former_gates_section",
+    "former_gates_to_json",
     "gate_dossier",
     "gate_sections",
     "gate_to_json",
@@ -68,6 +76,8 @@ __all__ = [
     "profile_comparison_to_json",
     "profile_diff_sentences",
     "read_evidence",
+    "read_former_gates",
+    "read_history_section",
     "read_sides",
     "render_run_report",
     "rules_of",

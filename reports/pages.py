@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ComparisonError, RecordError, UsageError
-from harness.store import StoredRun, load_failure, load_run, write_json
+from harness.store import StoredRun, load_failure, load_run, whole_file, write_json
 from reports.compare.dossier import Dossier, dossier_to_json
 from reports.compare.page import view_comparison
 from reports.compare.verdicts import verdict_to_json
@@ -25,7 +25,7 @@ from reports.profile.against import (
 )
 from reports.render.page import render_page
 from reports.view.kept_profiles import view_kept_profiles
-from reports.view.model import Section, charts_of
+from reports.view.model import Section, charts_of, trends_of
 from reports.view.profile_diff import view_profile_diff
 from reports.view.run import view_run
 
@@ -89,6 +89,7 @@ def write_comparison(
     page = view_comparison(dossier, more)
     document = dossier_to_json(dossier)
     document["charts"] = [asdict(chart) for chart in charts_of(page)]
+    document["trends"] = [asdict(trends) for trends in trends_of(page)]
     _write(folder / "compare.json", _json(document))
     _write(folder / "verdict.json", _json({**verdict_to_json(dossier.comparison), **(facts or {})}))
     _write(folder / COMPARISON_NAME, render_page(page))
@@ -150,10 +151,5 @@ def compare_stored_profiles(
 
 
 def _write(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, never half of either."""
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise RecordError(f"{path}: can't be written: {error}") from error

@@ -107,7 +107,11 @@ def compare(
     inputs = reports.read_sides(before, after, runs_folder)
     command = shlex.join(["acctbench", *sys.argv[1:]])
     dossier = reports.compared_sides(*inputs, rules, command)
-    page = reports.write_comparison(dossier, output or runs_folder / "compared" / _name(dossier))
+    page = reports.write_comparison(
+        dossier,
+        output or runs_folder / "compared" / _name(dossier),
+        reports.read_history_section(dossier, runs_folder),
+    )
     if junit:
         reports.write_text(junit, reports.comparison_junit(dossier.comparison))
     if markdown:

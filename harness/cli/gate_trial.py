@@ -33,13 +33,13 @@ from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
 from harness.model.policy_file import Policy
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND, format_duration
-from harness.model.verdict import Correctness
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.store import INCOMPLETE_SUFFIX, load_run, write_json
 from reports.compare.policy import Design
 
 if TYPE_CHECKING:
     from harness.engine.progress import Progress
+    from harness.model.record import RunRecord
     from reports.compare.evidence import RunEvidence
     from reports.compare.verdicts import Comparison
 
@@ -117,11 +117,18 @@ def judge_gate(order: GateOrder) -> GateResult:
         raise
     facts = _facts(order, gatherer)
     dossier = reports.gate_dossier(outcome, facts)
+    former = reports.read_former_gates(order.runs_folder, facts.settings)
     page = reports.write_comparison(
         dossier,
         folder,
-        reports.gate_sections(outcome, facts),
-        {"gate": reports.gate_to_json(outcome, facts)},
+        (
+            *reports.gate_sections(outcome, facts),
+            *reports.former_gates_section(former, dossier.comparison),
+        ),
+        {
+            "gate": reports.gate_to_json(outcome, facts),
+            "former_gates": reports.former_gates_to_json(former),
+        },
     )
     document = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     folder = folder.rename(folder.with_name(order.gate_id))
@@ -165,14 +172,8 @@ def _counted(
     if rules is None or outcome.dossier.comparison.faults:
         return outcome
     counts: list[reports.Gathered] = []
-    failures: list[str] = []
     for pair in gatherer.pairs[:2]:
-        twins = profile_memory(request, pair, MemrayProfiler, view)
-        failures += [
-            f"{side}: its audit failed in the run under memray"
-            for side, twin in twins.items()
-            if twin.record.correctness.status is Correctness.FAILED
-        ]
+        profile_memory(request, pair, MemrayProfiler, view)
         base, candidate = (
             reports.read_evidence(load_run(run.folder)) for run in pair.runs.values()
         )
@@ -181,7 +182,7 @@ def _counted(
         view.say(f"memory of pair {pair.number}: worse: {', '.join(worse) or 'nothing'}")
         if not worse:
             break
-    return reports.with_counts(outcome, counts, rules, failures)
+    return reports.with_counts(outcome, counts, rules)
 
 
 def _looked_at(
@@ -216,7 +217,7 @@ def _questions(order: GateOrder) -> reports.Questions:
         baseline_name=order.sides.names[BASE],
         candidate_name=order.sides.names[CANDIDATE],
         rules=rules,
-        settled=(*order.spec.settled, *rules.policy.required),
+        settled=tuple(rules.policy.required),
         command=order.command,
     )
 
@@ -227,8 +228,13 @@ def _rules(order: GateOrder) -> reports.Rules:
     rules = reports.rules_of(order.policy, design)
     policy = order.policy
     watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
-    patterns = (*order.spec.settled, *watched, *rules.policy.required)
-    return replace(rules, patterns=tuple(dict.fromkeys(patterns)))
+    # What must be settled must be there: a name that nobody measured would settle nothing.
+    required = tuple(dict.fromkeys((*order.spec.settled, *rules.policy.required)))
+    return replace(
+        rules,
+        policy=replace(rules.policy, required=required),
+        patterns=tuple(dict.fromkeys((*required, *watched))),
+    )
 
 
 class _Evidence:
@@ -256,8 +262,11 @@ class _Evidence:
 
 def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
     spec, scenario = order.spec, order.scenario
+    first = gatherer.pairs[0].runs[CANDIDATE].record if gatherer.pairs else None
     turns = f"{format_duration(spec.window_ns)} and a guard of {format_duration(spec.guard_ns)}"
     settings = {
+        "target": str(first.target.get("name", "")) if first else "",
+        "machine": _machine(first) if first else "",
         "scenario": f"{scenario.name} {scenario.profile}".strip(),
         "seed": str(scenario.seed),
         "warm-up of a side": format_duration(scenario.warmup_ns),
@@ -266,6 +275,8 @@ def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
         "broker": order.kafka,
         "policy": f"{order.policy.name} ({order.policy.digest})" if order.policy else "none",
     }
+    if reports.without_counted(_rules(order))[1] is not None:
+        settings["memory"] = "a start of each side under memray; a second where that looked worse"
     return reports.GateFacts(
         gate_id=order.gate_id,
         sides={side: dict(facts) for side, facts in order.sides.facts.items()},
@@ -281,6 +292,11 @@ def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
         pair_s=gatherer.pair_s,
         inconclusive_passes=spec.inconclusive_passes,
     )
+
+
+def _machine(record: RunRecord) -> str:
+    environment = record.environment
+    return f"{environment.get('cpu_model')}, {environment.get('core_count')} cores"
 
 
 def _pair_line(one: Played, gatherer: Gatherer) -> str:

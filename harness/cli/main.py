@@ -22,6 +22,7 @@ import click
 from harness.cli.completions import packaged_scenarios
 from harness.cli.console import people, printable
 from harness.errors import (
+    AuditFailedError,
     BrokerError,
     HarnessError,
     TargetError,
@@ -53,6 +54,7 @@ _ERROR_CODES: tuple[tuple[type[HarnessError], ExitCode], ...] = (
     (TargetError, ExitCode.TARGET_FAILED),
     (BrokerError, ExitCode.TARGET_FAILED),
     (TransportError, ExitCode.TARGET_FAILED),
+    (AuditFailedError, ExitCode.AUDIT_FAILED),
     (HarnessError, ExitCode.INVALID),
 )
 

@@ -8,9 +8,11 @@ means that the parent is gone: the child leaves at once, so that no orphan goes 
 
 import asyncio
 import base64
+import ctypes
 import json
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Any, TypeVar
 from harness.errors import HarnessError
 
 T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1
 _EXIT_PARENT_GONE = 4
 _EXIT_CALLBACK_ERROR = 1
 
@@ -30,12 +33,22 @@ def specification_line(specification: object) -> bytes:
 
 def read_specification(kind: type[T]) -> T:
     """The child's specification, its first line on stdin; blocking."""
+    end_with_parent()
     line = sys.stdin.buffer.readline()
     if not line:
         os._exit(_EXIT_PARENT_GONE)
     specification = pickle.loads(base64.b64decode(line))  # noqa: S301 - our own parent wrote it
     assert isinstance(specification, kind), "parent and child are of one version"
     return specification
+
+
+def end_with_parent() -> None:
+    """
+    Let the kernel kill this process when the thread that started it ends, however that ends.
+
+    Whoever is busy for long, making a plan say, does not look at stdin meanwhile.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(event: str, **values: Any) -> None:

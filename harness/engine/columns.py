@@ -35,6 +35,7 @@ class Counter(IntEnum):
     CANCELLED = 8
     CPU_NS = 9  # processor time of the load process
     WAITING = 10  # due, but what they depend on is not settled
+    STRANDED = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

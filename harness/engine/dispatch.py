@@ -3,8 +3,9 @@ The hot path: which operation may go now, what its reply sets free.
 
 Every operation is offered once its intended time has come. If what it depends on is not settled it
 waits and is offered again when that settles; if it needs something that was refused it is
-cancelled; if too much is in flight it is dropped. Each of these is counted, nothing is skipped
-silently. No task, no logging and no formatting per operation; stamps go straight into the columns.
+cancelled, and if that had no answer stranded; if too much is in flight it is dropped. Each of these
+is counted, nothing is skipped silently. No task, no logging and no formatting per operation; stamps
+go straight into the columns.
 """
 
 from collections import Counter as Tally
@@ -36,6 +37,7 @@ _PLANNED, _IN_FLIGHT = int(Outcome.PLANNED), int(Outcome.IN_FLIGHT)
 _ACKNOWLEDGED, _REJECTED = int(Outcome.ACKNOWLEDGED), int(Outcome.REJECTED)
 _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
+_STRANDED = int(Outcome.STRANDED)
 _GRPC_OK, _GRPC_DEADLINE_EXCEEDED, _GRPC_INTERNAL = 0, 4, 13
 # The two statuses by which the domain may refuse; any other is trouble, whatever its text says.
 _REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
@@ -117,7 +119,7 @@ class Dispatcher:
         self.replies = ReplyLog()
         self._records = Records(plan, kinds, self._sealed)
         self.sequences = self._records.sequences  # Kafka operation -> its sequence number
-        self.let_go_ns: dict[int, int] = {}  # records that were held back on purpose: until when
+        self.let_go_ns: dict[int, int] = {}  # held back by what no stamp tells: until when
         self.never_sent: set[int] = set()
         self.details: Tally[tuple[int, int, str]] = Tally()  # (kind, gRPC status, peer's text)
         self.outcome_counts = [0] * len(Outcome)
@@ -141,7 +143,7 @@ class Dispatcher:
         return waiting + self._records.held_count
 
     def offer(self, operation: int) -> None:
-        """Send *operation*, which is due, or let it wait, or cancel it, or drop it."""
+        """Send *operation*, which is due, or let it wait, cancel it, strand it, or drop it."""
         outcome = self._outcome
         for needed in (self._needs_a[operation], self._needs_b[operation]):
             if needed >= 0:
@@ -152,7 +154,8 @@ class Dispatcher:
                     self._waiting.setdefault(needed, []).append(operation)
                     return
                 if state != _ACKNOWLEDGED:
-                    self._end_unsent(operation, _CANCELLED)
+                    is_refused = state in {_REJECTED, _CANCELLED}
+                    self._end_unsent(operation, _CANCELLED if is_refused else _STRANDED)
                     return
         after = self._after[operation]
         if after >= 0:
@@ -236,13 +239,13 @@ class Dispatcher:
                 self._send(dependent)
         self._flush()
 
-    def cancel_waiting(self) -> None:
-        """Cancel whatever still waits: the run is over."""
+    def end_waiting(self, state: Outcome) -> None:
+        """End whatever still waits: STRANDED if the run is over, CANCELLED if it was stopped."""
         while self._waiting or self._unseen:
             table = self._waiting or self._unseen
             _, dependents = table.popitem()
             for dependent in dependents:
-                self._end_unsent(dependent, _CANCELLED)
+                self._end_unsent(dependent, int(state))
 
     def time_out_in_flight(self) -> None:
         """End what no reply came for within the drain."""
@@ -349,6 +352,10 @@ class Dispatcher:
         self._outcome[operation] = state
         self.outcome_counts[state] += 1
         if operation in self._waiting:
+            # It was never done, so nothing else says until when they could not go.
+            now_ns = self._clock()
+            for dependent in self._waiting[operation]:
+                self.let_go_ns[dependent] = now_ns
             self._free(operation)
 
     def _free(self, operation: int) -> None:

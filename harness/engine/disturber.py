@@ -87,6 +87,9 @@ class Disturber:
             except HarnessError as error:
                 self.error = error
                 return
+            except Exception as error:  # noqa: BLE001 - else the target's death would be the reason
+                self.error = EngineError(f"step {step.action} failed: {error!r}")
+                return
             finally:
                 self.is_busy = False
             self.disturbances.append(

@@ -170,7 +170,7 @@ class LoadProcess:
             first_unsent = self.pacer.next
             self.pacer.stop()
             self.dispatcher.let_go(self.clock())
-            self.dispatcher.cancel_waiting()
+            self.dispatcher.end_waiting(Outcome.CANCELLED)
             self.columns.outcome[first_unsent:] = int(Outcome.CANCELLED)
             self._drain_deadline_ns = min(
                 self._drain_deadline_ns, self.clock() + self.specification.scenario.drain_ns
@@ -275,7 +275,7 @@ class LoadProcess:
         if pacer.is_finished:
             is_quiet = dispatcher.in_flight_count == 0 and dispatcher.waiting_count == 0
             if is_quiet or now_ns > self._drain_deadline_ns:
-                dispatcher.cancel_waiting()
+                dispatcher.end_waiting(Outcome.STRANDED)
                 dispatcher.time_out_in_flight()
                 self._count(pacer.next, cpu_ns)
                 self._rss_bytes = privilege.resident_bytes()
@@ -310,6 +310,7 @@ _SHOWN = (
     (Counter.TIMED_OUT, Outcome.TIMED_OUT),
     (Counter.DROPPED, Outcome.DROPPED),
     (Counter.CANCELLED, Outcome.CANCELLED),
+    (Counter.STRANDED, Outcome.STRANDED),
 )
 
 
@@ -335,6 +336,7 @@ def _make_plan(specification: LoadSpecification) -> str:
     pid = os.fork()
     if pid == 0:
         try:
+            child.end_with_parent()
             os.write(writing, _planned(specification))
         except Exception:  # noqa: BLE001 - it must say why and leave, whatever it was
             traceback.print_exc()

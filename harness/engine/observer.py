@@ -119,6 +119,12 @@ class Observer:
         for descriptor in self._specification.event_descriptors:
             os.eventfd_write(descriptor, 1)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether time was up while records still came: what is not here may be on the topic."""
+        expected = self.expected_count
+        return expected is not None and self.seen_count < expected and not self._is_idle
+
     def _is_finished(self) -> bool:
         expected = self.expected_count
         if expected is None:
@@ -169,6 +175,7 @@ async def _serve(observer: Observer) -> None:
         "finished",
         seen_count=observer.seen_count,
         joined_count=observer.joined_count,
+        is_cut_off=observer.is_cut_off,
         cpu_ns=time.process_time_ns() - observer.started_cpu_ns,
     )
 

@@ -2,12 +2,15 @@
 The pacer: offers each operation at its intended instant, however late the last reply is.
 
 Absolute schedule, one timer for the whole plan: on each wake-up everything due is offered in one
-pass and written in one flush. A slow target never moves the plan.
+pass and written in one flush, or a few where much is due: what is stamped as sent must not lie in
+our own buffer for long. A slow target never moves the plan.
 """
 
 from collections.abc import Callable
 
 from harness.engine.timer import AbsoluteTimer
+
+_FLUSH_MASK = 31  # behind its time, what was offered goes out every 32 operations at the latest
 
 
 class Pacer:
@@ -55,8 +58,9 @@ class Pacer:
                 pass
             self._offer(index)
             index += 1
-            if index < count and intended_ns[index] > clock():
-                self._flush()  # never let what is due wait for what is not
+            is_late_too = not index & _FLUSH_MASK
+            if index < count and (is_late_too or intended_ns[index] > clock()):
+                self._flush()  # what is due must not wait for what is not, nor for all that is late
                 horizon_ns = clock() + self._spin_ns
         self.next = index
         self._flush()

@@ -247,9 +247,9 @@ class Supervisor:
         disturber = Disturber(
             surroundings.target, surroundings.broker, scenario.steps, window.start_ns
         )
-        disturber.start()
-        surroundings.on_window(window)
         try:
+            disturber.start()
+            surroundings.on_window(window)
             self._watch(surroundings, disturber, start_ns)
         finally:
             disturber.stop()

@@ -61,7 +61,9 @@ _TITLES = {
 def shares_of(operations: Operations, rate: Rate) -> dict[str, float | None]:
     """The shares and rates that objectives may name; None without data."""
     scheduled, offered_per_s = operations.scheduled, rate.offered_per_s
-    outcomes = ("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled")
+    outcomes = (
+        *("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled", "stranded"),
+    )
     return {
         "rate.achieved_per_s": rate.achieved_per_s,
         "rate.sent_per_s": rate.sent_per_s,
@@ -128,6 +130,7 @@ def unknown_kinds(
         ("objectives", f'metric "{spec.metric}": no kind of that name', f"write one of {named}")
         for spec in specs
         if ".cpu_" not in spec.metric
+        and not spec.metric.startswith("kernel.")
         and unit_of(spec.metric) == "ns"
         and spec.metric.partition(".")[0] not in known
         for named in [", ".join(known)]
@@ -182,7 +185,7 @@ def judge_objective(spec: ObjectiveSpec, value: float | None) -> Objective:
     unit = unit_of(spec.metric)
     if value is None:
         status = Performance.INCONCLUSIVE
-        sentence = f"{spec.metric}: not enough samples to say"
+        sentence = f"{spec.metric}: not measured, or on too few samples to say"
     elif math.isinf(value):
         status = Performance.FAILED if spec.at_most else Performance.PASSED
         sentence = (

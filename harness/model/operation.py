@@ -28,6 +28,7 @@ class Outcome(IntEnum):
     TIMED_OUT = 5  # no answer within the timeout; the effect is unknown
     DROPPED = 6  # not sent: the in-flight bound was reached
     CANCELLED = 7  # not sent: what it needs was refused, or the run was stopped
+    STRANDED = 8  # not sent: what it needs, or waits for, had no answer; the service's doing
 
 
 ADMITTED = (
@@ -39,5 +40,12 @@ ADMITTED = (
 )
 ANSWERED = (Outcome.ACKNOWLEDGED, Outcome.REJECTED)
 # Had no answer, though the plan wanted one: charged to every latency as slower than any sample.
-UNANSWERED = (Outcome.IN_FLIGHT, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.DROPPED)
+# What a user would have sent next waits with the user: left out, a stall would look like one call.
+UNANSWERED = (
+    Outcome.IN_FLIGHT,
+    Outcome.FAILED,
+    Outcome.TIMED_OUT,
+    Outcome.DROPPED,
+    Outcome.STRANDED,
+)
 UNKNOWN_EFFECT = (Outcome.IN_FLIGHT, Outcome.FAILED, Outcome.TIMED_OUT)

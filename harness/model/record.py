@@ -104,7 +104,11 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Conservation: scheduled = admitted + dropped + cancelled; admitted = the other four."""
+    """
+    Conservation: scheduled = admitted + dropped + cancelled + stranded.
+
+    And admitted = acknowledged + rejected + failed + timed_out.
+    """
 
     scheduled: int
     admitted: int
@@ -114,6 +118,7 @@ class Operations:
     failed: int
     timed_out: int
     cancelled: int
+    stranded: int = 0  # records before there was such an outcome counted them as cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

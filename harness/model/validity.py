@@ -27,6 +27,7 @@ SERVICE_SHARE_OF_LATENESS = 0.10  # lateness below a tenth of the tail can't mis
 SHARED_LATENESS_NS_MAX = 10_000_000
 CLOCK_DRIFT_MAX = 500e-6  # of monotonic against raw time; NTP slews at most that much
 TURNS_LATE_SHARE_MAX = 0.005  # a tenth of an effect of 5 %
+_TAIL_QUANTILES = (0.999, 0.9999)
 STEAL_SHARE_WARN = 0.02  # of the machine's time taken by the hypervisor
 
 
@@ -108,6 +109,7 @@ def judge_validity(
     checks = (
         check_rate(stamps, window, limits),
         check_lateness(stamps, window, limits),
+        check_lateness_tail(stamps, window, limits),
         check_conservation(operations),
         check_little(stamps, window, facts.in_flight_counts),
         check_generator_cpu(facts.cpu_cores, limits),
@@ -174,12 +176,47 @@ def check_lateness(stamps: Stamps, window: Window, limits: Limits) -> Check:
     )
 
 
+def check_lateness_tail(stamps: Stamps, window: Window, limits: Limits) -> Check:
+    """
+    The same beyond p99, for every quantile that is published: a warning.
+
+    A generator that stood still for half a second of a minute is on time by its p99, and what users
+    would read as the service's p99.9 is its own.
+    """
+    late = distribution(lateness_ns(stamps, window), _TAIL_QUANTILES)
+    answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
+    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], _TAIL_QUANTILES)
+    found: list[tuple[float, float, float]] = []  # late, allowed (microseconds), of which quantile
+    for q in _TAIL_QUANTILES:
+        late_ns, tail_ns = late.at(q), service.at(q) or 0
+        if late_ns is not None:
+            share_ns = min(SERVICE_SHARE_OF_LATENESS * tail_ns, SHARED_LATENESS_NS_MAX)
+            found.append((late_ns / 1e3, max(limits.lateness_p99_ns, share_ns) / 1e3, q))
+    worst = max(found, key=lambda item: item[0] / item[1], default=None)
+    is_late = worst is not None and worst[0] > worst[1]
+    sentence = "too few operations were sent to say anything beyond p99"
+    if worst is not None:
+        late_us, _, q = worst
+        sentence = f"{100 * q:g} % of operations went at most {late_us:.0f} us after they could"
+    if is_late:
+        sentence += "; from there on response and service are the generator's too"
+    return Check(
+        id="lateness_tail",
+        title="Generator on time in the tail too",
+        status=Validity.WARN if is_late else Validity.VALID,
+        value=None if worst is None else worst[0],
+        limit=limits.lateness_p99_ns / 1e3 if worst is None else worst[1],
+        unit="us",
+        sentence=sentence,
+    )
+
+
 def check_conservation(operations: Operations) -> Check:
-    """Each scheduled operation is admitted, dropped or cancelled; each admitted one ended."""
+    """Each scheduled operation is admitted or, for a reason, not; each admitted one ended."""
     ended = operations.acknowledged + operations.rejected + operations.failed + operations.timed_out
-    missing = abs(
-        operations.scheduled - operations.admitted - operations.dropped - operations.cancelled
-    ) + abs(operations.admitted - ended)
+    unsent = operations.dropped + operations.cancelled + operations.stranded
+    missing = abs(operations.scheduled - operations.admitted - unsent)
+    missing += abs(operations.admitted - ended)
     return _check(
         "conservation",
         "Every operation accounted for",
@@ -187,7 +224,8 @@ def check_conservation(operations: Operations) -> Check:
         0.0,
         "operations",
         f"{operations.scheduled} scheduled = {operations.admitted} admitted + "
-        f"{operations.dropped} dropped + {operations.cancelled} cancelled; "
+        f"{operations.dropped} dropped + {operations.cancelled} cancelled + "
+        f"{operations.stranded} stranded; "
         f"{ended} of the admitted ended",
     )
 
@@ -303,6 +341,7 @@ def count_operations(outcome: NDArray[np.uint8]) -> Operations:
         failed=int(counts[int(Outcome.FAILED)]),
         timed_out=int(counts[int(Outcome.TIMED_OUT)]),
         cancelled=int(counts[int(Outcome.CANCELLED)]),
+        stranded=int(counts[int(Outcome.STRANDED)]),
     )
 
 

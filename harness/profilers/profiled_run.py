@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from harness.model.record import PLAIN, ProfileEntry
 from harness.model.validity import Window
 from harness.profilers.agent_link import with_agent
 from harness.profilers.profiler import ProfiledTarget, Profiler, SegmentClock
+from harness.store import profile_digest
 from harness.targets.target_file import LaunchSpec, TargetSpec
 
 MakeProfiler = Callable[[Path], Profiler]
@@ -135,7 +135,7 @@ def write_profile(run_folder: Path, profile: Profile, name: str) -> ProfileEntry
         metric=profile.metric,
         profiler=dict(profile.profiler),
         segment_count=len(profile.segments),
-        blake2b=blake2b(data, digest_size=16).hexdigest(),
+        blake2b=profile_digest(data),
     )
 
 

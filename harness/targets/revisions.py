@@ -10,14 +10,14 @@ or a command that names nothing of it, would be the same program twice, and is r
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import TargetError, UsageError
+from harness.errors import UsageError
+from harness.git import GitError, git
 from harness.targets.placeholders import names_in
 from harness.targets.target_file import LaunchSpec, TargetSpec, load_target, target_files
 
@@ -67,7 +67,7 @@ class Repository:
         """
         try:
             self.root = Path(_git(folder, "rev-parse", "--show-toplevel"))
-        except TargetError as error:
+        except GitError as error:
             raise UsageError(
                 f"{folder.resolve()} is in no git repository ({error}); call the gate in one, or "
                 "name two target files with --base-target and --candidate-target"
@@ -86,7 +86,7 @@ class Repository:
                 self.root,
                 *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{asked}^{{commit}}"),
             )
-        except TargetError as error:
+        except GitError as error:
             raise UsageError(
                 f'revision "{revision}": no commit of {self.root}; write a branch, a tag or a '
                 "commit. Where a pipeline fetches the newest commit alone, have it fetch the "
@@ -202,7 +202,7 @@ def _add_worktree(repository: Repository, root: Path, commit: str) -> None:
 def _remove_worktree(repository: Repository, root: Path) -> None:
     try:
         _git(repository.root, "worktree", "remove", "--force", str(root))
-    except TargetError:  # half made, or in use: the folder goes all the same
+    except GitError:  # half made, or in use: the folder goes all the same
         shutil.rmtree(root, ignore_errors=True)
         _git(repository.root, "worktree", "prune")
 
@@ -218,23 +218,10 @@ def _remove_abandoned(repository: Repository) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git says; in no repository but that of *folder*, whatever a hook has set."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=True,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the harness, which removes what was made
-        )
-    except FileNotFoundError as error:
-        raise TargetError("git is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise TargetError(f"git {arguments[0]}: not done within {_TIMEOUT_S:g} s") from error
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines()
-        raise TargetError(f"git {arguments[0]}: {said[-1] if said else error}") from error
-    return done.stdout.strip()
+    """
+    What git says.
+
+    Raises:
+        GitError: it can't be had.
+    """
+    return git(folder, *arguments, timeout_s=_TIMEOUT_S)

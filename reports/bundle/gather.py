@@ -1,8 +1,8 @@
 """
 Run folders as evidence for a release: what is read of each, and which are looked at.
 
-Reads run folders and copies of them in a bundle alike. Nothing is skipped in silence: a run that
-could not be finished is evidence with a fault, a damaged one stops the sign-off.
+Reads run folders and copies of them in a bundle alike. A run that could not be finished is evidence
+with a fault; a damaged one that was given stops the sign-off.
 """
 
 import json
@@ -24,7 +24,7 @@ FAILURE_NAME = "failure.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A run folder to look at; *is_collected* is False for one that was left out by hand."""
+    """A run folder to look at; *is_collected* is False for one that only has its audit counted."""
 
     folder: Path
     is_collected: bool = True
@@ -69,7 +69,9 @@ def chosen_runs(
 
     Runs that are *given* are collected, whatever they are; those of the same build that the policy
     asks about and that lie in the runs folder are looked at too, as left out. Without any given all
-    of the newest build are collected, or of the build that the circumstances name.
+    of the newest build are collected, or of the build that the circumstances name; those that
+    another harness measured are left out, and their audits count. A damaged run that nobody gave is
+    of no build that is known, so it is passed over.
 
     Raises:
         RecordError: a run that is given is damaged.
@@ -93,14 +95,15 @@ def chosen_runs(
     if newest is None:
         return ()
     label, harness = build_of(newest).label, harness_of(newest)
-    same = [
-        folder
-        for folder, record in known
-        if harness_of(record) == harness
-        and (record.scenario.get("name") == MICRO or build_of(record).label == label)
-    ]
+    of_build = [(folder, record) for folder, record in known if build_of(record).label == label]
+    kernels = [(f, record) for f, record in known if record.scenario.get("name") == MICRO]
+    same = [f for f, record in (*of_build, *kernels) if harness_of(record) == harness]
+    unlike = [folder for folder, record in of_build if harness_of(record) != harness]
     broken = _incomplete(circumstances.expected, runs_folder, after=min(same).name)
-    return tuple(Found(folder=folder) for folder in (*same, *broken))
+    return (
+        *(Found(folder=folder) for folder in (*sorted(same), *broken)),
+        *(Found(folder=folder, is_collected=False) for folder in unlike),
+    )
 
 
 def _known(

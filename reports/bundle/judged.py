@@ -129,8 +129,8 @@ def judge_bundle(folder: Path) -> Judged:
 def _compare(
     folder: Path, demand: RunDemand, use: BaselineUse, candidates: list[StoredRun], rules: Rules
 ) -> Comparison:
-    if use.fault or not use.runs:
-        fault = use.fault or f"{use.name} has no runs"
+    if use.fault or not use.runs or use.name != demand.baseline:
+        fault = use.fault or f"{use.name} has no runs, or is not {demand.baseline}"
         return compared(use.name, demand.key, (), rules.policy, Findings(faults=(fault,)))
     before = [load_run(folder / BASELINES / use.name / name) for name in use.runs]
     return compared_sides(
@@ -162,7 +162,10 @@ def _read_inputs(folder: Path) -> Inputs:
             f"{path}: its format {inputs.schema_version} is newer than this program's; "
             "update acctbench"
         )
-    names = (*inputs.runs, *(name for use in inputs.baselines.values() for name in use.runs))
+    names = (
+        *inputs.runs,
+        *(name for use in inputs.baselines.values() for name in (use.name, *use.runs)),
+    )
     strange = [name for name in names if Path(name).name != name or name in {"", ".", ".."}]
     if strange:
         raise RecordError(f"{path}: {strange[0]!a} is no name of a run folder")

@@ -70,7 +70,7 @@ def verify_bundle(folder: Path, *, signed_hash: str, program: Mapping[str, str])
     try:
         judged = judge_bundle(folder)
         faults = list(_differs(judged, folder, said_hash, program))
-    except RecordError as error:
+    except (RecordError, OSError, ValueError) as error:
         return Verification(sha256=sha256, judged=None, faults=(plain(str(error)),))
     return Verification(sha256=sha256, judged=judged, faults=tuple(faults))
 

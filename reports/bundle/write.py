@@ -30,7 +30,7 @@ from reports.bundle.judged import (
     Kept,
     judge_bundle,
 )
-from reports.bundle.manifest import HASH_PLACE, PAGE_NAME, digest_of, seal
+from reports.bundle.manifest import HASH_PLACE, MANIFEST_NAME, PAGE_NAME, digest_of, seal
 from reports.compare.verdicts import comparison_to_json
 from reports.release.evidence import Circumstances, demand_of
 from reports.release.verdicts import SignOff, sign_off_to_json
@@ -99,11 +99,14 @@ def write_bundle(request: BundleRequest, folder: Path, *, is_forced: bool) -> Bu
     """
     if folder.exists() and not is_forced:
         raise UsageError(f"{folder}: there already; write another --output, or --force to replace")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST_NAME).is_file():
+        raise UsageError(f"{folder}: no bundle, so --force does not replace it; write another name")
     names = [item.folder.name for item in request.found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"--collect: two runs are named {twice[0]}; a run counts once")
-    partial = folder.with_name(folder.name + _PARTIAL_SUFFIX)
+    whole = folder.resolve()  # "." has no name of its own
+    partial = whole.with_name(whole.name + _PARTIAL_SUFFIX)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -8,6 +8,7 @@ whose metrics or objectives name one of COUNTED has them counted.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from harness.model.verdict import ExitCode
 from reports.compare.dossier import Dossier, Rules, SideInput, compared_sides
@@ -43,7 +44,11 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
         rules,
         policy=replace(
             policy,
-            rules=(*policy.rules, MarginRule(pattern=f"{_PREFIX}*", margins=COUNTED_MARGINS)),
+            rules=(
+                # One start of each side tells, whatever the policy's own margins are meant for.
+                *(replace(r, margins=replace(r.margins, is_exact=True)) for r in policy.rules),
+                MarginRule(pattern=f"{_PREFIX}*", margins=COUNTED_MARGINS),
+            ),
             required=tuple(dict.fromkeys(names)),
         ),
         patterns=tuple(dict.fromkeys(names)),
@@ -62,36 +67,33 @@ def look_worse(count: Gathered, rules: Rules) -> tuple[str, ...]:
     )
 
 
-def with_counts(
-    outcome: Outcome, counts: Sequence[Gathered], rules: Rules, failures: Sequence[str] = ()
-) -> Outcome:
+def with_counts(outcome: Outcome, counts: Sequence[Gathered], rules: Rules) -> Outcome:
     """
     *outcome* with the metrics of *counts*: one run of each side, and another if that looked worse.
 
-    *failures*: of the counted runs' own audits, in sentences; money that is lost there is lost.
+    Money that was lost in one of these runs is lost, as in any other.
     """
-    first, *fresh = counts
-    worse = set(look_worse(first, rules))
-    for count in fresh:
-        worse &= set(look_worse(count, rules))
-    is_confirmed = bool(fresh)
-    found = _compared(first, rules).comparison
-    metrics = tuple(_final(item, worse if is_confirmed else set()) for item in found.metrics)
+    every = [_compared(count, rules).comparison for count in counts]
+    found, *fresh = every
+    worse = [
+        {item.name for item in one.metrics if item.counts is Change.REGRESSED} for one in every
+    ]
+    confirmed = set.intersection(*worse) if fresh else set()
     comparison = outcome.dossier.comparison
-    faults = tuple(dict.fromkeys((*comparison.faults, *found.faults, *failures)))
     merged = replace(
         comparison,
-        metrics=(*comparison.metrics, *metrics),
+        metrics=(*comparison.metrics, *(_final(item, confirmed) for item in found.metrics)),
         objectives=(*comparison.objectives, *found.objectives),
-        faults=faults,
-        exit_code=ExitCode.AUDIT_FAILED if failures else comparison.exit_code,
+        faults=tuple(dict.fromkeys(fault for one in (comparison, *every) for fault in one.faults)),
+        exit_code=ExitCode.AUDIT_FAILED
+        if any(one.exit_code == ExitCode.AUDIT_FAILED for one in every)
+        else comparison.exit_code,
     )
-    confirmed = [item.name for item in metrics if item.status is Change.REGRESSED]
-    looked = [item for item in look_worse(first, rules) if item not in confirmed]
+    looked = sorted(worse[0] - confirmed)
     return replace(
         outcome,
         dossier=replace(outcome.dossier, comparison=resummed(merged)),
-        confirmed=(*outcome.confirmed, *confirmed),
+        confirmed=(*outcome.confirmed, *sorted(confirmed)),
         unconfirmed=(*outcome.unconfirmed, *looked),
     )
 
@@ -116,4 +118,9 @@ def _compared(count: Gathered, rules: Rules) -> Dossier:
 
 
 def _others(names: Sequence[str]) -> Sequence[str]:
-    return [name for name in names if not name.startswith(_PREFIX)]
+    """Those that the pairs can be asked for; whatever else a policy requires is missed there."""
+    return [
+        name
+        for name in names
+        if not (name.startswith(_PREFIX) and any(fnmatchcase(known, name) for known in COUNTED))
+    ]

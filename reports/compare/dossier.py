@@ -17,12 +17,19 @@ from harness.model.scenario import ObjectiveSpec
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
 from reports.compare.evidence import RunEvidence
-from reports.compare.figures import HEADLINE_PATTERNS, PROFILE_PATTERNS, VISIBLE, is_embedded
+from reports.compare.figures import (
+    HEADLINE_PATTERNS,
+    PROFILE_PATTERNS,
+    VISIBLE,
+    is_chosen,
+    is_embedded,
+)
 from reports.compare.judge import judge
 from reports.compare.policy import Design, MarginRule, Margins, Policy
 from reports.compare.samples import Side
 from reports.compare.sides import side_of, too_thin
 from reports.compare.verdicts import Comparison, comparison_to_json, resummed
+from reports.profile.against import ProfileSide, obstacles
 from reports.view.words import plain
 
 
@@ -55,6 +62,13 @@ class SideInput:
     name: str
     runs: tuple[RunEvidence, ...] = ()
     elsewhere: Side | None = None
+
+    @property
+    def profile_side(self) -> ProfileSide:
+        """Every profiled start of its runs."""
+        return ProfileSide(
+            name=self.name, starts=tuple(start for run in self.runs for start in run.starts)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +122,7 @@ def compared_sides(
         *_given_twice(baseline, candidate),
         *(str(difference) for difference in unlike if difference.is_obstacle),
     )
-    thin = [name for name in too_thin(a, b) if name not in rules.policy.required]
+    thin = [name for name in too_thin(a, b) if not is_chosen(name, rules.policy.required)]
     comparison = judge(
         _without(a, thin), replace(_without(b, thin), faults=(*b.faults, *faults)), rules.policy
     )
@@ -186,10 +200,17 @@ def _rule(spec: MarginSpec) -> MarginRule:
 
 
 def _of_profiles(baseline: SideInput, candidate: SideInput, rules: Rules) -> tuple[str, ...]:
-    """A run without a profile is no worse a run: what profiles cost is judged if all have one."""
+    """
+    A run without a profile is no worse a run: what profiles cost is judged if all have one.
+
+    And if they were taken alike: another sampling rate, or a slower schedule, is another figure.
+    """
     runs = (*baseline.runs, *candidate.runs)
-    are_there = rules.are_profiles_judged and all(run.starts for run in runs)
-    return PROFILE_PATTERNS if are_there else ()
+    if not rules.are_profiles_judged or not all(run.starts for run in runs):
+        return ()
+    sides = baseline.profile_side, candidate.profile_side
+    is_fit = all(side.starts for side in sides) and not obstacles(*sides)
+    return PROFILE_PATTERNS if is_fit else ()
 
 
 def _side(given: SideInput, patterns: tuple[str, ...]) -> Side:

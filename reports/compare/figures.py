@@ -34,6 +34,7 @@ HEADLINE_PATTERNS = (
     "operations.timed_out_share",
     "operations.dropped_share",
     "operations.rejected_share",
+    "operations.stranded_share",
     "target.cpu_ns_per_operation",
     "target.rss_bytes_max",
     "kernel.*",
@@ -47,6 +48,7 @@ FAILURE_SHARES = (
     "operations.dropped_share",
     "operations.rejected_share",
     "operations.cancelled_share",
+    "operations.stranded_share",
 )
 
 _FAMILIES = ("response_ns", "service_ns", VISIBLE, "wait_ns")

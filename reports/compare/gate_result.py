@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.model.verdict import ExitCode
+from harness.model.verdict import ExitCode, Performance
 from reports.compare.dossier import Dossier
 from reports.compare.metric_table import change_text
 from reports.compare.policy import LOOK_COUNT_MAX
@@ -70,6 +70,8 @@ def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
         facts.inconclusive_passes
         and comparison.status is Change.INCONCLUSIVE
         and comparison.exit_code == ExitCode.INCONCLUSIVE
+        and not comparison.doubts
+        and all(item.status is not Performance.INCONCLUSIVE for item in comparison.objectives)
     )
     remarks = [*_remarks(outcome, facts), *comparison.remarks]
     if is_let_pass:
@@ -128,6 +130,10 @@ def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
     lead = (
         "Both sides were alive at once and took turns with the same operations, in the order"
         " A B B A; each pair is one process start of each side."
+        if any(pair.first for pair in facts.pairs)
+        else "The base is stored runs of another time, so no turns could be taken: what the two"
+        " sessions differ by counts as noise, and a candidate is held against the same base again"
+        " when it is confirmed."
     )
     return (
         Section(
@@ -215,8 +221,7 @@ def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
             f"{', '.join(blind)}."
         )
     affordable_count = int(facts.budget_s / facts.pair_s) if facts.pair_s else 0
-    is_open = comparison.status is Change.INCONCLUSIVE
-    if is_open and affordable_count < PAIR_COUNT_NEEDED:
+    if affordable_count < PAIR_COUNT_NEEDED:
         return [*remarks, too_few_pairs(affordable_count, facts)]
     return [*remarks, *_more(comparison, facts)]
 

@@ -210,6 +210,7 @@ def _judged(
         better=pair.baseline.better,
         margins=margins,
         equivalence_reach=noise.reach(policy.equivalence_alpha),
+        equivalence_alpha=policy.equivalence_alpha,
         family_count=family_count,
         run_count=min(pair.run_counts),
         run_count_min=policy.run_count_min,

@@ -5,14 +5,14 @@ Profiles are looked at beside the verdict and never decide it: what they were ta
 """
 
 from reports.compare.dossier import SideInput
-from reports.profile.against import ProfileSide, compare_profiles, has_compared, obstacles
+from reports.profile.against import compare_profiles, has_compared, obstacles
 from reports.view.model import Section
 from reports.view.profile_diff import profile_diff_sections
 
 
 def profile_sections(baseline: SideInput, candidate: SideInput) -> tuple[Section, ...]:
     """What changed in the profiles; none if neither side has any, and why if they don't compare."""
-    sides = _side(baseline), _side(candidate)
+    sides = baseline.profile_side, candidate.profile_side
     present = [has_compared(side) for side in sides]
     if not any(present):
         return ()
@@ -23,12 +23,6 @@ def profile_sections(baseline: SideInput, candidate: SideInput) -> tuple[Section
     if found:
         return (_refused(tuple(item.sentence for item in found)),)
     return profile_diff_sections(compare_profiles(*sides))
-
-
-def _side(given: SideInput) -> ProfileSide:
-    return ProfileSide(
-        name=given.name, starts=tuple(start for run in given.runs for start in run.starts)
-    )
 
 
 def _refused(reasons: tuple[str, ...]) -> Section:

@@ -60,7 +60,8 @@ def comparison_junit(comparison: Comparison) -> str:
     """
     A test case a metric, and one for the inputs: failure where it regressed, error where INVALID.
 
-    INCONCLUSIVE is an error too: a skipped test would read as green. Waived is skipped.
+    INCONCLUSIVE is an error too, unless a gate merely watches it: a skipped test would read as
+    green. Waived is skipped.
     """
     cases = [_input_case(comparison), *map(_metric_case, worst_first(comparison))]
     cases += [_objective_case(comparison, place) for place in range(len(comparison.objectives))]
@@ -120,6 +121,8 @@ def _metric_case(metric: MetricVerdict) -> ET.Element:
             _said(case, "skipped", f"{text} {metric.waiver}", metric.status)
         case Change.REGRESSED:
             _said(case, "failure", text, metric.status)
+        case Change.INCONCLUSIVE if metric.is_watched:
+            ET.SubElement(case, "system-out").text = _xml_text(f"Watched only. {text}")
         case Change.INVALID | Change.INCONCLUSIVE:
             _said(case, "error", text, metric.status)
         case _:

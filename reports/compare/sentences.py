@@ -22,6 +22,7 @@ class MetricFindings:
     better: Better
     margins: Margins
     equivalence_reach: float
+    equivalence_alpha: float
     family_count: int
     run_count: int
     run_count_min: int
@@ -39,10 +40,16 @@ def sentence_of(found: MetricFindings) -> str:
             return (
                 f"Within {_margin(found, found.margins.margin_share)} of the baseline:"
                 f" {_worse_or_better(found, found.estimate.ratio)}"
-                f" (90 %: {_range(found, found.equivalence_reach)})."
+                f" ({_two_sided(found.equivalence_alpha)}:"
+                f" {_range(found, found.equivalence_reach)})."
             )
         case _:
             return _open(found)
+
+
+def _two_sided(alpha: float) -> str:
+    """The interval that two one-sided tests at *alpha* make: of 5 %, that of 90 %."""
+    return f"{100.0 * (1.0 - 2.0 * alpha):.3g} %"
 
 
 def _changed(found: MetricFindings) -> str:

@@ -12,9 +12,11 @@ Pure: a state that is asked how many pairs it wants next, is given them, and end
 A confirmation uses none of the pairs that raised the suspicion, since those were chosen by it: the
 luck that made them look bad is not in the fresh ones. Both tests must agree, so the chance that
 noise alone turns a gate red is the product of their levels, where pairs are independent: at the
-levels of the program 2.5 % of all looks and metrics together, times 5 %. So a confirmation asks
-each suspect by itself, one-sided at the policy's alpha. One that shared a smaller level among the
-suspects was tried, and missed a planted slowdown of 5 % that 17 pairs together showed beyond doubt.
+levels of the program 2.5 % for all looks and metrics together, times 5 % for a suspect. So a
+confirmation asks each suspect by itself, one-sided at the policy's alpha; one that shared a smaller
+level among the suspects missed a planted slowdown of 5 % that 17 pairs together showed beyond
+doubt. A baseline of stored runs is the same in both tests, and so is its luck: there the levels
+don't multiply.
 """
 
 from collections.abc import Sequence
@@ -151,6 +153,8 @@ class Sequential:
         self._suspects: tuple[str, ...] = ()
         self._suspected_count = 0  # pairs at the time
         self._unconfirmed: tuple[str, ...] = ()
+        self._confirmation = ""  # how it was made, in a sentence
+        self._unasked: set[str] = set()  # suspects for which no fresh pairs were left
         self.outcome: Outcome | None = None
         self.wanted_count = plan.look_counts[0]
 
@@ -189,6 +193,7 @@ class Sequential:
             self._suspects, self._suspected_count = worse, gathered.count
             self.wanted_count = gathered.count + plan.confirm_count
         elif worse or not still_open or is_last or self._look_count == len(plan.look_counts):
+            self._unasked |= set(worse)
             self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *worse)))
             self._end(dossier)
         else:
@@ -197,6 +202,13 @@ class Sequential:
     def _confirm(self, gathered: Gathered, *, is_last: bool) -> None:
         fresh, plan = gathered.since(self._suspected_count), self._plan
         confirmed, alpha = self._confirmed(fresh)
+        self._confirmation = (
+            "Fresh pairs alone confirm it."
+            if fresh.is_paired
+            else "Fresh runs confirm it, against the same stored baseline."
+        )
+        if fresh.count < CONFIRM_COUNT_MIN:
+            self._unasked |= set(self._suspects)
         self.looks.append(
             Look(
                 step=Step.CONFIRMATION,
@@ -224,14 +236,23 @@ class Sequential:
         if fresh.count < CONFIRM_COUNT_MIN:
             return (), alpha
         policy = replace(
-            rules.policy, alpha=min(2.0 * alpha, _TWO_SIDED_MAX), rank_alpha=alpha, required=()
+            rules.policy,
+            alpha=min(2.0 * alpha, _TWO_SIDED_MAX),
+            rank_alpha=alpha,
+            run_count_min=min(rules.policy.run_count_min, CONFIRM_COUNT_MIN),
+            required=(),
         )
         asked = replace(rules, policy=policy, objectives=())
-        confirmed = []
-        for name in self._suspects:
-            alone = self._compared(fresh, replace(asked, patterns=(name,)))
-            confirmed += [item for item in _named(alone, Change.REGRESSED) if item == name]
-        return tuple(confirmed), alpha
+        # Of two sessions the other metrics tell what the session does: they are judged along.
+        groups = [(name,) for name in self._suspects] if fresh.is_paired else [rules.patterns]
+        found = [
+            name
+            for group in groups
+            for name in _named(
+                self._compared(fresh, replace(asked, patterns=group)), Change.REGRESSED
+            )
+        ]
+        return tuple(name for name in self._suspects if name in found), alpha
 
     def _judged(self, gathered: Gathered) -> tuple[Dossier, float]:
         rules, look_count = self._questions.rules, len(self._plan.look_counts)
@@ -260,26 +281,28 @@ class Sequential:
 
     def _end(self, dossier: Dossier, confirmed: Sequence[str] = ()) -> None:
         metrics = tuple(self._final(metric, confirmed) for metric in dossier.comparison.metrics)
+        # The level is that of the gate, not that of the look that it ended with.
+        judged = replace(
+            dossier.comparison, metrics=metrics, alpha=self._questions.rules.policy.alpha
+        )
         self.outcome = Outcome(
-            dossier=replace(
-                dossier, comparison=resummed(replace(dossier.comparison, metrics=metrics))
-            ),
+            dossier=replace(dossier, comparison=resummed(judged)),
             looks=tuple(self.looks),
             confirmed=tuple(confirmed),
             unconfirmed=self._unconfirmed,
         )
 
     def _final(self, metric: MetricVerdict, confirmed: Sequence[str]) -> MetricVerdict:
-        is_watched = not is_chosen(metric.name, self._questions.settled)
-        metric = replace(metric, is_watched=is_watched)
+        is_unasked = metric.name in self._unasked
+        is_settled = is_chosen(metric.name, self._questions.settled)
+        metric = replace(metric, is_watched=not is_settled and not is_unasked)
         if metric.name in confirmed:
-            sentence = f"{metric.sentence} Fresh pairs alone confirm it."
+            sentence = f"{metric.sentence} {self._confirmation}"
             return replace(metric, status=Change.REGRESSED, sentence=sentence)
-        if metric.status is not Change.REGRESSED:
+        if metric.status is not Change.REGRESSED or metric.is_waived:
             return metric
-        sentence = (
-            "It looked worse, and that was not confirmed by fresh pairs; so it is not called worse."
-        )
+        why = "no fresh pairs were left to ask" if is_unasked else "fresh pairs did not confirm it"
+        sentence = f"It looked worse, and {why}; so it is not called worse."
         return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)
 
 

@@ -62,7 +62,11 @@ def side_of(
         metrics=tuple(sorted(metrics, key=lambda item: _place(item.name))),
         faults=tuple(_faults(runs)),
         doubts=tuple(doubt for record in records for doubt in _doubts(record)),
-        is_audit_failed=any(record.correctness.status is Correctness.FAILED for record in records),
+        is_audit_failed=any(
+            record.correctness.status is Correctness.FAILED
+            for run in runs
+            for record in (run.record, *(start.record for start in run.starts))
+        ),
     )
 
 
@@ -161,8 +165,16 @@ def _faults(runs: Sequence[RunEvidence]) -> Iterator[str]:
         if times > 1:
             yield f"{plain(run_id)} is given {times} times; a run counts once"
     for run in runs:
-        for fault in (*_record_faults(run.record), *run.faults):
+        for fault in (*_record_faults(run.record), *_twin_faults(run), *run.faults):
             yield f"{plain(run.record.run_id)}: {fault}"
+
+
+def _twin_faults(run: RunEvidence) -> Iterator[str]:
+    """A profiled twin is not asked for its times; that it lost no money is."""
+    for start in run.starts:
+        is_twin = start.record.run_id != run.record.run_id
+        if is_twin and start.record.correctness.status is Correctness.FAILED:
+            yield f"the audit of its twin under {plain(start.record.instrumentation)} failed"
 
 
 def _record_faults(record: RunRecord) -> Iterator[str]:

@@ -241,7 +241,11 @@ def verdict_to_json(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "candidate": comparison.candidate,
         "faults": list(comparison.faults),
+        "doubts": list(comparison.doubts),
         "metrics": {metric.name: metric.status for metric in comparison.metrics},
+        "changes": {
+            metric.name: metric.estimate.ratio for metric in comparison.metrics if metric.estimate
+        },
         "waived": {metric.name: metric.waiver for metric in comparison.metrics if metric.is_waived},
         "objectives": {item.id: item.status for item in comparison.objectives},
     }
@@ -297,5 +301,7 @@ def _are(count: int) -> str:
 
 
 def meaning_of(comparison: Comparison) -> str:
-    """What the exit code says."""
+    """What the exit code says; nobody must read "correct" where nothing was settled."""
+    if comparison.status is Change.INCONCLUSIVE and comparison.exit_code == ExitCode.OK:
+        return "not settled, and let pass by the policy"
     return EXIT_SENTENCES[ExitCode(comparison.exit_code)]

@@ -1,10 +1,10 @@
 """The commits between the last run before a change and the first one after it, asked of git."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.git import git_or_none
 from reports.history.events import Commits, Event, History
 from reports.history.runs import HistoryRun
 from reports.view.words import plain
@@ -76,15 +76,4 @@ def _has(repository: Path, sha: str) -> bool:
 
 def _git(repository: Path, *arguments: str) -> str | None:
     """What git says; None where it fails."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(repository), *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    return git_or_none(repository, *arguments, timeout_s=_TIMEOUT_S)

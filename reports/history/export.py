@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import RecordError
+from harness.store import whole_file
 from reports.history.events import Gathered
 
 SCHEMA = pa.schema(
@@ -91,10 +91,6 @@ def write_export(gathered: Gathered, path: Path) -> int:
         RecordError: it can't be written.
     """
     table = export_table(gathered)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
-        partial.replace(path)
-    except (OSError, pa.ArrowException) as error:
-        raise RecordError(f"{path}: can't be written: {error}") from error
     return int(table.num_rows)

@@ -18,7 +18,8 @@ from reports.history.runs import HistoryRun, Skipped, history_run
 from reports.history.series import Acceptance
 from reports.view.words import plain
 
-_OURS = frozenset({ACCEPTED, BASELINES})  # beside the runs, and no runs
+_OURS = frozenset({ACCEPTED, BASELINES, "compared"})  # beside the runs, and no runs
+_GATE = "gate-"  # begins the folder of a gate, whose runs take turns and are points of no series
 
 
 def gather(folders: Sequence[Path]) -> Gathered:
@@ -55,12 +56,17 @@ def gather(folders: Sequence[Path]) -> Gathered:
 def _entries(folder: Path) -> list[Path]:
     """The folders in *folder* that could be runs, in the order of their names."""
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in _OURS)
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not _is_ours(path))
     except OSError as error:
         raise UsageError(
             f'history: "{folder}" can\'t be read as a folder of runs ({error.strerror}); '
             "name one that acctbench run has written to"
         ) from error
+
+
+def _is_ours(path: Path) -> bool:
+    is_gate = path.name.startswith(_GATE) and (path / "verdict.json").is_file()
+    return path.name in _OURS or (is_gate and not (path / "record.json").exists())
 
 
 def _read(path: Path) -> HistoryRun | Skipped:

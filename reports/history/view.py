@@ -5,7 +5,7 @@ Pure: a History in, a Page out. Says what was skipped, what is no point, and wha
 a reader must not take silence for health.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.events import Commits, Event, History, SettingHistory
@@ -231,19 +231,22 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
         id=f"setting-{item.setting.id}",
         title=item.setting.title + ("" if item.is_current else f", until {last}"),
         lead=f"{state}; {counted(len(item.runs), 'run')} from {first} to {last}{gaps}",
-        trends=TrendSet(
-            names=tuple(run.run_id for run in item.runs),
-            dates=tuple(f"{run.started_at:%Y-%m-%d %H:%M}" for run in item.runs),
-            revisions=tuple(run.revision for run in item.runs),
-            gaps=tuple(", ".join(run.unfit) for run in item.runs),
-            trends=tuple(
-                _trend(series, f"{item.setting.id}-{place}")
-                for place, series in enumerate(item.series)
-                if not series.is_zero
-            ),
-        ),
+        trends=trend_set(item, [series for series in item.series if not series.is_zero]),
         tables=(*past, _series_table(item)),
         remarks=tuple(remarks),
+    )
+
+
+def trend_set(item: SettingHistory, chosen: Sequence[Series]) -> TrendSet:
+    """The trends of the *chosen* series of *item*."""
+    return TrendSet(
+        names=tuple(run.run_id for run in item.runs),
+        dates=tuple(f"{run.started_at:%Y-%m-%d %H:%M}" for run in item.runs),
+        revisions=tuple(run.revision for run in item.runs),
+        gaps=tuple(", ".join(run.unfit) for run in item.runs),
+        trends=tuple(
+            _trend(series, f"{item.setting.id}-{place}") for place, series in enumerate(chosen)
+        ),
     )
 
 

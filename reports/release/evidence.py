@@ -132,7 +132,7 @@ def _faults_of_run(item: Evidence, record: RunRecord) -> list[str]:
         said = plain(worst[0].sentence) if worst else "no check says why"
         faults.append(f"INVALID: {said}")
     if not item.is_collected:
-        faults.append("left out by --collect")
+        faults.append("left out by --collect, or measured by another harness")
     return faults
 
 

@@ -34,6 +34,8 @@ from reports.release.verdicts import (
 from reports.view.words import plain, sentence
 
 _SHOWN_DIFFERENCES = 3
+# What everything else rests on: waived by its own name or not at all.
+_GROUNDS = frozenset({"runs", "money", "build", "machine", "harness", "audit"})
 
 
 def judge_release(
@@ -211,7 +213,10 @@ def _waived(finding: Finding, waivers: Sequence[Waiver], today: date) -> Finding
     if not finding.is_open or finding.state is State.MONEY_LOST:
         return finding
     for waiver in waivers:
-        if waiver.covers(finding.name) and not waiver.is_expired(today):
+        covers = waiver.covers(finding.name)
+        if finding.subject in _GROUNDS:  # meant for metrics, a pattern must not take these along
+            covers = waiver.metric == finding.name
+        if covers and not waiver.is_expired(today):
             by = f"{waiver.owner} until {waiver.until.isoformat()} ({waiver.reason})"
             return replace(finding, waived_by=by)
     return finding
@@ -257,8 +262,8 @@ def _notes(runs: Sequence[Assigned]) -> Iterator[str]:
     left_out = [run.evidence.name for run in runs if not run.evidence.is_collected]
     if left_out:
         yield (
-            f"Left out by hand, though they are runs of what is demanded: {', '.join(left_out)}. "
-            "Only their audits count."
+            "Left out by hand or for another harness, though they are runs of what is demanded:"
+            f" {', '.join(left_out)}. Only their audits count."
         )
     unused = [run for run in runs if run.demand and not run.is_used and run.evidence.is_collected]
     if unused:

@@ -7,6 +7,9 @@ view.percentiles.
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.model.record import RunRecord
 from reports.view.model import Axis, Chart, Scale, Series, Unit
 from reports.view.percentiles import LATENCY_AXIS, SHARE_AXIS, curve, drawn
@@ -75,7 +78,7 @@ def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
     )
 
 
-def lateness_curve(of: Latencies) -> Chart:
+def lateness_curve(lateness_ns: NDArray[np.int64]) -> Chart:
     """What the generator itself caused."""
     return Chart(
         id="lateness",
@@ -84,7 +87,7 @@ def lateness_curve(of: Latencies) -> Chart:
         " latencies above, or those would be the generator's own.",
         x_axis=SHARE_AXIS,
         y_axis=Axis(title="lateness", unit=Unit.NS, scale=Scale.LOG),
-        series=drawn((curve("lateness", "lateness", of.lateness_ns),)),
+        series=drawn((curve("lateness", "lateness", lateness_ns),)),
     )
 
 

@@ -9,7 +9,11 @@ from reports.view.model import Term
 OFFERED = Term(
     name="offered", sentence="How many operations a second the plan wanted, whatever happened."
 )
-SENT = Term(name="sent", sentence="How many really left the generator; it must agree with offered.")
+SENT = Term(
+    name="sent",
+    sentence="How many left the generator: fewer than offered where some were dropped, cancelled or"
+    " stranded; how late the others left is in Lateness.",
+)
 ACHIEVED = Term(name="achieved", sentence="How many the service answered, refusals included.")
 RESPONSE = Term(
     name="response",
@@ -69,6 +73,11 @@ DROPPED = Term(
 )
 CANCELLED = Term(
     name="cancelled", sentence="Not sent because an operation it needs had been refused."
+)
+STRANDED = Term(
+    name="stranded",
+    sentence="Not sent because an operation it needs, or waits for, had no answer: counted in"
+    " every latency as slower than all, like that one.",
 )
 INVARIANT = Term(
     name="invariant",

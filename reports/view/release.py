@@ -113,6 +113,8 @@ def view_release(
         bundle_hash: Of the bundle that the page is in.
     """
     tone, meaning = _WORDS[sign_off.word]
+    if sign_off.word is Word.GO and any(item.waived_by for item in sign_off.findings):
+        meaning = "Not all that the policy demands was shown: the rest is waived, by name, below."
     still_open = sorted(
         (item for item in sign_off.findings if item.is_open),
         key=lambda item: _STATES.index(item.state),

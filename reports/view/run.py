@@ -22,7 +22,7 @@ from reports.view.model import (
     Unit,
 )
 from reports.view.profiles import profile_sections
-from reports.view.samples import ALL_KINDS, Latencies, latencies_by_kind
+from reports.view.samples import ALL_KINDS, Latencies, latencies_by_kind, lateness_ns
 from reports.view.source import RunTables
 from reports.view.tables import (
     checks_table,
@@ -57,7 +57,7 @@ def view_run(tables: RunTables) -> Page:
             _latency(by_kind),
             _time(tables),
             _kinds(record),
-            _lateness(record, by_kind),
+            _lateness(tables),
             _visible(record, by_kind),
             _outcomes(record),
             _resources(tables),
@@ -144,6 +144,7 @@ def _rate(record: RunRecord) -> Section:
     rate, operations = record.rate, record.operations
     response = record.latency[ALL_KINDS].response_ns if ALL_KINDS in record.latency else None
     unanswered = operations.failed + operations.timed_out + operations.dropped
+    unanswered += operations.stranded
     is_measured = operations.scheduled > 0
     return Section(
         id="rate",
@@ -172,6 +173,7 @@ def _rate(record: RunRecord) -> Section:
             glossary.FAILED,
             glossary.DROPPED,
             glossary.CANCELLED,
+            glossary.STRANDED,
         ),
     )
 
@@ -209,13 +211,13 @@ def _kinds(record: RunRecord) -> Section:
     )
 
 
-def _lateness(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Section:
+def _lateness(tables: RunTables) -> Section:
     return Section(
         id="lateness-section",
         title="Lateness",
         lead="What the generator itself caused.",
-        charts=(lateness_curve(by_kind[ALL_KINDS]),),
-        tables=(lateness_table(record),),
+        charts=(lateness_curve(lateness_ns(tables.record, tables.operations)),),
+        tables=(lateness_table(tables.record),),
         terms=(glossary.LATENESS, glossary.WAIT),
     )
 
@@ -236,7 +238,13 @@ def _outcomes(record: RunRecord) -> Section:
         id="outcomes",
         title="Outcomes",
         tables=(outcomes_table(record),),
-        terms=(glossary.REJECTED, glossary.FAILED, glossary.DROPPED, glossary.CANCELLED),
+        terms=(
+            glossary.REJECTED,
+            glossary.FAILED,
+            glossary.DROPPED,
+            glossary.CANCELLED,
+            glossary.STRANDED,
+        ),
     )
 
 

@@ -5,7 +5,8 @@ The latencies of a run's operations as arrays of nanoseconds, by the definitions
     visible   visible - intended                            (effects that were seen)
     lateness  sent - eligible                               (operations that were sent)
 
-Only operations of the measured phase. An operation that wanted an answer and had none is counted:
+Only operations that were due in the measured phase; of lateness those that could go in it, since it
+is the generator's and not the plan's. An operation that wanted an answer and had none is counted:
 percentiles of response and service take it as slower than any sample.
 
 A large run has ten million operations: columns are looked at one by one, and the table is never
@@ -20,6 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
+from harness.model.record import RunRecord
+from harness.model.turns import Turns
 
 ALL_KINDS = "all"
 
@@ -31,7 +34,6 @@ class Latencies:
     response_ns: NDArray[np.int64]
     service_ns: NDArray[np.int64]
     visible_ns: NDArray[np.int64]
-    lateness_ns: NDArray[np.int64]
     unanswered_count: int  # wanted an answer and had none
     unanswered_sent_count: int  # of these: went out
 
@@ -55,16 +57,15 @@ def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
     code = kind.codes.to_numpy()[rows]
     in_order = np.argsort(code, kind="stable")  # a kind's operations lie together from here on
     rows, code = rows[in_order], code[in_order]
-    intended, eligible, sent, done, visible = (
+    intended, sent, done, visible = (
         stamps(operations, f"{name}_ns").taken(rows)
-        for name in ("intended", "eligible", "sent", "done", "visible")
+        for name in ("intended", "sent", "done", "visible")
     )
     is_answered = answered(operations)[rows]
-    is_unanswered = _ended(operations, UNANSWERED)[rows]
+    is_unanswered = unanswered(operations)[rows]
     response_ns = _Parts(code, done, intended, is_answered)
     service_ns = _Parts(code, done, sent, is_answered)
     visible_ns = _Parts(code, visible, intended)
-    lateness_ns = _Parts(code, sent, eligible)
 
     def of(chosen: int | None) -> Latencies:
         here = _span(code, chosen)
@@ -72,13 +73,28 @@ def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
             response_ns=response_ns.of(chosen),
             service_ns=service_ns.of(chosen),
             visible_ns=visible_ns.of(chosen),
-            lateness_ns=lateness_ns.of(chosen),
             unanswered_count=int(np.count_nonzero(is_unanswered[here])),
             unanswered_sent_count=int(np.count_nonzero((is_unanswered & sent.present)[here])),
         )
 
     named = {str(kind.categories[item]): of(item) for item in np.unique(code).tolist()}
     return {ALL_KINDS: of(None), **{name: named[name] for name in sorted(named)}}
+
+
+def lateness_ns(record: RunRecord, operations: pd.DataFrame) -> NDArray[np.int64]:
+    """What the generator added, of the operations that the record's lateness is of."""
+    eligible, sent = stamps(operations, "eligible_ns"), stamps(operations, "sent_ns")
+    measure_ns = int(record.phases.get("measure_ns", 0))
+    chosen = eligible.present & sent.present & (eligible.ns >= 0) & (eligible.ns < measure_ns)
+    turns = record.load.get("turns")
+    if turns:
+        own = Turns(
+            begins=bool(turns["begins"]),
+            window_ns=int(turns["window_ns"]),
+            guard_ns=int(turns["guard_ns"]),
+        )
+        chosen &= own.is_own(eligible.ns)
+    return sent.ns[chosen] - eligible.ns[chosen]
 
 
 class _Parts:
@@ -121,6 +137,11 @@ def measured_count(operations: pd.DataFrame) -> int:
 def answered(operations: pd.DataFrame) -> NDArray[np.bool_]:
     """Which operations the target answered, in whichever sense."""
     return _ended(operations, ANSWERED)
+
+
+def unanswered(operations: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which operations wanted an answer and had none."""
+    return _ended(operations, UNANSWERED)
 
 
 def _ended(operations: pd.DataFrame, outcomes: Collection[Outcome]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ Rows that say something is wrong come first. A percentile with too few samples r
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.model.quantiles import HEADLINE_QUANTILES, Distribution, Quantile
 from harness.model.record import (
@@ -25,7 +26,7 @@ from reports.view.words import DASH, NO_DATA, cell, count, duration, plain, quan
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _TONE_ORDER = (Tone.BAD, Tone.WARNING, Tone.UNKNOWN, Tone.GOOD)
 _GOOD_OUTCOMES = ("acknowledged",)
-_BAD_OUTCOMES = ("failed", "timed_out", "dropped")
+_BAD_OUTCOMES = ("failed", "timed_out", "dropped", "stranded")
 NANOS_PER_SECOND = 1_000_000_000
 
 
@@ -47,8 +48,13 @@ def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer")
 
 
 def max_cell(of: Distribution | None) -> Cell:
-    """The largest sample."""
-    return NO_DATA if of is None or of.count == 0 else cell(of.max, Unit.NS)
+    """The largest sample; where some had no answer, that of the others."""
+    if of is None or of.count == 0:
+        return NO_DATA
+    shown = cell(of.max, Unit.NS)
+    if not of.unanswered_count:
+        return shown
+    return replace(shown, detail=f"of those answered; {count(of.unanswered_count)} were not")
 
 
 def kinds_table(record: RunRecord) -> Table:
@@ -120,6 +126,7 @@ def conservation_table(record: RunRecord) -> Table:
         "admitted",
         "dropped",
         "cancelled",
+        "stranded",
         "acknowledged",
         "rejected",
         "failed",
@@ -139,7 +146,7 @@ def conservation_table(record: RunRecord) -> Table:
             )
             for kind, counts in rows.items()
         ),
-        note="scheduled = admitted + dropped + cancelled;"
+        note="scheduled = admitted + dropped + cancelled + stranded;"
         " admitted = acknowledged + rejected + failed + timed out.",
     )
 
@@ -322,6 +329,8 @@ def _outcome_cell(name: str, number: int) -> Cell:
 
 
 def _interval(item: Quantile) -> str:
+    if item.low is not None and item.high is None:
+        return f"{duration(item.low)} {DASH} no answer"
     if item.low is None or item.high is None or item.low == item.high:
         return ""
     return f"{duration(item.low)} {DASH} {duration(item.high)}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.model.quantiles import needed_count, quantile
 from harness.model.record import RunRecord
 from reports.view.model import Axis, Band, Chart, Scale, Series, Unit
-from reports.view.samples import answered, stamps
+from reports.view.samples import answered, stamps, unanswered
 
 NANOS_PER_SECOND = 1_000_000_000
 _BIN_COUNT_MAX = 400
@@ -95,13 +95,14 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
     """Response p50, p99 and maximum over time."""
     width_s = _width_s_for_p99(record)
     bins = bins_of(record, operations, width_s)
-    groups = _response_by_bin(operations, bins)
+    groups, lost_counts = _response_by_bin(operations, bins), _lost_by_bin(operations, bins)
+    due = tuple(zip(groups, lost_counts, strict=True))
     lines = tuple(
         Series(
             name=name,
             colour=colour,
             x=bins.middle_s,
-            y=tuple(_quantile_or_gap(ordered, share) for ordered in groups),
+            y=tuple(_quantile_or_gap(ordered, share, lost) for ordered, lost in due),
         )
         for name, colour, share in (("p50", "p50", 0.5), ("p99", "p99", 0.99))
     )
@@ -109,7 +110,7 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
         name="max",
         colour="max",
         x=bins.middle_s,
-        y=tuple(float(ordered[-1]) if len(ordered) else None for ordered in groups),
+        y=tuple(float(ordered[-1]) if len(ordered) and not lost else None for ordered, lost in due),
     )
     shown = tuple(line for line in (*lines, slowest) if any(value is not None for value in line.y))
     withheld = {"p50", "p99"} - {line.name for line in shown}
@@ -120,6 +121,9 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
             f"{' and '.join(sorted(withheld))} withheld: n too small, at most {most:,} answers"
             f" in a bin (p99 needs {needed_count(0.99):,})"
         )
+    if sum(lost_counts):
+        gap = f"{sum(lost_counts):,} operations had no answer: where a line would show one of them"
+        note = "; ".join(filter(None, (note, f"{gap} it has a gap")))
     return Chart(
         id="response-over-time",
         title="Response over time",
@@ -146,7 +150,9 @@ def rate_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
         id="rate-over-time",
         title="Rate over time",
         explanation="Operations that were due, that left the generator, and that were answered."
-        " A gap between offered and sent is the generator's; between sent and done, the service's.",
+        " Between offered and sent lie those that were dropped, cancelled or stranded, or that wait"
+        " for another's answer: what the generator itself caused is in Lateness. Between sent and"
+        " done lies the service.",
         x_axis=TIME_AXIS,
         y_axis=Axis(title="operations", unit=Unit.PER_S),
         series=tuple(
@@ -196,6 +202,13 @@ def _response_by_bin(operations: pd.DataFrame, bins: Bins) -> tuple[NDArray[np.i
     return tuple(np.sort(part) for part in np.split(response_ns[order], cuts))
 
 
+def _lost_by_bin(operations: pd.DataFrame, bins: Bins) -> tuple[int, ...]:
+    """How many of the operations due in each bin wanted an answer and had none."""
+    due_ns = _present(operations, "intended_ns", unanswered(operations))
+    counts, _ = np.histogram(due_ns, bins=bins.edge_ns)
+    return tuple(counts.tolist())
+
+
 def _present(
     operations: pd.DataFrame, name: str, chosen: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
@@ -204,6 +217,8 @@ def _present(
     return found.ns[found.present if chosen is None else found.present & chosen]
 
 
-def _quantile_or_gap(ordered: NDArray[np.int64], share: float) -> float | None:
-    value = quantile(ordered, share).value
+def _quantile_or_gap(
+    ordered: NDArray[np.int64], share: float, unanswered_count: int
+) -> float | None:
+    value = quantile(ordered, share, unanswered_count).value
     return None if value is None else float(value)

@@ -46,7 +46,8 @@ def expected_quantile_s(q: float) -> float:
 def assert_conserved(record: RunRecord) -> None:
     """Every operation is accounted for."""
     counts = record.operations
-    assert counts.scheduled == counts.admitted + counts.dropped + counts.cancelled
+    unsent = counts.dropped + counts.cancelled + counts.stranded
+    assert counts.scheduled == counts.admitted + unsent
     ended = counts.acknowledged + counts.rejected + counts.failed + counts.timed_out
     assert counts.admitted == ended
 

@@ -271,6 +271,20 @@ def test_after_a_cancelled_record_goes_at_once(benches: list[Bench]) -> None:
 
     assert bench.outcome(1) is Outcome.CANCELLED
     assert bench.sent == [0, 2]
+    assert bench.dispatcher.let_go_ns == {2: bench.now_ns}  # until then it could not go
+
+
+def test_what_needs_an_unanswered_operation_is_stranded(benches: list[Bench]) -> None:
+    """A stall must not look like one slow call: what would have followed had no answer either."""
+    bench = Bench(4, needs={1: (0,), 2: (1,)}, after={3: 2})
+    benches.append(bench)
+
+    bench.offer_all()
+    bench.reply(0, status=4, detail="deadline")
+
+    assert bench.outcome(0) is Outcome.TIMED_OUT
+    assert [bench.outcome(1), bench.outcome(2)] == [Outcome.STRANDED, Outcome.STRANDED]
+    assert bench.sent == [0, 3]
 
 
 def test_sequence_numbers_are_given_at_send_without_gaps(benches: list[Bench]) -> None:
@@ -460,7 +474,7 @@ def test_reply_that_cannot_be_read_is_a_failure_of_its_operation(benches: list[B
     bench.reply(0, code=255)
 
     assert bench.outcome(0) is Outcome.FAILED
-    assert bench.outcome(1) is Outcome.CANCELLED
+    assert bench.outcome(1) is Outcome.STRANDED
     assert bench.dispatcher.details == {(CALL, 13, "the reply can't be read: 255"): 1}
     assert bench.dispatcher.in_flight_count == 0
 
@@ -497,16 +511,16 @@ def test_late_reply_changes_nothing(benches: list[Bench]) -> None:
 
 
 def test_end_of_run_settles_everything(benches: list[Bench]) -> None:
-    """At the end what waits is cancelled, what is in flight timed out, and the sum holds."""
+    """At the end what waits is stranded, what is in flight timed out, and the sum holds."""
     bench = Bench(4, needs={1: (0,)}, after={3: 2}, records=[2])
     benches.append(bench)
 
     bench.offer_all()
     bench.acknowledge(2)
-    bench.dispatcher.cancel_waiting()
+    bench.dispatcher.end_waiting(Outcome.STRANDED)
     bench.dispatcher.time_out_in_flight()
 
     counts = count_operations(bench.columns.outcome)
     assert bench.dispatcher.waiting_count == 0
-    assert (counts.admitted, counts.cancelled, counts.timed_out) == (2, 2, 1)
-    assert counts.scheduled == counts.admitted + counts.dropped + counts.cancelled
+    assert (counts.admitted, counts.stranded, counts.timed_out) == (2, 2, 1)
+    assert counts.scheduled == counts.admitted + counts.dropped + counts.stranded

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 
 from harness.model.scenario import ObjectiveSpec
-from harness.model.verdict import ExitCode
-from reports.compare.counted import COUNTED, look_worse, with_counts, without_counted
+from harness.model.verdict import Correctness, ExitCode
+from reports.compare.counted import COUNTED, with_counts, without_counted
 from reports.compare.dossier import Rules, rules_of
 from reports.compare.evidence import RunEvidence
 from reports.compare.figures import Figure
-from reports.compare.policy import Design
+from reports.compare.policy import Design, MarginRule, Margins
 from reports.compare.samples import Better
 from reports.compare.sequential import Gathered, LookPlan, Outcome, Questions, Sequential
 from reports.compare.verdicts import Change
+from reports.profile.against import ProfiledStart
 from tests.reports.compare.made_runs import with_record
 
 BYTES, NUMBER = COUNTED
@@ -136,10 +137,31 @@ def test_a_limit_is_kept(run: RunEvidence) -> None:
 
 
 def test_money_that_is_lost_under_memray_is_lost(run: RunEvidence) -> None:
-    """The gate ends as one with a failed audit."""
-    chosen = without_counted(rules())[1]
-    assert chosen is not None
-    outcome = with_counts(settled(run), [count(run, 1.0)], chosen, ["base: its audit failed"])
+    """The gate ends as one with a failed audit, whoever's twin it was."""
+    broken = replace(run.record.correctness, status=Correctness.FAILED)
+    twin = replace(run.record, run_id="twin", instrumentation="memory", correctness=broken)
+    good = count(run, 1.0)
+    losing = replace(good.baseline[0], starts=(ProfiledStart(record=twin, profiles=()),))
+    comparison = counted(run, replace(good, baseline=(losing,))).dossier.comparison
 
-    assert outcome.dossier.comparison.exit_code == ExitCode.AUDIT_FAILED
-    assert look_worse(count(run, 1.04), chosen) == (BYTES,)
+    assert comparison.exit_code == ExitCode.AUDIT_FAILED
+    assert "twin under memory failed" in comparison.sentence
+
+
+def test_margins_of_the_policy_need_not_say_exact(run: RunEvidence) -> None:
+    """A rule for everything is taken for counts too, from one start of each side."""
+    wide = MarginRule(pattern="*", margins=Margins(floor_share=0.1, margin_share=0.2))
+    asked = rules()
+    asked = replace(asked, policy=replace(asked.policy, rules=(wide,)))
+    comparison = counted(run, count(run, 1.04), asked=asked).dossier.comparison
+
+    assert {m.name: m.status for m in comparison.metrics}[BYTES] is Change.UNCHANGED
+
+
+def test_another_profile_that_is_required_is_missed() -> None:
+    """Nothing in a gate measures it: the pairs lack it, and the gate is INVALID."""
+    asked = replace(
+        rules(), policy=replace(rules().policy, required=("profile.cpu_ns_per_operation",))
+    )
+
+    assert without_counted(asked)[0].policy.required == ("profile.cpu_ns_per_operation",)

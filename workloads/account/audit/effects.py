@@ -15,8 +15,6 @@ from workloads.account.audit.tally import Tally
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.kinds import Kind
 
-_NO_EFFECT_NEEDED = (Kind.AMEND, Kind.CREATE_ACCOUNT)  # asked for what already is: nothing changes
-
 
 class EffectFold:
     """Fed with every new transaction."""
@@ -63,6 +61,7 @@ class EffectFold:
         is_first[first[self._count[rows] == 0]] = True
         np.add.at(self._count, row[is_ours], 1)
         firsts = np.flatnonzero(is_first)
+        self._check_told(part, row, firsts)
         self._check_groups(part, row, firsts[self._log.is_match[row[firsts]]])
         return is_first
 
@@ -91,13 +90,42 @@ class EffectFold:
             tally.note(f"{unknown:,} whose outcome was never learnt may have none or one")
         if is_whole:
             self._check_overtaken(counts, put_aside_count)
-        may_be_none = np.isin(log.kind, _NO_EFFECT_NEEDED)
-        lost = is_whole & (log.duty == Duty.ONE) & (counts == 0) & ~may_be_none
+        lost = is_whole & (log.duty == Duty.ONE) & (counts == 0) & ~self._may_be_none()
         self._report(lost, "was acknowledged and has no effect")
         self._report((log.duty == Duty.NONE) & (counts > 0), "was refused or not sent, and applied")
         self._report((log.duty != Duty.NONE) & (counts > 1), "was applied more than once")
         self._check_duplicates()
         self._check_durability(counts, lost)
+
+    def _may_be_none(self) -> Mask:
+        """
+        What may have asked for what already was, so that nothing changed.
+
+        An account of an attached target may have been there before. Of an amendment an effect can
+        be demanded where it moves the lock: a buyer's new limit, or another quantity of an order
+        that was never filled; and where nobody's outcome on that order is unknown.
+        """
+        log = self._log
+        may_be: Mask = log.kind == Kind.AMEND
+        if self.is_attached:
+            may_be |= log.kind == Kind.CREATE_ACCOUNT
+        amends = np.flatnonzero((log.kind == Kind.AMEND) & (log.duty != Duty.NONE))
+        if not len(amends):
+            return may_be
+        reserves = np.unique(log.order[amends]).astype(np.int64)  # an order is its reserve's row
+        acts = np.concatenate([reserves, amends])
+        order = np.concatenate([reserves, log.order[amends].astype(np.int64)])
+        in_turn = np.lexsort((acts, order))
+        acts, order = acts[in_turn], order[in_turn]
+        follows = np.zeros(len(acts), np.bool_)
+        follows[1:] = order[1:] == order[:-1]
+        matched = np.flatnonzero(log.is_match)
+        filled = np.union1d(log.order[matched], log.peer_order[matched])
+        moves = (log.side[order] == contract.BUY) & _differs(log.price_ticks[acts], follows)
+        moves |= _differs(log.qty_lots[acts], follows) & ~np.isin(order, filled)
+        unknown = np.unique(order[log.duty[acts] == Duty.ANY])
+        may_be[acts[moves & ~np.isin(order, unknown)]] = False
+        return may_be
 
     def _check_overtaken(self, counts: NDArray[np.int32], put_aside_count: int | None) -> None:
         """A release that came first may make a match impossible: then it is put aside, not lost."""
@@ -114,6 +142,19 @@ class EffectFold:
             self.exactly_once.lacks(
                 f"{count:,} matches were not seen before the release that follows them"
             )
+
+    def _check_told(self, part: Transactions, row: Column, firsts: Column) -> None:
+        """A reply names the transaction that it made: by that later reads know what to wait for."""
+        log, rows = self._log, row[firsts]
+        told, made = log.told_seq[rows], part.journal_seq[firsts]
+        self.exactly_once.violate_all(
+            log.tells[rows] & (told != 0) & (told != made),
+            lambda index: (
+                f"{log.describe(int(rows[index]))} is journal_seq {made[index]}, "
+                f"and its reply says {told[index]}"
+            ),
+            at=part.number[firsts],
+        )
 
     def _check_groups(self, part: Transactions, row: Column, matches: Column) -> None:
         """Both sides of a match must have postings of their own."""
@@ -174,3 +215,17 @@ class EffectFold:
 
     def _report(self, broken: NDArray[np.bool_], what: str) -> None:
         self.exactly_once.violate_all(broken, lambda row: f"{self._log.describe(row)} {what}")
+
+
+def _differs(values: Column, follows: Mask) -> Mask:
+    """
+    Where a row says something else than the one before it of its order; 0 says nothing new.
+
+    *follows*: it is not its order's first.
+    """
+    places = np.arange(len(values))
+    said = np.maximum.accumulate(np.where((values > 0) | ~follows, places, 0))
+    terms = values[said] if len(values) else values
+    differs = np.zeros(len(values), np.bool_)
+    differs[1:] = follows[1:] & (terms[1:] != terms[:-1])
+    return differs

@@ -5,8 +5,10 @@ Every operation must be accounted for, and must be the one that the scenario and
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
 from harness.system import AuditEvidence, ShardPlan
@@ -15,21 +17,24 @@ from workloads.account.audit.tally import Tally
 from workloads.account.plan.describe import plan_statistics
 from workloads.account.plan.planner import make_plan
 
-_COMPARED = ("account", "instrument", "side", "price_ticks", "qty_lots", "amount_minor")
+_COMPARED = (
+    *("account", "peer_account", "instrument", "side", "price_ticks", "qty_lots"),
+    *("asset", "amount_minor", "order", "peer_order", "duplicate_of"),
+)
 
 
 def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
     """The operation log against the plan, which is made again from scenario and seed."""
     tally = Tally(
         "I22",
-        "What was sent is what was planned, and all of it is accounted for",
+        "The operations are those of scenario and seed, and all have an end",
         facts="operations and statistics",
         law="Every operation has one outcome, and the generated stream is the scenario's",
     )
     _check_outcomes(tally, log)
     scenario = evidence.scenario
     plans = evidence.plans() if evidence.plans is not None else _plans(evidence)
-    _check_plans(tally, evidence, plans)
+    _check_plans(tally, evidence, log, plans)
     for statistic in plan_statistics(scenario, plans):
         if statistic.is_asked_for:
             tally.check(
@@ -58,7 +63,9 @@ def _check_outcomes(tally: Tally, log: OperationLog) -> None:
         tally.note(f"the outcome of {undecided:,} was not learnt")
 
 
-def _check_plans(tally: Tally, evidence: AuditEvidence, plans: Sequence[ShardPlan]) -> None:
+def _check_plans(
+    tally: Tally, evidence: AuditEvidence, log: OperationLog, plans: Sequence[ShardPlan]
+) -> None:
     table = evidence.operations
     planned_count = sum(len(plan) for plan in plans)
     tally.check(
@@ -67,7 +74,13 @@ def _check_plans(tally: Tally, evidence: AuditEvidence, plans: Sequence[ShardPla
     )
     if planned_count != len(table):
         return
+    _compare(tally, "kind", [plan.kind for plan in plans], log.kind)
     for name in _COMPARED:
-        planned = np.concatenate([plan.columns[name] for plan in plans])
-        differing = int(np.count_nonzero(planned != table[name].to_numpy()))
-        tally.check(differing == 0, f"{differing:,} operations have another {name} than planned")
+        if name in table.columns:
+            _compare(tally, name, [plan.columns[name] for plan in plans], table[name].to_numpy())
+
+
+def _compare(tally: Tally, name: str, parts: Sequence[NDArray[Any]], stored: NDArray[Any]) -> None:
+    planned = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    differing = int(np.count_nonzero(planned != stored))
+    tally.check(differing == 0, f"{differing:,} operations have another {name} than planned")

@@ -47,7 +47,7 @@ _TITLES = {
     "I19": "Fees are right to the unit",
     "I20": "The journal makes the state",
     "I21": "Reads are never older than was asked for",
-    "I22": "What was sent is what was planned, and all of it is accounted for",
+    "I22": "The operations are those of scenario and seed, and all have an end",
     "I23": "What was acknowledged survives a kill",
 }
 _CAUSES = ("I23", "I8")  # what a gap in the ledger breaks by itself
@@ -150,6 +150,8 @@ class _Ledger:
                     tally.note(reason)
             if unrest:
                 tally.lacks(unrest)
+            if self._evidence.are_events_cut_off:
+                tally.lacks("the ledger topic was still coming when the observer's time was up")
         try:
             if self._evidence.events_path is None:
                 for tally in tallies:
@@ -195,7 +197,7 @@ class _Ledger:
 
     def _finish(self) -> None:
         """Everything that only the end can tell."""
-        is_whole = not self._closing.unrest
+        is_whole = not self._closing.unrest and not self._evidence.are_events_cut_off
         self._effects.finish(put_aside_count=self._put_aside_count(), is_whole=is_whole)
         if not is_whole:
             # Taken while the target moved, its parts are not of one moment: only a total that it
@@ -246,12 +248,17 @@ def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
     if not _has_reads(workload):
         return None
     table = evidence.operations
-    return ReadLaw(
+    law = ReadLaw(
         log,
         reads_of(table, log, Kind.GET_BALANCES, limit_count=0),
         reads_of(table, log, Kind.LIST_LEDGER, limit_count=workload.page),
         opening=_opening(evidence),
     )
+    writes = log.write[log.write >= 0]
+    untold = int(np.count_nonzero((log.tells[writes]) & (log.told_seq[writes] == 0)))
+    if untold:
+        law.tally.lacks(f"{untold:,} writes were acknowledged without telling their journal_seq")
+    return law
 
 
 def _told(evidence: AuditEvidence) -> Tally:

@@ -43,6 +43,7 @@ class OperationLog:
             duplicate_of, pending and write (that a read must see) are rows.
         is_match: Fills, late ones too.
         is_changed: A duplicate that asks for something else under its original's request id.
+        told_seq: The journal_seq that the reply named, 0 for none; of use where it `tells`.
     """
 
     def __init__(self, table: Any, *, run_tag: int) -> None:
@@ -74,7 +75,9 @@ class OperationLog:
         self.write = np.full(self.count, _NONE)
         if "write" in table.columns:
             self.write = self._rows(_array(table, "write"))
-        self.creates_account = _array(table, "creates_account")
+        self.told_seq = _optional(table, "journal_seq", np.int64)
+        # Acknowledged by a reply of its own: what that says of its transaction can be held to it.
+        self.tells = (self.outcome == Outcome.ACKNOWLEDGED) & (self.sequence == 0) & ~self.replayed
         self.is_overtaken = self._overtaken()
         self.duty = self._duties()
 
@@ -155,7 +158,8 @@ class OperationLog:
         final = self.final_outcome
         duty = np.full(self.count, Duty.ANY, dtype=np.uint8)
         duty[final == Outcome.ACKNOWLEDGED] = Duty.ONE
-        for without in (Outcome.REJECTED, Outcome.DROPPED, Outcome.CANCELLED, Outcome.PLANNED):
+        unsent = (Outcome.DROPPED, Outcome.CANCELLED, Outcome.STRANDED, Outcome.PLANNED)
+        for without in (Outcome.REJECTED, *unsent):
             duty[final == without] = Duty.NONE
         duty[self.is_overtaken & (duty == Duty.ONE)] = Duty.ANY
         repeats = np.flatnonzero(self.duplicate_of >= 0)

@@ -45,6 +45,8 @@ _QUIET: dict[str, Any] = {
     "stdin": subprocess.DEVNULL,
     "stdout": subprocess.PIPE,
     "stderr": subprocess.DEVNULL,
+    # In a hook these name another repository than the one that this source is in.
+    "env": {name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
     "timeout": 5,
 }
 

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
 
 from harness.model.verdict import Correctness, ExitCode
-from reports.compare.dossier import rules_of
+from harness.model.waivers import Waiver
+from reports.compare.dossier import Rules, rules_of
 from reports.compare.evidence import RunEvidence
 from reports.compare.figures import Figure
 from reports.compare.gate_result import GateFacts, gate_dossier, gate_to_json
@@ -73,10 +75,14 @@ def pairs(
 
 
 def outcome_of(
-    gathered: Gathered, plan: LookPlan, *, settled: tuple[str, ...] = (COST,)
+    gathered: Gathered,
+    plan: LookPlan,
+    *,
+    settled: tuple[str, ...] = (COST,),
+    rules: Rules | None = None,
 ) -> Outcome:
     """As a gate would end that is given these pairs one look after the other."""
-    rules = replace(rules_of(None, Design.PAIRED), patterns=(COST, TAIL))
+    rules = rules or replace(rules_of(None, Design.PAIRED), patterns=(COST, TAIL))
     looks = Sequential(
         Questions(baseline_name="a", candidate_name="b", rules=rules, settled=settled), plan
     )
@@ -218,6 +224,44 @@ class TestOutcomes:
         assert told.exit_code == ExitCode.OK
         assert told.status is Change.INCONCLUSIVE
         assert told.remarks[0].startswith("NOT SETTLED")
+
+
+class TestUnasked:
+    """A suspicion that nobody could ask about again is no pass."""
+
+    def test_what_is_watched_and_suspect_is_open_without_fresh_pairs(
+        self, run: RunEvidence
+    ) -> None:
+        """10 % worse in every pair there is: not red, and not green either."""
+        plan = LookPlan(look_counts=(8,), confirm_count=6)
+        outcome = outcome_of(pairs(run, [1.1] * 8), plan, settled=(TAIL,))
+        comparison = outcome.dossier.comparison
+        (cost,) = [item for item in comparison.metrics if item.name == COST]
+
+        assert comparison.exit_code == ExitCode.INCONCLUSIVE
+        assert "no fresh pairs were left" in cost.sentence
+        assert outcome.unconfirmed == (COST,)
+
+    def test_more_runs_are_demanded_than_a_confirmation_has(self, run: RunEvidence) -> None:
+        """`runs_min` of the policy is for a look; six fresh pairs confirm all the same."""
+        rules = rules_of(None, Design.PAIRED)
+        rules = replace(
+            rules, patterns=(COST, TAIL), policy=replace(rules.policy, run_count_min=10)
+        )
+        plan = LookPlan(look_counts=(12,), confirm_count=6)
+        outcome = outcome_of(pairs(run, [1.1] * 18), plan, rules=rules)
+
+        assert outcome.confirmed == (COST,)
+
+    def test_what_is_waived_is_not_asked_about(self, run: RunEvidence) -> None:
+        """It stays REGRESSED with its owner, and turns nothing red."""
+        waiver = Waiver(metric=COST, owner="me", reason="why", until=date(2099, 1, 1))
+        rules = replace(rules_of(None, Design.PAIRED), patterns=(COST, TAIL), waivers=(waiver,))
+        plan = LookPlan(look_counts=(8,), confirm_count=6)
+        outcome = outcome_of(pairs(run, [1.1] * 14), plan, rules=rules)
+
+        assert status_of(outcome, COST) is Change.REGRESSED
+        assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
 
 class TestFailsClosed:

@@ -139,6 +139,7 @@ def withdrawals_only(workload: Mapping[str, Any]) -> Mapping[str, Any]:
 Fault = tuple[Mapping[str, Any], Kind, Callable[[Txn], Iterable[Txn]], set[str]]
 FAULTS: list[tuple[str, Fault]] = [
     ("an amendment's lock is off by one", (MAKERS, Kind.AMEND, off_by_one, {"I4"})),
+    ("an amendment is forgotten", (MAKERS, Kind.AMEND, without, {"I7"})),
     ("an expired rest stays locked", (MAKERS, Kind.ORDER_EVENT, without, {"I5", "I7"})),
     ("an order event frees twice", (MAKERS, Kind.ORDER_EVENT, twice, {"I5", "I7"})),
     ("a sweep's fill is lost", (SWEEPS, Kind.FILL, without, {"I5", "I7"})),

@@ -292,6 +292,25 @@ def test_a_fault_in_the_evidence(
     assert must == broken(judged(spoiled, tmp_path)) - _follow(must)
 
 
+def test_a_reply_names_its_transaction(scenario: Scenario, tmp_path: Path) -> None:
+    """A later read is told to wait for that number: one less, and it may show the state before."""
+    told = run(scenario)
+    seqs: dict[tuple[int, int], int] = {}
+    for event in told.events:
+        txn = Txn.FromString(event)
+        if txn.cause.request_id:
+            _, shard, index = REQUEST_ID.unpack(txn.cause.request_id)
+            seqs[shard, index] = txn.journal_seq
+    told.table["journal_seq"] = [
+        seqs.get((int(shard), int(index)), 0)
+        for shard, index in zip(told.table["shard"], told.table["index"], strict=True)
+    ]
+    assert broken(judged(told, tmp_path)) == set()
+
+    told.table.loc[_first(told, "transfer"), "journal_seq"] -= 1
+    assert broken(judged(told, tmp_path)) == {"I7"}
+
+
 def _follow(must: set[str]) -> set[str]:
     """A transaction that is not on the ledger is missing from every fold of it."""
     return {"I2", "I4", "I5", "I19"} if must == {"I1", "I7", "I8"} else set()

@@ -92,22 +92,14 @@ def record_run(
     folder: Path, facts: RunFacts, audit: Callable[[], tuple[Invariant, ...]]
 ) -> RunRecord:
     """
-    Write the tables and make the record of a finished run while *audit* judges it.
-
-    Beside each other, in two threads: of a large run each takes many seconds, most of them in
-    numpy and pyarrow, and neither needs the other.
+    Write tables and make the record of a finished run while *audit* judges it, in two threads.
 
     Raises:
         RecordError: the disk is full, or not writable.
         AuditFailedError: the same, and the audit found what is broken.
     """
-
-    def unaudited() -> RunRecord:
-        _write_tables(folder, facts)
-        return _unaudited_record(facts)
-
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="record") as beside:
-        recorded = beside.submit(unaudited)
+        recorded = beside.submit(_unaudited_record, folder, facts)
         invariants = audit()
         try:
             record = recorded.result()
@@ -125,26 +117,18 @@ def _audited(
     """The *record* with what the audit found, and the exit code that follows."""
     correctness = _correctness(invariants)
     missing = undecided(invariants, required)
-    code = exit_code(
-        record.validity.status,
-        correctness.status,
-        record.performance.status,
-        is_required_unknown=bool(missing),
-    )
-    note = (
-        f"Required and not decided: {', '.join(missing)}. The exit code is not 0 for it; "
-        "[audit] required of the scenario says which must be."
-    )
-    return replace(
-        record,
-        correctness=correctness,
-        exit_code=int(code),
-        notes=(*((note,) if missing else ()), *record.notes),
-    )
+    validity, performance = record.validity.status, record.performance.status
+    code = exit_code(validity, correctness.status, performance, is_required_unknown=bool(missing))
+    notes = record.notes
+    if missing:
+        why = "The exit code is not 0 for it; [audit] required of the scenario says which must be."
+        notes = (f"Required and not decided: {', '.join(missing)}. {why}", *notes)
+    return replace(record, correctness=correctness, exit_code=int(code), notes=notes)
 
 
-def _unaudited_record(facts: RunFacts) -> RunRecord:
-    """Everything but what the audit says, which is unknown in it."""
+def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
+    """Tables written, and everything but what the audit says, which is unknown in it."""
+    _write_tables(folder, facts)
     scenario, window = facts.scenario, facts.driven.window
     results, stamps = facts.load.results, facts.load.results.stamps
     measured = window.holds(stamps.intended_ns)

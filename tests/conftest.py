@@ -1,6 +1,7 @@
 """Fixtures of more than one package."""
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.brokers import LinkedBroker, linked_broker
 # A test that takes long on a busy machine is no failure; one that fails does so every time.
 hypothesis.settings.register_profile("busy", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("busy")
+
+# Ignored where a script runs the tests in its background; services are told to end by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.side_by_side"]
 APACHE_INSTALL_TIMEOUT_S = 90.0

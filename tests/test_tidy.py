@@ -45,7 +45,15 @@ UNITLESS = frozenset(
         *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
         "detectable_change",
         # statistics: probabilities, degrees of freedom, logarithms, and levels of a series
-        *("p", "p_worse", "p_corrected", "alpha", "equivalence_alpha", "equivalence_reach"),
+        *(
+            "p",
+            "p_worse",
+            "p_corrected",
+            "alpha",
+            "rank_alpha",
+            "equivalence_alpha",
+            "equivalence_reach",
+        ),
         *("freedom", "log_value", "before_value", "after_value", "level_value"),
         *("middle", "sigma", "sum_sigma"),
     )

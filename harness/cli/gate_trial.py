@@ -98,7 +98,8 @@ def judge_gate(order: GateOrder) -> GateResult:
     """
     folder = order.runs_folder / (order.gate_id + INCOMPLETE_SUFFIX)
     view = GateView(order.is_quiet)
-    if order.sides.baseline and reports.without_counted(_rules(order))[1] is not None:
+    _, counted = _rules(order)
+    if order.sides.baseline and counted is not None:
         raise UsageError(
             "policy: figures of a memory profile are counted on both sides, and runs that are"
             " stored can't be profiled again; use --base, or leave out profile.* in the policy"
@@ -168,7 +169,7 @@ def _counted(
     view: GateView,
 ) -> reports.Outcome:
     """*outcome* with the bytes of an operation, if the policy names them and there is a verdict."""
-    _, rules = reports.without_counted(_rules(order))
+    _, rules = _rules(order)
     if rules is None or outcome.dossier.comparison.faults:
         return outcome
     counts: list[reports.Gathered] = []
@@ -212,7 +213,7 @@ def _looked_at(
 
 
 def _questions(order: GateOrder) -> reports.Questions:
-    rules, _ = reports.without_counted(_rules(order))
+    rules, _ = _rules(order)
     return reports.Questions(
         baseline_name=order.sides.names[BASE],
         candidate_name=order.sides.names[CANDIDATE],
@@ -222,18 +223,20 @@ def _questions(order: GateOrder) -> reports.Questions:
     )
 
 
-def _rules(order: GateOrder) -> reports.Rules:
-    """Of all that is asked: what must be settled, and what is watched."""
+def _rules(order: GateOrder) -> tuple[reports.Rules, reports.Rules | None]:
+    """Of what the pairs are asked, settled or watched; and of what is counted besides, if any."""
     design = Design.APART if order.sides.baseline else Design.PAIRED
     rules = reports.rules_of(order.policy, design)
     policy = order.policy
     watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
     # What must be settled must be there: a name that nobody measured would settle nothing.
     required = tuple(dict.fromkeys((*order.spec.settled, *rules.policy.required)))
-    return replace(
-        rules,
-        policy=replace(rules.policy, required=required),
-        patterns=tuple(dict.fromkeys((*required, *watched))),
+    return reports.without_counted(
+        replace(
+            rules,
+            policy=replace(rules.policy, required=required),
+            patterns=tuple(dict.fromkeys((*required, *watched))),
+        )
     )
 
 
@@ -275,7 +278,7 @@ def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
         "broker": order.kafka,
         "policy": f"{order.policy.name} ({order.policy.digest})" if order.policy else "none",
     }
-    if reports.without_counted(_rules(order))[1] is not None:
+    if _rules(order)[1] is not None:
         settings["memory"] = "a start of each side under memray; a second where that looked worse"
     return reports.GateFacts(
         gate_id=order.gate_id,

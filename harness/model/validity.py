@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.operation import ADMITTED, Outcome
-from harness.model.quantiles import distribution
+from harness.model.quantiles import Distribution, distribution
 from harness.model.record import Check, Operations, ValiditySection
 from harness.model.scenario import Limits
 from harness.model.turns import Turns
@@ -28,6 +28,7 @@ SHARED_LATENESS_NS_MAX = 10_000_000
 CLOCK_DRIFT_MAX = 500e-6  # of monotonic against raw time; NTP slews at most that much
 TURNS_LATE_SHARE_MAX = 0.005  # a tenth of an effect of 5 %
 _TAIL_QUANTILES = (0.999, 0.9999)
+_LATENESS_QUANTILES = (0.99, *_TAIL_QUANTILES)
 STEAL_SHARE_WARN = 0.02  # of the machine's time taken by the hypervisor
 
 
@@ -106,10 +107,13 @@ def judge_validity(
     stamps: Stamps, window: Window, operations: Operations, facts: GeneratorFacts, limits: Limits
 ) -> ValiditySection:
     """Every check of the generator over the measured phase; the worst status is the verdict."""
+    late = distribution(lateness_ns(stamps, window), _LATENESS_QUANTILES)
+    answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
+    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], _LATENESS_QUANTILES)
     checks = (
         check_rate(stamps, window, limits),
-        check_lateness(stamps, window, limits),
-        check_lateness_tail(stamps, window, limits),
+        check_lateness(late, service, limits),
+        check_lateness_tail(late, service, limits),
         check_conservation(operations),
         check_little(stamps, window, facts.in_flight_counts),
         check_generator_cpu(facts.cpu_cores, limits),
@@ -149,26 +153,20 @@ def lateness_ns(stamps: Stamps, window: Window) -> NDArray[np.int64]:
     return stamps.sent_ns[chosen] - stamps.eligible_ns[chosen]
 
 
-def check_lateness(stamps: Stamps, window: Window, limits: Limits) -> Check:
+def check_lateness(late: Distribution, service: Distribution, limits: Limits) -> Check:
     """
     Lateness p99 below the limit, or below a tenth of the target's own p99 where that is more.
 
     The tenth counts only up to SHARED_LATENESS_NS_MAX: a generator that can't keep its schedule
     doesn't become honest by a target that is slower still.
     """
-    late = distribution(lateness_ns(stamps, window), (0.99,))
-    answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
-    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], (0.99,))
-    tail_ns = service.at(0.99) or 0
-    share_ns = min(SERVICE_SHARE_OF_LATENESS * tail_ns, SHARED_LATENESS_NS_MAX)
-    limit_ns = max(limits.lateness_p99_ns, share_ns)
     # Too few samples for a p99: the maximum stands in, which can only be stricter.
     value_ns = late.at(0.99) if late.at(0.99) is not None else late.max
     return _check(
         "lateness",
         "Generator on time",
         None if value_ns is None else value_ns / 1e3,
-        limit_ns / 1e3,
+        _allowed_lateness_ns(service, 0.99, limits) / 1e3,
         "us",
         "no operation was sent"
         if value_ns is None
@@ -176,22 +174,18 @@ def check_lateness(stamps: Stamps, window: Window, limits: Limits) -> Check:
     )
 
 
-def check_lateness_tail(stamps: Stamps, window: Window, limits: Limits) -> Check:
+def check_lateness_tail(late: Distribution, service: Distribution, limits: Limits) -> Check:
     """
     The same beyond p99, for every quantile that is published: a warning.
 
     A generator that stood still for half a second of a minute is on time by its p99, and what users
     would read as the service's p99.9 is its own.
     """
-    late = distribution(lateness_ns(stamps, window), _TAIL_QUANTILES)
-    answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
-    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], _TAIL_QUANTILES)
     found: list[tuple[float, float, float]] = []  # late, allowed (microseconds), of which quantile
     for q in _TAIL_QUANTILES:
-        late_ns, tail_ns = late.at(q), service.at(q) or 0
+        late_ns = late.at(q)
         if late_ns is not None:
-            share_ns = min(SERVICE_SHARE_OF_LATENESS * tail_ns, SHARED_LATENESS_NS_MAX)
-            found.append((late_ns / 1e3, max(limits.lateness_p99_ns, share_ns) / 1e3, q))
+            found.append((late_ns / 1e3, _allowed_lateness_ns(service, q, limits) / 1e3, q))
     worst = max(found, key=lambda item: item[0] / item[1], default=None)
     is_late = worst is not None and worst[0] > worst[1]
     sentence = "too few operations were sent to say anything beyond p99"
@@ -209,6 +203,11 @@ def check_lateness_tail(stamps: Stamps, window: Window, limits: Limits) -> Check
         unit="us",
         sentence=sentence,
     )
+
+
+def _allowed_lateness_ns(service: Distribution, q: float, limits: Limits) -> float:
+    share_ns = min(SERVICE_SHARE_OF_LATENESS * (service.at(q) or 0), SHARED_LATENESS_NS_MAX)
+    return max(limits.lateness_p99_ns, share_ns)
 
 
 def check_conservation(operations: Operations) -> Check:

@@ -8,28 +8,26 @@ whose metrics or objectives name one of COUNTED has them counted.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from harness.model.verdict import ExitCode
-from reports.compare.dossier import Dossier, Rules, SideInput, compared_sides
+from reports.compare.dossier import Rules, SideInput, compared_sides
 from reports.compare.figures import is_chosen
 from reports.compare.policy import MarginRule, Margins
 from reports.compare.sequential import Gathered, Outcome
-from reports.compare.verdicts import Change, MetricVerdict, resummed
+from reports.compare.verdicts import Change, Comparison, MetricVerdict, resummed
 
 COUNTED = (
     "profile.allocated_bytes_per_operation",
     "profile.allocated_count_per_operation",
 )
 COUNTED_MARGINS = Margins(floor_share=0.02, margin_share=0.02, is_exact=True)
-_PREFIX = "profile."  # a pattern such as "*" alone asks for no further run of each side
+_PREFIX = "profile."
 
 
 def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
     """*rules* for the pairs, and those for what is counted; None: nothing is asked for."""
     policy = rules.policy
-    patterns = [item for item in rules.patterns if item.startswith(_PREFIX)]
-    names = [name for name in COUNTED if is_chosen(name, patterns)]
+    names = _asked_by(rules.patterns)
     names += [item.metric for item in rules.objectives if item.metric in COUNTED]
     plain = replace(
         rules,
@@ -60,11 +58,7 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
 
 def look_worse(count: Gathered, rules: Rules) -> tuple[str, ...]:
     """What one run of each side shows to be worse, so that another of each must say so too."""
-    return tuple(
-        item.name
-        for item in _compared(count, rules).comparison.metrics
-        if item.counts is Change.REGRESSED
-    )
+    return _compared(count, rules).counting_as(Change.REGRESSED)
 
 
 def with_counts(outcome: Outcome, counts: Sequence[Gathered], rules: Rules) -> Outcome:
@@ -73,11 +67,9 @@ def with_counts(outcome: Outcome, counts: Sequence[Gathered], rules: Rules) -> O
 
     Money that was lost in one of these runs is lost, as in any other.
     """
-    every = [_compared(count, rules).comparison for count in counts]
+    every = [_compared(count, rules) for count in counts]
     found, *fresh = every
-    worse = [
-        {item.name for item in one.metrics if item.counts is Change.REGRESSED} for one in every
-    ]
+    worse = [set(one.counting_as(Change.REGRESSED)) for one in every]
     confirmed = set.intersection(*worse) if fresh else set()
     comparison = outcome.dossier.comparison
     merged = replace(
@@ -109,18 +101,20 @@ def _final(metric: MetricVerdict, confirmed: set[str]) -> MetricVerdict:
     return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)
 
 
-def _compared(count: Gathered, rules: Rules) -> Dossier:
+def _compared(count: Gathered, rules: Rules) -> Comparison:
     return compared_sides(
         SideInput(name="base", runs=count.baseline),
         SideInput(name="candidate", runs=count.candidate),
         rules,
-    )
+    ).comparison
 
 
 def _others(names: Sequence[str]) -> Sequence[str]:
     """Those that the pairs can be asked for; whatever else a policy requires is missed there."""
-    return [
-        name
-        for name in names
-        if not (name.startswith(_PREFIX) and any(fnmatchcase(known, name) for known in COUNTED))
-    ]
+    return [name for name in names if not _asked_by((name,))]
+
+
+def _asked_by(patterns: Sequence[str]) -> list[str]:
+    """What of COUNTED the *patterns* ask for; one for everything asks for no further run."""
+    own = [item for item in patterns if item.startswith(_PREFIX)]
+    return [name for name in COUNTED if is_chosen(name, own)]

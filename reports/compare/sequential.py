@@ -176,7 +176,7 @@ class Sequential:
         plan = self._plan
         self._look_count += 1
         dossier, alpha = self._judged(gathered)
-        worse = _named(dossier, Change.REGRESSED)
+        worse = dossier.comparison.counting_as(Change.REGRESSED)
         still_open = self._open(dossier)
         self.looks.append(
             Look(
@@ -248,9 +248,9 @@ class Sequential:
         found = [
             name
             for group in groups
-            for name in _named(
-                self._compared(fresh, replace(asked, patterns=group)), Change.REGRESSED
-            )
+            for name in self._compared(
+                fresh, replace(asked, patterns=group)
+            ).comparison.counting_as(Change.REGRESSED)
         ]
         return tuple(name for name in self._suspects if name in found), alpha
 
@@ -304,8 +304,3 @@ class Sequential:
         why = "no fresh pairs were left to ask" if is_unasked else "fresh pairs did not confirm it"
         sentence = f"It looked worse, and {why}; so it is not called worse."
         return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)
-
-
-def _named(dossier: Dossier, status: Change) -> tuple[str, ...]:
-    """Metrics that count as *status*; what is waived is not asked about."""
-    return tuple(metric.name for metric in dossier.comparison.metrics if metric.counts is status)

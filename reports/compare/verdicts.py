@@ -165,6 +165,10 @@ class Comparison:
         """How many metrics ended so."""
         return sum(metric.status is change for metric in self.metrics)
 
+    def counting_as(self, change: Change) -> tuple[str, ...]:
+        """The names of the metrics that count as *change*: what is waived is no regression."""
+        return tuple(metric.name for metric in self.metrics if metric.counts is change)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.record import RunRecord
 from harness.model.turns import Turns
+from harness.model.validity import Window
 
 ALL_KINDS = "all"
 
@@ -84,16 +85,11 @@ def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
 def lateness_ns(record: RunRecord, operations: pd.DataFrame) -> NDArray[np.int64]:
     """What the generator added, of the operations that the record's lateness is of."""
     eligible, sent = stamps(operations, "eligible_ns"), stamps(operations, "sent_ns")
+    said = record.load.get("turns")
+    turns = said and Turns(**{name: said[name] for name in ("begins", "window_ns", "guard_ns")})
     measure_ns = int(record.phases.get("measure_ns", 0))
-    chosen = eligible.present & sent.present & (eligible.ns >= 0) & (eligible.ns < measure_ns)
-    turns = record.load.get("turns")
-    if turns:
-        own = Turns(
-            begins=bool(turns["begins"]),
-            window_ns=int(turns["window_ns"]),
-            guard_ns=int(turns["guard_ns"]),
-        )
-        chosen &= own.is_own(eligible.ns)
+    window = Window(start_ns=0, end_ns=measure_ns, turns=turns or None)
+    chosen = eligible.present & sent.present & window.holds(eligible.ns)
     return sent.ns[chosen] - eligible.ns[chosen]
 
 

@@ -98,6 +98,39 @@ FAULTS = {
         broken=frozenset({"I7"}),
         intact=frozenset({"I1", "I2", "I3", "I4", "I8", "I19", "I22"}),
     ),
+    # One order in five gives what it held to the isolated bucket, where nobody can use it.
+    "release to isolated": Fault(
+        patches=(
+            Patch(
+                file="state.py",
+                old="        balance[AVAILABLE] -= delta_minor\n        balance[LOCKED_ORDERS]",
+                new=(
+                    "        is_lost = kind == contract.TXN_RELEASE and order.order_id % 5 == 0\n"
+                    "        free = contract.LOCKED_ISOLATED if is_lost else AVAILABLE\n"
+                    "        balance[free] -= delta_minor\n        balance[LOCKED_ORDERS]"
+                ),
+            ),
+            Patch(
+                file="state.py",
+                old="(account_id, asset_id, AVAILABLE, -delta_minor, order.order_id)",
+                new="(account_id, asset_id, free, -delta_minor, order.order_id)",
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I6", "I8", "I19", "I21", "I22"}),
+    ),
+    # A pending deposit can't be found when it is to be posted: the customer never gets it.
+    "pending deposit forgotten": Fault(
+        patches=(
+            Patch(
+                file="transfers.py",
+                old="    if pending is None:\n",
+                new="    if pending is None or pending[1] > 0:\n",
+            ),
+        ),
+        broken=frozenset({"I7"}),
+        intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I6", "I8", "I19", "I21", "I22"}),
+    ),
     # One transaction in 97 happens and is told to nobody.
     "skipped event": Fault(
         patches=(

@@ -116,6 +116,7 @@ def test_a_target_is_seeded_and_followed(endpoint: Endpoint, few: Scenario) -> N
                     account_id=FIRST_ID + index % 3,
                     asset_id=1,
                     amount_minor=5,
+                    phase="PENDING" if index == 29 else "SINGLE",
                 ),
                 timeout=5,
             )
@@ -129,6 +130,8 @@ def test_a_target_is_seeded_and_followed(endpoint: Endpoint, few: Scenario) -> N
     assert closing.updates.update_count - closing.updates.repeated_count == 30
     assert (closing.updates.gap_count, closing.updates.mismatch_count) == (0, 0)
     assert closing.digest != opening.digest
+    assert opening.accounts.pending == frozenset()
+    assert closing.accounts.pending == {(29).to_bytes(16, "big")}
     assert closing.accounts.balances[FIRST_ID, 1].available_minor == 1_000 + 50
 
 

@@ -142,17 +142,19 @@ class Control:
         return None if reply is None else {item.asset_id: _totals(item) for item in reply.assets}
 
     def accounts(self) -> AccountsDump | None:
-        """Every account, with its open orders."""
+        """Every account, with its open orders and pending transfers."""
         states = self._control.ListAccounts(
             contract.ListRequest(), timeout=_STREAM_TIMEOUT_S, metadata=self._metadata
         )
         seqs: dict[int, int] = {}
         balances: dict[tuple[int, int], BalanceDump] = {}
         orders: dict[int, OrderDump] = {}
+        pending: set[bytes] = set()
         try:
             for state in states:
                 seqs[state.account_id] = state.account_seq
                 balances |= _balances(state.account_id, state.balances)
+                pending.update(transfer.pending_id for transfer in state.pending)
                 for order in state.open_orders:
                     orders[order.order_id] = OrderDump(
                         order.order_id,
@@ -165,7 +167,9 @@ class Control:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return None
             raise
-        return AccountsDump(account_seq=seqs, balances=balances, open_orders=orders)
+        return AccountsDump(
+            account_seq=seqs, balances=balances, open_orders=orders, pending=frozenset(pending)
+        )
 
     def newest_seq(self, account_id: int) -> int | None:
         """The newest journal_seq, from a read of any account, be it there or not."""

@@ -23,7 +23,7 @@ from harness.engine.event_log import EventLogWriter
 from harness.engine.shard_file import Exceptions, Resolved, write_plan, write_shard
 from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.plan_digest import plan_digest
 from harness.system import Payloads, ShardPlan
 from workloads.account.audit.evidence import (

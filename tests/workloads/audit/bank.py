@@ -36,7 +36,7 @@ from workloads.account.plan.seeds import seeds
 
 RUN_TAG = 0x5EED_0000_00C0_FFEE
 FIRST_ID = 1_000
-AVAILABLE, LOCKED, SET_ASIDE = 0, 1, 3
+AVAILABLE, LOCKED, ISOLATED, SET_ASIDE = range(4)
 FEES, EXTERNAL = 1, 4
 BUY = 1
 BASE_PER_LOT, QUOTE_PER_TICK_LOT = 100_000, 10
@@ -145,6 +145,7 @@ class Bank:
     )
     account_seq: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     orders: dict[int, Lock] = field(default_factory=dict)
+    pending: set[bytes] = field(default_factory=set)
     sources: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     events: list[bytes] = field(default_factory=list)
     updates: list[bytes] = field(default_factory=list)
@@ -194,6 +195,8 @@ class Bank:
                     del self.orders[order_id]
             case Kind.PEND | Kind.POST | Kind.VOID:
                 self._post(kind, cause, phase_moves(kind, account_id, asset, amount), (account_id,))
+                first = index if kind is Kind.PEND else int(column["pending"][index])
+                self.pending ^= {REQUEST_ID.pack(RUN_TAG, plan.shard, first)}
         return 0, False
 
     def _execution(self, plan: ShardPlan, index: int) -> contract.Cause:
@@ -329,6 +332,7 @@ class Bank:
                     asset_id=asset,
                     available_minor=parts[AVAILABLE],
                     locked_orders_minor=parts[LOCKED],
+                    locked_isolated_minor=parts[ISOLATED],
                     locked_withdrawal_minor=parts[SET_ASIDE],
                     total_minor=sum(parts),
                 )
@@ -359,6 +363,7 @@ class Bank:
                     )
                     for order_id, lock in self.orders.items()
                 },
+                pending=frozenset(self.pending),
             ),
             totals={
                 asset: TotalsDump(

@@ -124,6 +124,18 @@ def back_instead_of_out(txn: Txn) -> Iterable[Txn]:
     return (txn,)
 
 
+def unheard(kind: Kind, *, skip: int = 5) -> Tamper:
+    """A service that answers one request of *kind* that moves no money, and does nothing."""
+    seen = 0
+
+    def tamper(actual: Kind, txn: Txn) -> Iterable[Txn]:
+        nonlocal seen
+        seen += actual is kind and not txn.postings
+        return () if actual is kind and not txn.postings and seen == skip + 1 else (txn,)
+
+    return tamper
+
+
 def twice(txn: Txn) -> Iterable[Txn]:
     """Applied again."""
     again = Txn()
@@ -157,6 +169,16 @@ def test_a_fault_is_found(scenario: Scenario, fault: Fault, tmp_path: Path) -> N
     found = judged(run(of(scenario, workload), tampered(kind, change)), tmp_path)
 
     assert expected <= broken(found), {key: item.sentence for key, item in found.items()}
+
+
+def test_an_amendment_that_moves_no_money_is_on_the_ledger(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """A seller's new limit leaves the lock as it is; lost, the order trades at the old one."""
+    found = judged(run(of(scenario, MAKERS), unheard(Kind.AMEND)), tmp_path)
+
+    assert broken(found) == {"I7"}
+    assert "was acknowledged and has no effect" in found["I7"].first
 
 
 def test_a_changed_repetition_must_be_refused(scenario: Scenario, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.workloads.audit.bank import (
     EXTERNAL,
     FEES,
     FIRST_ID,
+    ISOLATED,
     LOCKED,
     RUN_TAG,
     Run,
@@ -135,6 +136,17 @@ def to_another(txn: Txn) -> Iterable[Txn]:
     return (txn,)
 
 
+def isolated(txn: Txn) -> Iterable[Txn]:
+    """A credit to a part of the balance that nothing here uses, and that nobody can spend."""
+    credit = next(
+        line
+        for line in txn.postings
+        if line.account_id >= FIRST_ID and line.bucket == AVAILABLE and line.delta_minor > 0
+    )
+    credit.bucket = ISOLATED  # type: ignore[assignment]
+    return (txn,)
+
+
 TRANSACTION_FAULTS = [
     ("deposit out of nothing", once(Kind.TRANSFER, without_contra), {"I1"}, {"I1"}),
     ("overdrawn", once(Kind.TRANSFER, overdrawn), {"I2", "I7"}, {"I2", "I7"}),
@@ -145,6 +157,9 @@ TRANSACTION_FAULTS = [
     ("double fill", once(Kind.FILL, doubled), {"I7"}, {"I2", "I4", "I5", "I7", "I19"}),
     ("skipped fill", once(Kind.FILL, lost), {"I7"}, {"I5", "I7"}),
     ("lock too large", once(Kind.RESERVE, one_more_locked), {"I4"}, {"I4", "I5"}),
+    ("release to isolated", once(Kind.RELEASE, isolated), {"I7"}, {"I7"}),
+    ("fill to isolated", once(Kind.FILL, isolated), {"I7"}, {"I7"}),
+    ("receipt to isolated", once(Kind.INTERNAL_TRANSFER, isolated), {"I7"}, {"I7"}),
     ("wrong receiver", once(Kind.INTERNAL_TRANSFER, to_another), {"I7"}, {"I7", "I8"}),
 ]
 

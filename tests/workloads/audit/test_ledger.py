@@ -73,7 +73,8 @@ def rows(table: Transactions) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
         postings = list(zip(*(column[first:last].tolist() for column in columns), strict=True))
         yield (
-            int(table.journal_seq[row]), int(table.kind[row]), int(table.operation[row]), postings,
+            int(table.journal_seq[row]), int(table.kind[row]), int(table.operation[row]),
+            int(table.source_seq[row]), postings,
         )  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def expected(value: bytes) -> tuple[Any, ...]:
     ]
     operation = operation_of_cause(message.cause, RUN_TAG)
     operation = operation if operation < 2**63 else -1  # no shard has such a number
-    return message.journal_seq, message.kind, operation, postings
+    source_seq = min(message.cause.kafka.source_seq, 2**63 - 1)  # what a column holds
+    return message.journal_seq, message.kind, operation, source_seq, postings
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

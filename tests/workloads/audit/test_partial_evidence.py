@@ -32,6 +32,7 @@ def read_one_by_one(state: TargetState) -> TargetState:
         state.accounts,
         account_seq=seqs,
         open_orders=None,
+        pending=None,
         asked=frozenset({*seqs, *range(FIRST_ID, FIRST_ID + 1_000)}),
     )
     return TargetState(
@@ -118,6 +119,48 @@ def test_accounts_that_do_not_sum_to_nothing_are_seen(scenario: Scenario, tmp_pa
         setattr(spoiled, name, replace(state, accounts=accounts))
 
     assert "asset 1: all accounts sum to 1" in judged(spoiled, tmp_path)["I1"].sentence
+
+
+def listed_by_the_target(spoiled: Run, *, hidden_minor: int) -> None:
+    """The system's accounts too, EXTERNAL by *hidden_minor* off, and no total of asset 1."""
+    for name in ("opening", "closing"):
+        state = getattr(spoiled, name)
+        held = state.accounts.balances[EXTERNAL, 1]
+        wrong = held._replace(
+            available_minor=held.available_minor + hidden_minor,
+            total_minor=held.total_minor + hidden_minor,
+        )
+        accounts = replace(
+            state.accounts,
+            account_seq={EXTERNAL: 0, FEES: 0, **state.accounts.account_seq},
+            balances={**state.accounts.balances, (EXTERNAL, 1): wrong},
+        )
+        totals = {key: total for key, total in state.totals.items() if key != 1}
+        setattr(spoiled, name, replace(state, accounts=accounts, totals=totals))
+
+
+def test_a_total_that_is_left_out_hides_nothing(scenario: Scenario, tmp_path: Path) -> None:
+    """The accounts are summed too, so an asset without a total can't be out of balance unseen."""
+    spoiled = run(scenario)
+    listed_by_the_target(spoiled, hidden_minor=1)
+    found = judged(spoiled, tmp_path)
+
+    assert broken(found) == {"I1"}
+    assert "asset 1: all accounts sum to 1" in found["I1"].first
+
+
+@pytest.mark.parametrize("is_attached", [False, True])
+def test_a_total_that_is_left_out_leaves_conservation_open(
+    scenario: Scenario, tmp_path: Path, is_attached: bool
+) -> None:
+    """A target that gives totals gives those of every asset that anyone holds."""
+    spoiled = run(scenario)
+    listed_by_the_target(spoiled, hidden_minor=0)
+    spoiled.is_attached = is_attached
+    found = judged(spoiled, tmp_path)
+
+    assert broken(found) == set()
+    assert found["I1"].missing == ("the target's totals leave out asset 1, which accounts hold",)
 
 
 def test_without_updates_silence_is_a_gap(scenario: Scenario, tmp_path: Path) -> None:

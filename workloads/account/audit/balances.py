@@ -162,10 +162,12 @@ class BalanceFold:
             self._check_dump(closing.accounts)
 
     def check_sums(self, closing: TargetState, *, is_attached: bool) -> None:
-        """All accounts of an asset sum to 0: by the target's own totals, or by its accounts."""
+        """All accounts of an asset sum to 0: by the target's own totals, and by its accounts."""
         accounts = closing.accounts
         if closing.totals is not None:
             self._check_totals(closing.totals, accounts)
+            if accounts is not None and EXTERNAL in accounts.account_seq and not is_attached:
+                self._check_accounts_sum(accounts)
         elif accounts is None:
             self.conserved.lacks("the closing totals are not known")
         elif EXTERNAL not in accounts.account_seq:
@@ -200,9 +202,18 @@ class BalanceFold:
         self, totals: Mapping[int, TotalsDump], accounts: AccountsDump | None
     ) -> None:
         users: dict[int, int] = defaultdict(int)
+        held: set[int] = set()  # assets that anyone has
         for (account_id, asset_id), dump in accounts.balances.items() if accounts else ():
+            if any(dump[:4]):
+                held.add(asset_id)
             if account_id >= FIRST_ACCOUNT_ID:
                 users[asset_id] += sum(dump[:4])  # a total that is not its parts is I3's
+        left_out = sorted(held - totals.keys())
+        if left_out:
+            self.conserved.lacks(
+                f"the target's totals leave out asset {left_out[0]}, which accounts hold"
+                + (f", and {len(left_out) - 1} more" if len(left_out) > 1 else "")
+            )
         for asset_id, total in totals.items():
             left_minor = total.users_minor + sum(total.system_minor.values())
             self.conserved.check(

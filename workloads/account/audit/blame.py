@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.ledger import Transactions
-from workloads.account.audit.movements import Effect
+from workloads.account.audit.movements import BUCKETS, Effect
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
 from workloads.account.contract import accounts_pb2 as contract
 
+AVAILABLE: int = contract.AVAILABLE
 LOCKED_ORDERS: int = contract.LOCKED_ORDERS
 LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
 FEES: int = contract.FEES
@@ -65,12 +66,16 @@ class Blame:
         self._log, self._locks, self._fees, self._effects = log, locks, fees, effects
 
     def lay(self, suspect: Suspect) -> None:
-        """Every difference between what was expected and what was done."""
+        """
+        Every difference between what was expected and what was done.
+
+        None passes in silence: what doesn't balance is I1's, all else breaks a law here.
+        """
         seq = suspect.part.journal_seq[suspect.index]
         what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"
         left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
         users: dict[tuple[int, int], int] = defaultdict(int)
-        has_wrong_fees = False
+        has_wrong_fees = has_wrong_bucket = False
         for key in {**suspect.expected, **suspect.actual}:
             account_id, asset_id, bucket = key
             wanted, got = suspect.expected.get(key, 0), suspect.actual.get(key, 0)
@@ -86,16 +91,17 @@ class Blame:
                 )
                 continue
             users[account_id, asset_id] += got - wanted
-            if bucket == LOCKED_WITHDRAWAL:
-                self._effects.wrong(
-                    suspect.row_index,
-                    f"set {got} of asset {asset_id} aside for a withdrawal, must be {wanted}",
-                    size=abs(got - wanted),
-                    at=suspect.number,
-                )
+            has_wrong_bucket |= bucket != AVAILABLE
             if bucket == LOCKED_ORDERS:
                 self._locks.violate(
                     f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",
+                    size=abs(got - wanted),
+                    at=suspect.number,
+                )
+            elif bucket != AVAILABLE:
+                self._effects.wrong(
+                    suspect.row_index,
+                    f"{_moved(account_id, asset_id, bucket, got)}, must be {wanted}",
                     size=abs(got - wanted),
                     at=suspect.number,
                 )
@@ -108,6 +114,13 @@ class Blame:
                 suspect.row_index,
                 f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
                 size=abs(delta),
+                at=suspect.number,
+            )
+        elif suspect.is_balanced and not (has_wrong_fees or has_wrong_bucket):
+            self._effects.wrong(
+                suspect.row_index,
+                f"is not as asked at journal_seq {seq}",
+                size=0,
                 at=suspect.number,
             )
 
@@ -126,3 +139,10 @@ class Blame:
                 )
                 return True
         return False
+
+
+def _moved(account_id: int, asset_id: int, bucket: int, delta_minor: int) -> str:
+    if bucket == LOCKED_WITHDRAWAL:
+        return f"set {delta_minor} of asset {asset_id} aside for a withdrawal"
+    name = BUCKETS[bucket] if 0 <= bucket < len(BUCKETS) else f"bucket {bucket}"
+    return f"moved {delta_minor} of asset {asset_id} of account {account_id} to {name}"

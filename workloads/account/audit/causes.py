@@ -22,9 +22,9 @@ def operation_of(cause: Cause, run_tag: int) -> int:
     return operation if operation <= _OPERATION_MAX else _NOBODY
 
 
-def operations_of(causes: Messages, plain: Mask, run_tag: int) -> Column:
+def operations_of(causes: Messages, plain: Mask, run_tag: int) -> tuple[Column, Column]:
     """
-    operation_of of each cause.
+    operation_of of each cause, and the source_seq of those that are records, else 0.
 
     Args:
         causes: A Cause a message; empty where there is none.
@@ -35,26 +35,27 @@ def operations_of(causes: Messages, plain: Mask, run_tag: int) -> Column:
     plain &= causes.finish()
     plain &= ~(requests.is_present & records.is_present)  # the later one would count
     operation, memory = np.full(len(plain), _NOBODY), causes.memory
+    source_seq = np.zeros(len(plain), np.int64)
     tag, number = memory.words_at(requests.start), memory.words_at(requests.start + 8)
     ours = (requests.length == REQUEST_ID.size) & (big_endian(tag) == np.uint64(run_tag))
     ours &= big_endian(number) <= np.uint64(_OPERATION_MAX)
     operation[ours] = big_endian(number)[ours]
     matched = np.flatnonzero(records.is_present)
-    operation[matched] = _operations_of_matches(
+    operation[matched], source_seq[matched] = _operations_of_matches(
         causes, records.of(matched), plain, matched, run_tag
     )
-    return operation
+    return operation, source_seq
 
 
 def _operations_of_matches(
     causes: Messages, records: Spans, plain: Mask, matched: Column, run_tag: int
-) -> Column:
+) -> tuple[Column, Column]:
     """The same of the causes that are records of me.executions.v1."""
     sources = causes.within(records)
     topic = sources.span(1)
     sources.varint(2, bits=32)  # partition
     sources.varint(3)  # offset
-    sources.varint(4)  # source_seq
+    source_seq = sources.varint(4)
     src = sources.span(5)
     sources.varint(6, bits=32)  # instrument_id
     match_id = sources.fixed64(7)
@@ -64,4 +65,4 @@ def _operations_of_matches(
         match_id >> np.uint64(OPERATION_BITS) == np.uint64(tag_of_ids(run_tag))
     )
     index = match_id & np.uint64((1 << OPERATION_BITS) - 1)
-    return np.where(ours, index.astype(np.int64), _NOBODY)
+    return np.where(ours, index.astype(np.int64), _NOBODY), source_seq

@@ -102,8 +102,9 @@ class EffectFold:
         What may have asked for what already was, so that nothing changed.
 
         An account of an attached target may have been there before. Of an amendment an effect can
-        be demanded where it moves the lock: a buyer's new limit, or another quantity of an order
-        that was never filled; and where nobody's outcome on that order is unknown.
+        be demanded where it changes the order, be it that no money moves: a new limit, or another
+        quantity of an order that was never filled; and where all that was asked of that order was
+        answered at once, so that what it was before is known.
         """
         log = self._log
         may_be: Mask = log.kind == Kind.AMEND
@@ -121,10 +122,10 @@ class EffectFold:
         follows[1:] = order[1:] == order[:-1]
         matched = np.flatnonzero(log.is_match)
         filled = np.union1d(log.order[matched], log.peer_order[matched])
-        moves = (log.side[order] == contract.BUY) & _differs(log.price_ticks[acts], follows)
-        moves |= _differs(log.qty_lots[acts], follows) & ~np.isin(order, filled)
-        unknown = np.unique(order[log.duty[acts] == Duty.ANY])
-        may_be[acts[moves & ~np.isin(order, unknown)]] = False
+        changes = _differs(log.price_ticks[acts], follows)
+        changes |= _differs(log.qty_lots[acts], follows) & ~np.isin(order, filled)
+        unknown = np.unique(order[log.outcome[acts] != Outcome.ACKNOWLEDGED])
+        may_be[acts[changes & ~np.isin(order, unknown)]] = False
         return may_be
 
     def _check_overtaken(self, counts: NDArray[np.int32], put_aside_count: int | None) -> None:

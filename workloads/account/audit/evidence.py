@@ -39,6 +39,7 @@ class AccountsDump:
         account_seq: By account_id, of those that are there.
         balances: By (account_id, asset_id).
         open_orders: By order_id; None: the target doesn't list them.
+        pending: The ids of transfers that are neither posted nor voided; None: as above.
         asked: The accounts that were asked for one by one; None: all that there are.
     """
 
@@ -46,6 +47,7 @@ class AccountsDump:
     balances: Mapping[tuple[int, int], BalanceDump]
     open_orders: Mapping[int, OrderDump] | None
     asked: frozenset[int] | None = None
+    pending: frozenset[bytes] | None = None
 
     def covers(self, account_id: int) -> bool:
         """Whether it tells of that account, be it that there is none."""

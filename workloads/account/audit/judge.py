@@ -26,8 +26,10 @@ from workloads.account.audit.orders import OrderFold
 from workloads.account.audit.read_table import reads_of
 from workloads.account.audit.reads import ReadLaw
 from workloads.account.audit.recall import Recall
+from workloads.account.audit.refusals import check_pending, check_refusals
 from workloads.account.audit.replayed import check_replay
 from workloads.account.audit.sequences import SequenceFold
+from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
 from workloads.account.audit.told import check_told
 from workloads.account.plan.identity import source_name
@@ -118,6 +120,7 @@ class _Ledger:
             Recall(self._tables),
             on_replaced=self._effects.revoke,
         )
+        self._sources = SourceOrder(self._log, self._sequences.tally)
         self._orders = OrderFold(
             self._log,
             parse_workload(evidence.scenario.workload),
@@ -211,6 +214,8 @@ class _Ledger:
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
         if self._reads is not None:
             self._reads.finish(self._closing)
+        check_refusals(self._log, self._effects.exactly_once, self._orders)
+        check_pending(self._log, self._effects.exactly_once, self._closing.accounts)
         check_ends(
             self._orders,
             self._log,
@@ -235,6 +240,7 @@ class _Ledger:
         is_balanced = self._balances.take(part, moves)
         self._orders.observe(part, row)
         is_first = self._effects.take(part, row)
+        self._sources.take(part, row, is_first=is_first)
         self._orders.take(part, row, moves, is_first=is_first, is_balanced=is_balanced)
 
 

@@ -53,6 +53,7 @@ class Transactions:
 
     Attributes:
         operation: shard << 32 | index of what caused it, -1 for none of this run's.
+        source_seq: Of the record that caused it, as its cause says; 0 for requests.
         first_posting: One more than rows: postings of row i are first_posting[i : i + 2].
         values: The messages.
         first_index: Of the first row among all records of the log.
@@ -62,6 +63,7 @@ class Transactions:
     journal_seq: Column
     kind: Column
     operation: Column
+    source_seq: Column
     first_posting: Column
     postings: Postings
     values: Values
@@ -87,6 +89,7 @@ class Transactions:
             journal_seq=self.journal_seq[first:last],
             kind=self.kind[first:last],
             operation=self.operation[first:last],
+            source_seq=self.source_seq[first:last],
             first_posting=self.first_posting[first : last + 1] - low,
             postings=replace(lines, owner=lines.owner - first),
             values=Values(
@@ -130,7 +133,7 @@ def decode(
     messages.fixed64(6)  # t_commit_ns
     owner, lines = messages.repeated(7)
     plain = messages.finish()
-    operation = operations_of(messages.within(causes), plain, run_tag)
+    operation, source_seq = operations_of(messages.within(causes), plain, run_tag)
     postings = _postings(messages.within(lines), owner, plain)
     count, error, rewritten = len(values), None, []
     for index in np.flatnonzero(~plain).tolist():
@@ -141,6 +144,7 @@ def decode(
             break
         journal_seq[index], kind[index] = message.journal_seq, message.kind
         operation[index] = operation_of(message.cause, run_tag)
+        source_seq[index] = min(message.cause.kafka.source_seq, _SEQ_MAX)
         rewritten.append(_postings_of(message, index))
     if not plain.all():
         postings = _merged([postings.rows(plain[postings.owner]), *rewritten])
@@ -148,6 +152,7 @@ def decode(
         journal_seq=journal_seq,
         kind=kind,
         operation=operation,
+        source_seq=source_seq,
         first_posting=np.searchsorted(postings.owner, np.arange(len(values) + 1)),
         postings=postings,
         values=values,

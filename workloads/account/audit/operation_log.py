@@ -5,6 +5,7 @@ Columns stay the arrays that they are, as narrow as the plan made them: at milli
 wider copy of each would be most of the audit's memory. Who computes with them widens what it takes.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from harness.model.operation import Outcome
 from workloads.account.audit.columns import Column, Words
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.identity import OPERATION_BITS, id_base, tag_of_ids
+from workloads.account.plan.identity import OPERATION_BITS, REQUEST_ID, id_base, tag_of_ids
 from workloads.account.plan.kinds import MATCHES, READS, Kind
 
 _NONE = -1
@@ -115,6 +116,18 @@ class OperationLog:
         is_ours = order_ids >> bits == np.uint64(tag_of_ids(self._run_tag))
         operation = (order_ids & np.uint64((1 << OPERATION_BITS) - 1)).astype(np.int64)
         return np.where(is_ours, self.rows_of(operation), _NONE)
+
+    def rows_of_requests(self, request_ids: Iterable[bytes]) -> Column:
+        """The rows of those request ids that are of this run."""
+        named = (REQUEST_ID.unpack(item) for item in request_ids if len(item) == REQUEST_ID.size)
+        operation = [
+            shard << _INDEX_BITS | index
+            for tag, shard, index in named
+            if tag == self._run_tag and shard < self.shard_count
+        ]
+        rows = self.rows_of(np.array(operation, np.int64))
+        found: Column = rows[rows >= 0]
+        return found
 
     def describe(self, row: int) -> str:
         """An operation in a sentence about it."""

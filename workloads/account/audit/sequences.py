@@ -1,5 +1,5 @@
 """
-I8: nothing is missing and nothing is out of order: journal, accounts and sources.
+I8: nothing is missing and nothing is out of order: journal, accounts, sources and amendments.
 
 A transaction that is emitted again after a restart is legal if it is the same but for the time of
 its commit; one number for two transactions is not.
@@ -11,13 +11,14 @@ import numpy as np
 
 from workloads.account.audit.columns import Column
 from workloads.account.audit.evidence import TargetState
-from workloads.account.audit.grouped import Groups
+from workloads.account.audit.grouped import Groups, stable_order
 from workloads.account.audit.ledger import Transactions
 from workloads.account.audit.movements import Places
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.recall import Recall, Told
 from workloads.account.audit.tally import Tally
 from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
+from workloads.account.plan.kinds import Kind
 
 _INSTRUMENT_BITS = 32
 
@@ -121,6 +122,7 @@ class SequenceFold:
         self.check_updates(closing)
         self._check_accounts(closing)
         self._check_sources(closing, log, source_of)
+        self._check_amendments(log)
 
     def _new_after_all(self, part: Transactions) -> Iterator[Transactions]:
         """Of transactions whose numbers have passed: those that are not what was told before."""
@@ -216,3 +218,21 @@ class SequenceFold:
                 f"produced were {newest}",
                 size=abs(newest - reached),
             )
+
+    def _check_amendments(self, log: OperationLog) -> None:
+        """One that was sent when the last one of its order was answered is behind it."""
+        answered = (log.kind == Kind.AMEND) & (log.duplicate_of < 0) & log.tells
+        rows = np.flatnonzero(answered & (log.told_seq > 0))
+        rows = rows[stable_order(log.order[rows].astype(np.int64))]
+        first, second = rows[:-1], rows[1:]
+        follows = (log.order[first] == log.order[second]) & (
+            log.done_ns[first] <= log.sent_ns[second]
+        )
+        self.tally.checked_count += int(np.count_nonzero(follows))
+        self.tally.violate_all(
+            follows & (log.told_seq[second] < log.told_seq[first]),
+            lambda index: (
+                f"{log.describe(second[index])} is journal_seq {log.told_seq[second[index]]}, and "
+                f"was sent when the one before it was answered, {log.told_seq[first[index]]}"
+            ),
+        )

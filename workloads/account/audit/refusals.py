@@ -1,0 +1,106 @@
+"""
+I7: a refusal is true, and what is pending is listed.
+
+A request that was refused leaves no transaction to hold it to. But some reasons are statements: the
+order is over, the pending transfer is not there. Where log and ledger know for certain that they
+are false, the request should have been applied. What could have ended it meanwhile, or was not
+answered before the request was sent, proves nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.model.operation import Outcome
+from workloads.account.audit.columns import Column, Mask
+from workloads.account.audit.evidence import AccountsDump
+from workloads.account.audit.operation_log import Duty, OperationLog
+from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.tally import Tally
+from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.plan.kinds import Kind
+
+_ORDER_IS_OVER: tuple[int, ...] = (contract.ORDER_UNKNOWN, contract.ORDER_TERMINAL)
+_PENDING_IS_OVER: tuple[int, ...] = (
+    contract.PENDING_ALREADY_POSTED,
+    contract.PENDING_ALREADY_VOIDED,
+    contract.PENDING_UNKNOWN,
+    contract.PENDING_MISMATCH,
+)
+_SECOND_PHASES = (Kind.POST, Kind.VOID)
+
+
+def check_refusals(log: OperationLog, tally: Tally, orders: OrderFold) -> None:
+    """Refusals that are not so; *orders* are at the end of the whole ledger."""
+    # Of an order that others ended (their transactions are not followed) the lock is gone.
+    holders = np.array(list(orders.held_minor()), np.uint64)
+    open_orders = np.intersect1d(orders.open_orders.order, log.rows_of_orders(holders))
+    rows = _refused(log, (Kind.AMEND, Kind.RELEASE), _ORDER_IS_OVER)
+    order = log.order[rows]
+    unknown = np.flatnonzero(log.duty == Duty.ANY)
+    is_open = np.isin(order, open_orders) & _was_answered(log, order, before=rows)
+    is_open &= ~np.isin(order, log.order[unknown]) & ~np.isin(order, log.peer_order[unknown])
+    _report(log, tally, rows, is_open, "its order is open")
+
+    rows = _refused(log, _SECOND_PHASES, _PENDING_IS_OVER)
+    first = log.pending[rows]
+    is_pending = _was_answered(log, first, before=rows) & ~np.isin(first, _settled(log))
+    _report(log, tally, rows, is_pending, "its first phase is pending")
+
+
+def check_pending(log: OperationLog, tally: Tally, accounts: AccountsDump | None) -> None:
+    """The target's list of pending transfers, against those that have no second phase."""
+    if accounts is None or accounts.pending is None:
+        return
+    pends: Mask = (log.kind == Kind.PEND) & (log.duplicate_of < 0)
+    is_pending = pends & (log.duty == Duty.ONE)
+    is_pending[_settled(log)] = False
+    if is_pending.any() and not accounts.pending:
+        tally.lacks("the pending transfers are not listed")
+        return
+    is_over = pends & (log.duty == Duty.NONE)
+    is_over[_settled(log, is_certain=True)] = True
+    is_listed = np.zeros(log.count, np.bool_)
+    is_listed[log.rows_of_requests(accounts.pending)] = True
+    tally.checked_count += int(np.count_nonzero(is_pending | is_over))
+    tally.violate_all(
+        is_pending & ~is_listed,
+        lambda row: f"{log.describe(row)} is pending and the target doesn't list it",
+    )
+    tally.violate_all(
+        is_over & is_listed,
+        lambda row: f"{log.describe(row)} is not pending and the target lists it",
+    )
+
+
+def _refused(log: OperationLog, kinds: Sequence[Kind], codes: Sequence[int]) -> Column:
+    """Rows that were refused for one of these reasons; repetitions are judged elsewhere."""
+    refused = np.flatnonzero((log.final_outcome == Outcome.REJECTED) & (log.duplicate_of < 0))
+    chosen = np.isin(log.kind[refused], kinds) & np.isin(log.final_code[refused], codes)
+    rows: Column = refused[chosen]
+    return rows
+
+
+def _was_answered(log: OperationLog, rows: Column, *, before: Column) -> Mask:
+    """Which of *rows* was acknowledged at once, and before the one of *before* was sent."""
+    acknowledged = (log.outcome[rows] == Outcome.ACKNOWLEDGED) & (log.duty[rows] == Duty.ONE)
+    was: Mask = acknowledged & (log.done_ns[rows] <= log.sent_ns[before])
+    return was
+
+
+def _settled(log: OperationLog, *, is_certain: bool = False) -> Column:
+    """First phases that have a second one: that may have been applied, or for certain."""
+    seconds = np.isin(log.kind, _SECOND_PHASES)
+    seconds &= (log.duty == Duty.ONE) if is_certain else (log.duty != Duty.NONE)
+    rows: Column = log.pending[seconds]
+    return rows
+
+
+def _report(log: OperationLog, tally: Tally, rows: Column, is_false: Mask, what: str) -> None:
+    tally.checked_count += len(rows)
+
+    def describe(index: int) -> str:
+        code = contract.Code.Name(int(log.final_code[rows[index]]))  # type: ignore[arg-type]
+        return f"{log.describe(int(rows[index]))} was refused with {code}, and {what}"
+
+    tally.violate_all(is_false, describe)

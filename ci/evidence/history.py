@@ -29,7 +29,8 @@ from public_data import read_measurements, share_text
 
 from reports.compare.figures import Figure
 from reports.compare.samples import Better
-from reports.history.detector import timeline
+from reports.history.alerts import is_told
+from reports.history.detector import Timeline, timeline
 from reports.history.disturbance import disturbances
 from reports.history.events import Gathered, SettingHistory, history_of
 from reports.history.runs import HistoryRun, Setting
@@ -56,7 +57,7 @@ are the others, "chosen on" those. In brackets: count, and the 95 % Wilson inter
 NOTES = """
 "Within 2 points" means: seen at the second point of the new level at the latest, which is the first
 at which an outlier and a step differ. A return to the level before, soon after a change, is the end
-of that event and no alert.
+of that event, and an alert only where it is for the worse; those are counted. Less is better here.
 """
 EVENTS = """
 `acctbench history` tells neighbours as one event; events: {events}, {rate:.2f} per 1,000 points.
@@ -157,7 +158,7 @@ def _step_rows(series: NDArray[np.float64]) -> Iterator[dict[str, object]]:
                     "held_out": place % 2 == 1,
                     "step": step,
                     "at": at,
-                    "alerts": len(found.alerts),
+                    "alerts": _alert_count(found),
                     "points": len(values),
                     "delay": min(seen, default=0),
                 }
@@ -189,6 +190,11 @@ def _event_text(quiet: SettingHistory) -> str:
     return EVENTS.format(events=len(quiet.events), rate=1_000 * len(quiet.events) / point_count)
 
 
+def _alert_count(found: Timeline) -> int:
+    """As the command tells them, gains that were lost included."""
+    return sum(is_told(shift, Better.LESS) for shift in found.shifts)
+
+
 def _noise_table() -> str:
     chance = np.random.default_rng(NOISE_SEED)
     size = NOISE_SERIES_COUNT, NOISE_POINT_COUNT
@@ -208,7 +214,7 @@ def _noise_table() -> str:
     for name, shape in kinds.items():
         for sigma in NOISE_SIGMAS:
             even = [1.0] * NOISE_POINT_COUNT
-            counts = [len(timeline(v, even).alerts) for v in np.exp(sigma * shape).tolist()]
+            counts = [_alert_count(timeline(v, even)) for v in np.exp(sigma * shape).tolist()]
             rate = 1_000 * sum(counts) / shape.size
             flagged = share_text(sum(count > 0 for count in counts), len(counts))
             lines.append(f"| {name} | {sigma:.0%} | {rate:.2f} | {flagged} |")

@@ -160,16 +160,17 @@ def accept(
     """
     Accept that METRIC (or all that fit the pattern) got worse at RUN.
 
-    RUN is the first run of the new level, or one until the change was seen. What comes after is
-    held against the new level; the page says who accepted it and why. Prints the file that holds
-    it, in the folder of RUN: delete it to take it back.
+    RUN is the run at which the change was seen, or one from its first on; what began after RUN is
+    not accepted, and of each metric one change is. What comes after is held against the new level;
+    the page says who accepted it and why. Prints the file that holds it, in the folder of RUN:
+    delete it to take it back.
     """
     from fnmatch import fnmatchcase
 
     from harness.acceptances import StoredAcceptance, store_acceptance
     from harness.errors import UsageError
     from harness.store import find_run, load_run
-    from reports.history.series import is_at
+    from reports.history.alerts import shift_meant
 
     signature = signed(who, why)
     if not signature.why:
@@ -177,30 +178,31 @@ def accept(
     chosen = _folder_of(run, folders or (runs_folder,))
     run_id = load_run(find_run(run, chosen)).record.run_id
     found = _history(_gathered(folders, runs_folder, ""), ("*",), None)
-    alerts = [
-        (alert, [run.run_id for run in item.runs])
-        for item in found.settings
-        for series in item.series
-        for alert in series.open_alerts
-    ]
-    accepted = sorted(
-        {
-            alert.metric
-            for alert, run_ids in alerts
-            if run_id in run_ids
-            and is_at(alert.shift, run_ids.index(run_id))
-            and fnmatchcase(alert.metric, metric)
-        }
-    )
+    accepted: set[str] = set()
+    left: list[str] = []
+    for item in found.settings:
+        run_ids = [run.run_id for run in item.runs]
+        for series in item.series:
+            meant = None
+            if run_id in run_ids and fnmatchcase(series.metric, metric):
+                index = run_ids.index(run_id)
+                meant = shift_meant(series.timeline.shifts, series.better, index)
+            for alert in series.open_alerts:
+                if alert.shift == meant:
+                    accepted.add(series.metric)
+                elif item.is_current:
+                    left.append(f"{series.metric} at {run_ids[alert.shift.seen_index]}")
+    named = _some(tuple(dict.fromkeys(left)), "; ")
     if not accepted:
-        known = dict.fromkeys(f"{a.metric} at {ids[a.shift.start_index]}" for a, ids in alerts)
         raise UsageError(
             f'history accept: "{metric}" has no open change at {run_id}; open are: '
-            f"{_some(tuple(known), '; ') or 'none'}"
+            f"{named or 'none'}"
         )
     stored = StoredAcceptance(pattern=metric, run_id=run_id, signature=signature)
     path = store_acceptance(stored, chosen)
-    people.print(printable(f"accepted at {run_id}: {_some(accepted, ', ')}"))
+    people.print(printable(f"accepted at {run_id}: {_some(sorted(accepted), ', ')}"))
+    if named:
+        people.print(printable(f"still open: {named}"))
     print_result(str(path))
 
 

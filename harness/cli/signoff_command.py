@@ -137,7 +137,8 @@ def _request(
         release=release,
         judged_at=now_utc(),
         expected={
-            key: Expected(scenario=item.name, digest=item.digest) for key, item in scenarios.items()
+            key: Expected(scenario=item.name, digest=item.digest, objectives=item.objectives)
+            for key, item in scenarios.items()
         },
         build=options["build"],
     )

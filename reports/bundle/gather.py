@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import HarnessError, RecordError
 from harness.model.record import RunRecord
 from harness.model.release_file import MICRO, ReleasePolicy
-from harness.store import INCOMPLETE_SUFFIX, load_run, run_folders
+from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, run_folders
 from reports.release.contradictions import contradictions
 from reports.release.evidence import Circumstances, Evidence, Expected, demand_of
 from reports.release.identity import build_of, harness_of
@@ -46,14 +47,16 @@ def read_run_evidence(found: Found) -> Evidence:
                 name=folder.name, record=None, fault=fault, is_collected=found.is_collected
             )
     run = load_run(folder)
-    twins = {name: twin.record for name, twin in run.twins().items()}
+    twins = run.twins()
     if not fault:
         _refuse_contradictions(folder, run.record)
+    fault = fault or next(filter(None, map(_other_verdict, (run, *twins.values()))), "")
     return Evidence(
         name=folder.name,
         record=run.record,
         fault=fault,
-        twins=twins,
+        twins={name: twin.record for name, twin in twins.items()},
+        damaged_profiles=frozenset(name for name, twin in twins.items() if not _has_profiles(twin)),
         is_collected=found.is_collected,
     )
 
@@ -151,6 +154,47 @@ def _refuse_contradictions(folder: Path, record: RunRecord) -> None:
     found = list(_bounded(contradictions(record)))
     if found:
         raise RecordError(f"{folder.name}: the record contradicts itself: {'; '.join(found)}")
+
+
+def _other_verdict(run: StoredRun) -> str:
+    """What lies beside a record for readers and does not say what that says; empty if nothing."""
+    folder = run.folder
+    record = _read_json(folder / "record.json")
+    expected = {
+        "verdict.json": {
+            "run_id": record["run_id"],
+            "exit_code": record["exit_code"],
+            "validity": record["validity"]["status"],
+            "correctness": record["correctness"]["status"],
+            "performance": record["performance"]["status"],
+        },
+        "audit.json": record["correctness"],
+    }
+    for name, document in expected.items():
+        path = folder / name
+        try:
+            is_same = not path.is_file() or _read_json(path) == document
+        except RecordError:
+            is_same = False
+        if not is_same:
+            return f"{run.folder.name}/{name} does not say what record.json beside it says"
+    return ""
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: can't be read: {error}") from error
+
+
+def _has_profiles(twin: StoredRun) -> bool:
+    """Whether every profile that the record names is there, as it was written."""
+    try:
+        twin.profiles()
+    except RecordError:
+        return False
+    return True
 
 
 def _bounded(faults: Sequence[str], count_max: int = 3) -> Iterator[str]:

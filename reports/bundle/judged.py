@@ -13,7 +13,11 @@ A bundle judged from its own files alone: used to make it, and to check it.
         baselines/NAME/RUN/     the runs that a baseline's name meant
         manifest.json           reports.bundle.manifest
 
-Everything that signoff.json says follows from the rest, so nobody has to believe it.
+Everything that signoff.json says follows from the rest, so nobody has to believe it. Only a run's
+report.html is a copy that nobody checks: it can't be drawn again without the run's tables.
+
+History of inputs.json: (1) first. (2) The objectives of each demand's scenario, so that a run is
+held to them and not to what it was run under.
 """
 
 import json
@@ -35,7 +39,7 @@ from reports.release.evidence import Circumstances, assigned
 from reports.release.judge import judge_release
 from reports.release.verdicts import SignOff
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INPUTS_NAME = "inputs.json"
 POLICY_NAME = "policy.toml"
 RULES_NAME = "comparison.toml"
@@ -141,14 +145,18 @@ def _compare(
 
 
 def _read_rules(folder: Path, policy: ReleasePolicy) -> Rules:
-    """Margins and metrics only: what is waived for a release stands in its own policy."""
+    """
+    Margins and metrics only: what is waived for a release stands in its own policy.
+
+    One file serves every demand, so a metric that it names need not be in each.
+    """
     if not policy.comparison:
         return Rules()
     try:
         rules = rules_of(load_policy(folder / RULES_NAME))
     except UsageError as error:
         raise RecordError(f"{folder / RULES_NAME}: can't be used: {error}") from error
-    return replace(rules, waivers=(), objectives=())
+    return replace(rules, waivers=(), objectives=(), written=())
 
 
 def _read_inputs(folder: Path) -> Inputs:

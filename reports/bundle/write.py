@@ -187,7 +187,6 @@ def _is_compared(found: Found, request: BundleRequest) -> bool:
 def _copy_run(source: Path, copy: Path, *, with_tables: bool) -> dict[str, Kept]:
     """Copy what is judged of a run, and say of every file of it what it was."""
     kept: dict[str, Kept] = {}
-    copy.mkdir(parents=True, exist_ok=True)
     for path in sorted(_files(source)):
         place = path.relative_to(source)
         is_copied = _is_judged(place, with_tables=with_tables)

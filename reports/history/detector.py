@@ -18,7 +18,7 @@ variance of a sum grows by (1 + r) / (1 - r) then, and n points say as much as f
 
 One event, one alert: after a shift its first point starts a new baseline, and the noise is kept
 until the new one has its own. A shift back to the level before, soon after, is the end of the same
-event (RETURN), not another alert.
+event (RETURN); it is another alert only where a gain is lost (reports.history.alerts).
 
 Constants were chosen on every other benchmark of public measurements of unchanged code, and on made
 noise; what they do on the others: ci/evidence/history.md.
@@ -58,7 +58,7 @@ class ShiftKind(StrEnum):
     """What a shift means."""
 
     CHANGE = "change"
-    RETURN = "return"  # to the level before the last change: no alert
+    RETURN = "return"  # to the level before the last change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Timeline:
 
     @property
     def alerts(self) -> tuple[Shift, ...]:
-        """The shifts that somebody should be told of."""
+        """The changes: what somebody should be told of, whichever way is worse."""
         return tuple(shift for shift in self.shifts if shift.kind is ShiftKind.CHANGE)
 
 

@@ -7,9 +7,10 @@ Pure. `schema_version` first; numbers are those of the page. History of the form
 from collections.abc import Mapping
 from typing import Any
 
+from reports.history.alerts import Alert
 from reports.history.events import Commits, Event, History, SettingHistory
 from reports.history.runs import HistoryRun
-from reports.history.series import Alert, Series
+from reports.history.series import Series
 
 SCHEMA_VERSION = 1
 

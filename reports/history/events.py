@@ -11,16 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.model.verdict import ExitCode
+from reports.history.alerts import TOGETHER_COUNT, Acceptance, Alert, AlertState
 from reports.history.runs import HistoryRun, Setting, Skipped
-from reports.history.series import (
-    TOGETHER_COUNT,
-    Acceptance,
-    Alert,
-    AlertState,
-    Series,
-    Trust,
-    series_of,
-)
+from reports.history.series import Series, Trust, series_of
 
 _STATE_ORDER = (AlertState.OPEN, AlertState.ACCEPTED, AlertState.OVER, AlertState.BETTER)
 

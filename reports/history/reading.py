@@ -13,9 +13,9 @@ from harness.acceptances import acceptance_files, read_acceptance
 from harness.baselines import FOLDER_NAME as BASELINES
 from harness.errors import HarnessError, UsageError
 from harness.store import INCOMPLETE_SUFFIX, load_run
+from reports.history.alerts import Acceptance
 from reports.history.events import Gathered
 from reports.history.runs import HistoryRun, Skipped, history_run
-from reports.history.series import Acceptance
 from reports.view.words import plain
 
 _OURS = frozenset({ACCEPTED, BASELINES, "compared"})  # beside the runs, and no runs

@@ -1,41 +1,28 @@
 """
-Series of stored results, what changed in them, and which of it still needs somebody.
+Series of stored results, their levels, and what changed in them.
 
 Pure. A series is one metric over the runs of one setting, oldest first. Runs that can't carry a
 figure (INVALID, incomplete, audit failed) are gaps. The detector judges each point with what was
-known when it came; here its shifts become alerts that say which way is worse, whether it still
-holds, and whether somebody accepted it.
+known when it came; reports.history.alerts says which of its shifts somebody must look at.
 """
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from reports.compare.samples import Better
-from reports.history.detector import WARM_UP_COUNT, Shift, ShiftKind, Timeline, timeline
+from reports.history.alerts import Acceptance, Alert, AlertState, accepted_shifts, alerts_of
+from reports.history.detector import WARM_UP_COUNT, Timeline, timeline
 from reports.history.disturbance import disturbances
 from reports.history.runs import HistoryRun, Setting
 
-TOGETHER_COUNT = 3  # runs: the sum finds the start of a small change no better than that
-_BACK_PART = (
-    0.35  # of a shift: closer than this to the level before is back; as the detector has it
-)
 _SUSPECT_SIGMAS, _SUSPECT_SHARE = 3.0, 0.02  # from which the newest point is pointed out
 _ZERO_SHARE_MAX = 0.1  # of the points; with more a metric is one that is mostly zero
 _VISIBLE = ".visible_ns."
-
-
-class AlertState(StrEnum):
-    """What an alert asks of its reader."""
-
-    OPEN = "open"  # worse, still so, and nobody accepted it
-    ACCEPTED = "accepted"
-    OVER = "over"  # the level came back, or better
-    BETTER = "better"  # a change for the better: nothing to do
 
 
 class Trust(StrEnum):
@@ -45,48 +32,6 @@ class Trust(StrEnum):
     TOO_FEW = "too few points"
     NO_RATIO = "mostly zero, to which nothing has a ratio"
     BROKER = "mostly the embedded broker's own polling"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """A change that somebody accepted: of the metrics that fit *pattern*, at the run *run_id*."""
-
-    pattern: str
-    run_id: str
-    who: str
-    at: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """
-    One change of one metric's level.
-
-    Attributes:
-        after_count: Points since it was seen, on this level.
-        confirming_count: Those of them that are nearer to the new level than to the old one.
-    """
-
-    metric: str
-    shift: Shift
-    worse_ratio: float  # above 1: worse by that factor
-    state: AlertState
-    acceptance: Acceptance | None
-    after_count: int
-    confirming_count: int
-
-    @property
-    def is_worse(self) -> bool:
-        """It went in the direction that nobody wants."""
-        return self.worse_ratio > 1.0
-
-    @property
-    def confirmation(self) -> str:
-        """How sure it has become since, in words."""
-        if not self.after_count:
-            return "newest; the next run confirms it or not"
-        return f"{self.confirming_count} of {self.after_count} later points confirm it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +128,6 @@ class Series:
         )
 
 
-def is_at(shift: Shift, index: int) -> bool:
-    """Whether the run at *index* means *shift*: near its start, or until it was seen."""
-    return shift.start_index - TOGETHER_COUNT <= index <= shift.seen_index + TOGETHER_COUNT
-
-
 def series_of(
     setting: Setting,
     runs: Sequence[HistoryRun],
@@ -254,6 +194,7 @@ def _series(
     name, better, values, trust = column.metric, column.better, column.values, column.trust
     if trust is Trust.JUDGED and not found.judged_count:
         trust = Trust.TOO_FEW
+    accepted = accepted_shifts(name, better, found.shifts, runs, acceptances)
     return Series(
         metric=name,
         unit=column.unit,
@@ -261,7 +202,7 @@ def _series(
         values=values,
         trust=trust,
         timeline=found,
-        alerts=_alerts(name, better, found, values, _matching(name, runs, acceptances)),
+        alerts=alerts_of(name, better, found.shifts, values, accepted),
         levels=_levels(values, found),
         missing=_missing(column.read, runs) if trust in {Trust.JUDGED, Trust.TOO_FEW} else "",
     )
@@ -282,70 +223,6 @@ def _trust(name: str, setting: Setting, known: Sequence[float]) -> Trust:
     if positive_count < (1.0 - _ZERO_SHARE_MAX) * len(known):
         return Trust.NO_RATIO
     return Trust.JUDGED if positive_count > WARM_UP_COUNT else Trust.TOO_FEW
-
-
-def _matching(
-    name: str, runs: Sequence[HistoryRun], acceptances: Sequence[Acceptance]
-) -> dict[int, Acceptance]:
-    """By the index of the run that they name; the first of a run counts."""
-    places = {run.run_id: index for index, run in enumerate(runs)}
-    found: dict[int, Acceptance] = {}
-    for acceptance in acceptances:
-        index = places.get(acceptance.run_id)
-        if index is not None and fnmatchcase(name, acceptance.pattern):
-            found.setdefault(index, acceptance)
-    return found
-
-
-def _alerts(
-    name: str,
-    better: Better,
-    found: Timeline,
-    values: Sequence[float | None],
-    accepted: Mapping[int, Acceptance],
-) -> tuple[Alert, ...]:
-    alerts = []
-    for place, shift in enumerate(found.shifts):
-        if shift.kind is not ShiftKind.CHANGE:
-            continue
-        later = found.shifts[place + 1 :]
-        worse_ratio = math.exp(better.worse_sign * math.log(shift.ratio))
-        acceptance = next((a for i, a in accepted.items() if is_at(shift, i)), None)
-        end = later[0].start_index if later else len(values)
-        after = [value for value in values[shift.seen_index + 1 : end] if value is not None]
-        middle = math.sqrt(shift.before_value * shift.after_value)
-        is_up = shift.ratio > 1.0
-        alerts.append(
-            Alert(
-                metric=name,
-                shift=shift,
-                worse_ratio=worse_ratio,
-                state=_state(worse_ratio, better, shift, later, acceptance),
-                acceptance=acceptance,
-                after_count=len(after),
-                confirming_count=sum((value > middle) == is_up for value in after),
-            )
-        )
-    return tuple(alerts)
-
-
-def _state(
-    worse_ratio: float,
-    better: Better,
-    shift: Shift,
-    later: Sequence[Shift],
-    acceptance: Acceptance | None,
-) -> AlertState:
-    if worse_ratio <= 1.0:
-        return AlertState.BETTER
-    if acceptance is not None:
-        return AlertState.ACCEPTED
-    size = math.log(worse_ratio)
-    for other in later:
-        left = better.worse_sign * math.log(other.after_value / shift.before_value)
-        if left <= _BACK_PART * size:
-            return AlertState.OVER
-    return AlertState.OPEN
 
 
 def _levels(values: Sequence[float | None], found: Timeline) -> tuple[Level, ...]:

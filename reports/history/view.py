@@ -8,8 +8,9 @@ a reader must not take silence for health.
 from collections.abc import Mapping, Sequence
 
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
+from reports.history.alerts import Alert, AlertState
 from reports.history.events import Commits, Event, History, SettingHistory
-from reports.history.series import Alert, AlertState, Series, Trust
+from reports.history.series import Series, Trust
 from reports.view.model import (
     Cell,
     Column,
@@ -54,6 +55,10 @@ _TERMS = (
         sentence="It got worse and came back: to the level before, or a better one.",
     ),
     Term(
+        name="a gain is lost",
+        sentence="It had become better, and is back at the level before.",
+    ),
+    Term(
         name="accepted",
         sentence="Somebody said that it is meant to be so (acctbench history accept).",
     ),
@@ -80,7 +85,8 @@ def view_history(history: History, commits: Mapping[str, Commits]) -> Page:
 def change_text(alert: Alert) -> str:
     """How much, and which way: "6.2 % worse"."""
     ratio = alert.worse_ratio if alert.is_worse else 1.0 / alert.worse_ratio
-    return f"{share(ratio - 1.0)} {'worse' if alert.is_worse else 'better'}"
+    lost = " (a gain is lost)" if alert.is_gain_lost else ""
+    return f"{share(ratio - 1.0)} {'worse' if alert.is_worse else 'better'}{lost}"
 
 
 def counted(number: int, what: str) -> str:
@@ -199,6 +205,8 @@ def _event_row(event: Event, commits: Commits | None) -> tuple[Cell, ...]:
     metrics = "; ".join(f"{alert.metric} {change_text(alert)}" for alert in shown[1:])
     accepted = next((a.acceptance for a in event.alerts if a.acceptance), None)
     by = f"by {accepted.who}, {accepted.at}: {accepted.why}" if accepted else ""
+    if by and event.state is AlertState.OPEN:
+        by = f"in part accepted {by}"
     before, after = event.before, event.after
     return (
         Cell(text=str(event.state), detail=by, tone=_STATE_TONES[event.state]),

@@ -5,14 +5,16 @@ Pure. Each thing demanded of several runs is one finding, told by its worst run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.objectives import cpu_ns_per_operation, judge_objectives, shares_of
+from harness.model.profile import MISSING
 from harness.model.record import Objective, RunRecord, undecided
 from harness.model.release_file import RunDemand
+from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, Performance
 from reports.compare.verdicts import Change, Comparison
-from reports.release.evidence import Assigned, Evidence
+from reports.release.evidence import Assigned, Evidence, Expected
 from reports.release.verdicts import Finding, State, worst_state
 from reports.view.words import plain, sentence
 
@@ -44,14 +46,22 @@ class _Seen:
 
 
 def findings_of_demand(
-    demand: RunDemand, runs: Sequence[Assigned], comparison: Comparison | None
+    demand: RunDemand,
+    expected: Expected | None,
+    runs: Sequence[Assigned],
+    comparison: Comparison | None,
 ) -> list[Finding]:
-    """Everything that *demand* asks of *runs*, those among them that can't be used included."""
+    """
+    Everything that *demand* asks of *runs*, those among them that can't be used included.
+
+    *expected*: the scenario that it means; None for kernels, which have none.
+    """
     used = [run.evidence for run in runs if run.is_used]
     findings = [_finding_of_runs(demand, runs, len(used))]
     if not used:
         return findings  # of no run there is nothing more to say
-    seen = [item for one in used if one.record is not None for item in _seen_in(demand, one)]
+    own = expected.objectives if expected is not None else None
+    seen = [item for one in used if one.record is not None for item in _seen_in(demand, own, one)]
     subjects = list(dict.fromkeys(item.subject for item in seen))
     findings += [
         _told_by_worst(demand, [item for item in seen if item.subject == subject])
@@ -81,10 +91,12 @@ def _finding_of_runs(demand: RunDemand, runs: Sequence[Assigned], used_count: in
     return Finding(demand=demand.key, subject="runs", state=state, sentence=text)
 
 
-def _seen_in(demand: RunDemand, one: Evidence) -> Iterator[_Seen]:
+def _seen_in(
+    demand: RunDemand, own: Sequence[ObjectiveSpec] | None, one: Evidence
+) -> Iterator[_Seen]:
     record = one.record
     assert record is not None
-    for objective in _objectives(demand, record):
+    for objective in _objectives(demand, own, record):
         yield _Seen(
             subject=objective.id,
             state=_OF_OBJECTIVE[objective.status],
@@ -126,22 +138,57 @@ def required_laws(record: RunRecord) -> tuple[str, ...] | None:
     return tuple(map(str, required)) if isinstance(required, list | tuple) else None
 
 
-def _objectives(demand: RunDemand, record: RunRecord) -> tuple[Objective, ...]:
-    """Those of the run's own scenario; of two demands on one metric the release policy's counts."""
+def _objectives(
+    demand: RunDemand, own: Sequence[ObjectiveSpec] | None, record: RunRecord
+) -> tuple[Objective, ...]:
+    """
+    What is demanded of one run: of two demands on one metric the release policy's counts.
+
+    Else it is held to its scenario's *own* objectives, whatever `run --policy` put in their place:
+    a policy of its own can only ask for more.
+    """
     stated = {spec.metric for spec in demand.objectives}
-    kept = [item for item in record.performance.objectives if item.id not in stated]
-    if not stated:
-        return tuple(kept)
-    judged = judge_objectives(
-        demand.objectives,
+    found = {} if own is None else _worst_of_each(_judged(own, record))
+    for metric, said in _worst_of_each(record.performance.objectives).items():
+        wanted = found.get(metric)
+        if wanted is None or not _is_as_bad(wanted, said):
+            found[metric] = said
+        elif not _is_as_bad(said, wanted):
+            told = f"{wanted.sentence}; the run's own policy asked for less"
+            found[metric] = replace(wanted, sentence=told)
+    return (
+        *(item for item in found.values() if item.id not in stated),
+        *(item for item in _judged(demand.objectives, record) if item.id in stated),
+    )
+
+
+def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
+    """Of each metric the demand that ended worst."""
+    found: dict[str, Objective] = {}
+    for item in objectives:
+        first = found.setdefault(item.id, item)
+        if not _is_as_bad(first, item):
+            found[item.id] = item
+    return found
+
+
+def _is_as_bad(one: Objective, other: Objective) -> bool:
+    """Whether *one* ended as badly as *other*, or worse."""
+    state = _OF_OBJECTIVE[one.status]
+    return worst_state((state, _OF_OBJECTIVE[other.status])) is state
+
+
+def _judged(specs: Sequence[ObjectiveSpec], record: RunRecord) -> tuple[Objective, ...]:
+    """*specs*, and what is demanded of every run, against the record's own figures."""
+    return judge_objectives(
+        specs,
         shares={
             **shares_of(record.operations, record.rate),
             "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),
         },
         latency=record.latency,
         resources=record.resources,
-    )
-    return (*kept, *(item for item in judged.objectives if item.id in stated))
+    ).objectives
 
 
 def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> Finding:
@@ -170,7 +217,7 @@ def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) 
     lacking = [f"{one.name} ({why})" for one in used if (why := _profile_fault(one, kind))]
     state, text = State.MET, f"Every run has its {kind} profile."
     if lacking:
-        state, text = State.NOT_PROVEN, f"Without a {kind} profile: {', '.join(lacking)}."
+        state, text = State.NOT_PROVEN, f"Without a whole {kind} profile: {', '.join(lacking)}."
     return Finding(demand=demand.key, subject=f"profile-{kind}", state=state, sentence=text)
 
 
@@ -184,7 +231,12 @@ def _profile_fault(one: Evidence, kind: str) -> str:
         return f"the profiled run ran under {plain(twin.instrumentation)}"
     if one.record is None or twin.schedule_digest != one.record.schedule_digest:
         return "the profiled run had another plan"
-    return "" if twin.profiles else "the profiled run brought no profile"
+    if not twin.profiles:
+        return "the profiled run brought no profile"
+    if kind in one.damaged_profiles:
+        return "a file of the profile is damaged or gone"
+    noted = next((note for note in twin.notes if note.startswith(MISSING)), "")
+    return plain(noted).rstrip(".")
 
 
 def _findings_of_comparison(demand: RunDemand, comparison: Comparison | None) -> Iterator[Finding]:

@@ -5,13 +5,14 @@ Pure. Nobody chooses among good and bad results here: every usable run of the bu
 run that was left out by hand still counts where it lost money.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from harness.model.record import RunRecord
 from harness.model.release_file import MICRO, ReleasePolicy, RunDemand
+from harness.model.scenario import ObjectiveSpec
 from harness.model.units import format_duration
 from harness.model.verdict import Validity
 from reports.release.identity import build_of
@@ -30,6 +31,7 @@ class Evidence:
         record: None if there is none that can be read.
         fault: Why the folder has no whole record, in a few words; empty if it has.
         twins: Profiled twins by name.
+        damaged_profiles: Names of the twins of which a profile is gone, or not as it was written.
         is_collected: False for a run that was left out by hand.
     """
 
@@ -37,15 +39,22 @@ class Evidence:
     record: RunRecord | None
     fault: str = ""
     twins: Mapping[str, RunRecord] = field(default_factory=dict)
+    damaged_profiles: Collection[str] = ()
     is_collected: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The scenario that a demand means, as it was when the release was judged."""
+    """
+    The scenario that a demand means, as it was when the release was judged.
+
+    Attributes:
+        objectives: Its own, without any policy's; None: a bundle from before they were kept.
+    """
 
     scenario: str
     digest: str
+    objectives: tuple[ObjectiveSpec, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +132,10 @@ def _assign(policy: ReleasePolicy, item: Evidence, circumstances: Circumstances)
 
 def _faults_of_run(item: Evidence, record: RunRecord) -> list[str]:
     faults = []
-    if item.fault or not record.complete:
+    if not record.complete:
         faults.append(f"incomplete: {item.fault or record.incomplete_reason or 'it was not ended'}")
+    elif item.fault:
+        faults.append(item.fault)
     if not record.validity.checks:
         faults.append("its validity was never checked")
     elif record.validity.status is Validity.INVALID:

@@ -65,7 +65,8 @@ def judge_release(
     findings += [_finding_of_law(law, used) for law in policy.laws]
     for demand in policy.demands:
         own = [run for run in runs if run.demand is demand]
-        findings += findings_of_demand(demand, own, comparisons.get(demand.key))
+        expected = circumstances.expected.get(demand.key)
+        findings += findings_of_demand(demand, expected, own, comparisons.get(demand.key))
     today = date.fromisoformat(circumstances.judged_at[:10])
     judged = tuple(_waived(finding, policy.waivers, today) for finding in findings)
     word, code = verdict_of(judged)

@@ -332,7 +332,8 @@ def _runs(runs: Sequence[RunUse], policy: ReleasePolicy) -> Section:
                     )
                     for run in sorted(runs, key=lambda item: (not item.is_used, item.name))
                 ),
-                note="Each run's own report is in the bundle: runs/RUN/report.html.",
+                note="Each run's own report is in the bundle, as a copy that was not checked:"
+                " runs/RUN/report.html. What counts is on this page and in the records.",
                 absence="No run was found.",
             ),
         ),

@@ -52,6 +52,21 @@ def test_from_open_to_accepted(user: list[RunRecord], capsys: pytest.CaptureFixt
     assert [event["state"] for event in document["settings"][0]["events"]] == ["accepted"]
 
 
+def test_what_is_still_open_is_said(
+    user: list[RunRecord], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the run that accepts it; the command that it names leaves nothing open."""
+    words = ["history", "accept", "target.*", user[STEP].run_id, "--why", "durable"]
+    assert exit_code_of(words) == 0
+    said = capsys.readouterr().err
+    seen = user[STEP + 1].run_id
+
+    assert f" at {seen}; " in " ".join(said.split()).partition("still open: ")[2]
+    assert exit_code_of(["history"]) == 1
+    assert exit_code_of(["history", "accept", "*", seen, "--why", "durable"]) == 0
+    assert exit_code_of(["history"]) == 0
+
+
 def test_commits_between(
     user: list[RunRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

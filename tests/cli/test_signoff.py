@@ -12,13 +12,14 @@ from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.store import load_run, write_record
-from tests.reports.release.made import broken, fit, write_run
+from tests.reports.release.made import LIMIT, REFUSED, broken, fit, judged, p99, specs, write_run
 
 POLICY = """
 name = "core"
 [[runs]]
 scenario = "spot-steady"
 profile = "gate"
+objectives = [{ metric = "operations.rejected_share", at_most = "5%" }]
 """
 RUN = "20261124-1-spot-steady-a"
 
@@ -77,6 +78,51 @@ def test_verdicts_are_exit_codes(here: Path) -> None:
     change(folder, created_at="2020-01-01T00:00:00+00:00")
     assert signoff() == ExitCode.INCONCLUSIVE
     assert signoff("--runs", "elsewhere") == ExitCode.INCONCLUSIVE
+
+
+def test_a_looser_policy_of_a_run_signs_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run --policy` in place of the scenario's 20 ms: the run met its own, not the scenario's."""
+    folder = here / "runs" / RUN
+    record = load_run(folder).record
+    looser = {"metric": "reserve.response_ns.p99", "at_most": "250ms"}
+    parameters = {**record.scenario["parameters"], "policy": {"objectives": [looser]}}
+    reserve = record.latency["reserve"]
+    slow = tuple(
+        replace(item, value=item.value and 30_000_000) for item in reserve.response_ns.quantiles
+    )
+    latency = replace(reserve, response_ns=replace(reserve.response_ns, quantiles=slow))
+    record = replace(
+        record,
+        scenario={**record.scenario, "parameters": parameters},
+        latency={**record.latency, "reserve": latency},
+    )
+    write_record(folder, judged(record, specs(p99(LIMIT), REFUSED, looser)))
+
+    assert load_run(folder).record.exit_code == ExitCode.OK
+    assert signoff() == ExitCode.OBJECTIVE_MISSED
+    said = " ".join(capsys.readouterr().err.split())
+    assert "reserve.response_ns.p99 is 30 ms; demanded: at most 20 ms; the run's own policy" in said
+
+
+def test_a_killed_run_stands_in_nobodys_way(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed, or still going on: only logs, no reason. It is listed, and proves nothing."""
+    killed = here / "runs" / "20261124-2-spot-steady-b.incomplete"
+    killed.mkdir()
+    (killed / "target.log").write_text("started\n", encoding="utf-8")
+    (here / "runs" / "20261124-3-spot-steady-c.incomplete").mkdir()
+    assert signoff("--json") == ExitCode.OK
+    document = json.loads(capsys.readouterr().out)
+    assert exit_code_of(["verify", "release-1.4"]) == ExitCode.OK
+
+    unused = {run["name"]: run["why"] for run in document["runs"] if not run["is_used"]}
+    assert unused == dict.fromkeys(
+        (killed.name, "20261124-3-spot-steady-c.incomplete"),
+        "it was not finished, and no file says why",
+    )
+    files = json.loads((here / "release-1.4" / "inputs.json").read_text())["files"]
+    assert not files[f"runs/{killed.name}"]["target.log"]["is_copied"]
 
 
 def test_json_has_verdict_and_hash(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

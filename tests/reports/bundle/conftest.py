@@ -17,7 +17,9 @@ reason = "runs of five seconds tell little"
 until = 2099-12-31
 """
 TEXT = f"{POLICY}count = 2\nprofiles = ['cpu']\n{WAIVER}"
-RULES = 'name = "quick"\nmetrics = ["all.response_ns.p50"]\n'
+RULES = (
+    'name = "quick"\nmetrics = ["all.response_ns.p50", "kernel.*"]\n'  # one file for every demand
+)
 COMPARED = f"comparison = 'policy.toml'\n{POLICY}count = 5\nbaseline = 'before'\n{WAIVER}"
 PROGRAM = {"name": "acctbench", "version": "0.1.0"}
 RUN_COUNT = 5

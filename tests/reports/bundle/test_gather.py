@@ -1,14 +1,17 @@
 """Which runs a sign-off looks at: all of the build, good or bad, and those left out by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.errors import RecordError, UsageError
+from harness.profilers.profiled_run import write_profile
 from harness.store import load_run, write_json, write_record
 from reports.bundle.gather import Found, chosen_runs, read_run_evidence
 from reports.bundle.write import BundleRequest, write_bundle
+from tests.reports.profile.made_passes import made_profile
 from tests.reports.release.made import CIRCUMSTANCES, change_json, policy, write_run
 
 RUNS = ("20261124-1-spot-steady-a", "20261124-2-spot-steady-b", "20261124-3-spot-steady-c")
@@ -84,6 +87,54 @@ def test_a_damaged_run_that_is_given_stops_the_sign_off(runs: Path) -> None:
     (runs / RUNS[2] / "passes" / "cpu").mkdir(parents=True)
     with pytest.raises(RecordError, match=r"no record\.json"):
         chosen(runs, RUNS[2])
+
+
+def test_what_lies_beside_a_record_says_the_same(runs: Path) -> None:
+    """verdict.json and audit.json of a run, or of a twin: readers must not be told otherwise."""
+    folder = runs / RUNS[0]
+    change_json(folder / "verdict.json", "exit_code", value=1)
+    assert "verdict.json does not say" in read_run_evidence(Found(folder=folder)).fault
+
+    folder = runs / RUNS[1]
+    change_json(folder / "audit.json", "invariants", 0, "checked_count", value=0)
+    assert "audit.json does not say" in read_run_evidence(Found(folder=folder)).fault
+    (folder / "audit.json").write_text("", encoding="utf-8")  # torn
+    assert "audit.json does not say" in read_run_evidence(Found(folder=folder)).fault
+
+    folder = write_run(runs / RUNS[2] / "passes" / "cpu", instrumentation="cpu")
+    change_json(folder / "verdict.json", "correctness", value="FAILED")
+    assert "cpu/verdict.json does not say" in read_run_evidence(Found(folder=runs / RUNS[2])).fault
+
+
+def remove(path: Path) -> None:
+    """The profile is gone."""
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    """The profile is torn."""
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def swap(path: Path) -> None:
+    """The profile is another one."""
+    other = path.with_name("other.profile.json.gz")
+    write_profile(path.parents[1], made_profile(segment_count=3), "other")
+    other.replace(path)
+
+
+@pytest.mark.parametrize("harm", [remove, cut, swap])
+def test_a_profile_is_looked_at(runs: Path, harm: Callable[[Path], None]) -> None:
+    """Gone, torn or another: the twin is named, whatever its record says."""
+    folder = write_run(runs / RUNS[0] / "passes" / "cpu", instrumentation="cpu")
+    entry = write_profile(folder, made_profile(), "cpu_ns")
+    write_record(folder, replace(load_run(folder).record, profiles=(entry,)))
+    whole = read_run_evidence(Found(folder=runs / RUNS[0]))
+    harm(folder / entry.file)
+    harmed = read_run_evidence(Found(folder=runs / RUNS[0]))
+
+    assert set(whole.damaged_profiles) == set()
+    assert set(harmed.damaged_profiles) == {"cpu"}
 
 
 def test_a_bundle_is_whole_or_not_there(small_request: BundleRequest, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
+from harness.store import write_json
 from reports.bundle.manifest import HASH_PLACE, MANIFEST_NAME, PAGE_NAME, hash_of, seal
 from reports.bundle.manifest import read_manifest as manifest_of
 from reports.bundle.verify import Verification, verify_bundle
@@ -182,6 +183,11 @@ def answer(copy: Path) -> None:
     (copy / "comparisons/other.json").write_text("{}", encoding="utf-8")
 
 
+def flatter(copy: Path) -> None:
+    """Another verdict beside a record, for who reads only that."""
+    change_json(copy / "runs/now-1/verdict.json", "performance", value="IMPROVED")
+
+
 def escape(copy: Path) -> None:
     """Inputs that point out of the bundle."""
     change_json(copy / "inputs.json", "runs", 0, value="../../somewhere")
@@ -196,6 +202,7 @@ RESEALED: dict[str, tuple[Callable[[Path], None], str]] = {
     "postdate": (postdate, "signoff.json does not follow from the runs: judged_at"),
     "plant": (plant, "runs/now-1/extra.json was not looked at"),
     "answer": (answer, "comparisons/other.json: no demand asks for it"),
+    "flatter": (flatter, "verdict.json is not the file that was looked at"),
     "escape": (escape, "is no name of a run folder"),
 }
 
@@ -249,6 +256,18 @@ def test_a_bundle_of_another_program_says_so(bundle: Bundle, copy: Path) -> None
     found = verify_bundle(copy, signed_hash="", program={"name": "acctbench", "version": "9"})
 
     assert "(made by acctbench 0.1.0, checked by acctbench 9)" in found.faults[0]
+
+
+def test_a_bundle_from_before_objectives_were_kept_can_be_checked(copy: Path) -> None:
+    """Its runs are held to what their records say, as they were then."""
+    path = copy / "inputs.json"
+    inputs = json.loads(path.read_text(encoding="utf-8"))
+    inputs["schema_version"] = 1
+    del inputs["circumstances"]["expected"][KEY]["objectives"]
+    write_json(path, inputs)
+    resealed(copy)
+
+    assert checked(copy).faults == ()
 
 
 def test_bulk_stays_behind_and_is_bound(bundle: Bundle) -> None:

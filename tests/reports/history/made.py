@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from reports.compare.figures import Figure
 from reports.compare.samples import Better
+from reports.history.alerts import Acceptance
 from reports.history.events import Gathered, History, history_of
 from reports.history.runs import HistoryRun, Setting
-from reports.history.series import Acceptance
 
 FIRST = datetime(2026, 9, 1, 2, 30, tzinfo=UTC)
 CPU, P50, RATE, VISIBLE = (

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from harness.model.verdict import ExitCode
+from reports.history.alerts import AlertState
 from reports.history.events import Gathered, History, history_of
-from reports.history.series import AlertState, Trust
+from reports.history.series import Trust
+from reports.history.view import event_sentence
 from tests.reports.history.made import (
     CPU,
     P50,
@@ -83,6 +85,67 @@ def test_what_is_accepted_is_what_was_meant() -> None:
         P50: AlertState.ACCEPTED,
     }
     assert states(other_run) == [AlertState.OPEN]
+
+
+def test_what_began_after_the_accepted_run_is_not_accepted() -> None:
+    """CPU at run 21 is accepted at run 22; what p99 does from run 23 on nobody had seen."""
+    both = zip(
+        nights(stepped(21, 10, 1.1)),
+        nights(stepped(23, 8, 1.4), names=(P50,), seed=6),
+        strict=True,
+    )
+    runs = [replace(one, figures={**one.figures, **other.figures}) for one, other in both]
+    found = history(runs, accepted("run-022"))
+    (event,) = found.settings[0].events
+
+    assert {alert.metric: alert.state for alert in event.alerts} == {
+        CPU: AlertState.ACCEPTED,
+        P50: AlertState.OPEN,
+    }
+    assert (event.state, found.exit_code) == (AlertState.OPEN, ExitCode.OBJECTIVE_MISSED)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "expected"),
+    [
+        ("run-020", [AlertState.OPEN, AlertState.OPEN]),
+        ("run-021", [AlertState.OPEN, AlertState.ACCEPTED]),
+        ("run-024", [AlertState.OPEN, AlertState.ACCEPTED]),
+        ("run-025", [AlertState.OPEN, AlertState.ACCEPTED]),
+        ("run-026", [AlertState.ACCEPTED, AlertState.OPEN]),
+    ],
+)
+def test_one_acceptance_is_of_one_change(run_id: str, expected: list[AlertState]) -> None:
+    """Of two steps, at run 21 and, seen a run later, at 25: the last that was seen by then."""
+    levels = [*stepped(21, 4, 1.1), *([1e6 * 1.1 * 1.4] * 10)]
+
+    assert states(history(nights(levels), accepted(run_id))) == expected
+
+
+def test_a_gain_that_is_lost_is_told() -> None:
+    """Better for twenty nights, then as before: worse than it was, until accepted or regained."""
+    levels = [*stepped(40, 20, 0.8), *([1e6] * 10)]
+    lost = history(nights(levels))
+    rate = history(nights([*stepped(40, 20, 1.25), *([1e6] * 10)], names=(RATE,)))
+    regained = history(nights([*levels, *([8e5] * 10)]))
+
+    for found in (lost, rate):
+        assert (states(found), found.exit_code) == (
+            [AlertState.OPEN, AlertState.BETTER],
+            ExitCode.OBJECTIVE_MISSED,
+        )
+        assert (
+            event_sentence(found.settings[0].events[0])
+            .partition(",")[0]
+            .endswith("% worse (a gain is lost)")
+        )
+    assert history(nights(levels), accepted("run-060")).exit_code is ExitCode.OK
+    assert states(regained) == [AlertState.BETTER, AlertState.OVER, AlertState.BETTER]
+
+
+def test_one_lucky_run_is_no_gain() -> None:
+    """Nor is the run after it a loss."""
+    assert states(history(nights([*stepped(30, 1, 0.8), *([1e6] * 20)]))) == []
 
 
 def test_what_came_back_is_over() -> None:

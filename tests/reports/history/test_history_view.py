@@ -77,6 +77,13 @@ def test_an_accepted_change_names_who_and_why() -> None:
     assert "by ada, 2026-11-25: durable" in texts(page)
 
 
+def test_what_is_accepted_in_part_is_not_shown_as_accepted() -> None:
+    """One of two metrics: the event is open, and says that a part of it is not."""
+    runs = nights(stepped(30, 12, 1.08), names=(CPU, P50))
+
+    assert "in part accepted by ada" in texts(page_of(history(runs, accepted("run-030", P50))))
+
+
 def test_too_little_is_not_green() -> None:
     """NOT PROVEN, with the reason."""
     (verdict,) = page_of(history(nights([1e6] * 5))).verdict_groups[0].verdicts

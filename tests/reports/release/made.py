@@ -30,10 +30,25 @@ name = "core"
 scenario = "spot-steady"
 profile = "gate"
 """
+REFUSED = {"metric": "operations.rejected_share", "at_most": "5%"}
+
+
+def p99(at_most: str) -> dict[str, str]:
+    """A demand as a file has it."""
+    return {"metric": "all.response_ns.p99", "at_most": at_most}
+
+
+def specs(*tables: dict[str, str]) -> tuple[ObjectiveSpec, ...]:
+    """The demands that *tables* say."""
+    return tuple(ObjectiveTable.model_validate(item).to_spec() for item in tables)
+
+
 CIRCUMSTANCES = Circumstances(
     release="1.4",
     judged_at=NOW,
-    expected={KEY: Expected(scenario="spot-steady", digest=DIGEST)},
+    expected={
+        KEY: Expected(scenario="spot-steady", digest=DIGEST, objectives=specs(p99(LIMIT), REFUSED))
+    },
 )
 
 
@@ -44,14 +59,11 @@ def policy(text: str = POLICY) -> ReleasePolicy:
 
 def fit(record: RunRecord, at_most: str = LIMIT) -> RunRecord:
     """*record* as a run of today's program would have it, its objectives judged."""
-    table = {"metric": "all.response_ns.p99", "at_most": at_most}
-    refused = {"metric": "operations.rejected_share", "at_most": "5%"}
     parameters = {
-        "objectives": [table, refused],
+        "objectives": [p99(at_most), REFUSED],
         "audit": {"required": ["I1"]},
         "overrides": {"profile": "gate"},
     }
-    specs = tuple(ObjectiveTable.model_validate(item).to_spec() for item in (table, refused))
     return judged(
         replace(
             record,
@@ -72,14 +84,14 @@ def fit(record: RunRecord, at_most: str = LIMIT) -> RunRecord:
                 "memory_bytes": 8 * 2**30,
             },
         ),
-        specs,
+        specs(p99(at_most), REFUSED),
     )
 
 
-def judged(record: RunRecord, specs: tuple[ObjectiveSpec, ...]) -> RunRecord:
-    """*record* held to *specs*, as a run is when it ends."""
+def judged(record: RunRecord, demanded: tuple[ObjectiveSpec, ...]) -> RunRecord:
+    """*record* held to *demanded*, as a run is when it ends."""
     performance = judge_objectives(
-        specs,
+        demanded,
         shares={
             **shares_of(record.operations, record.rate),
             "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),

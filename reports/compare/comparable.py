@@ -84,7 +84,7 @@ def differences(
     first = records[0]
     must, may = must_be_same(first), _may_differ(first)
     found: dict[str, Difference] = {}
-    for record in records:
+    for record in _unlike_records(records):
         for difference in (
             *_unlike(must, must_be_same(record), record, patterns),
             *_unlike(may, _may_differ(record), record, None),
@@ -92,6 +92,15 @@ def differences(
         ):
             found.setdefault(difference.name, difference)
     return tuple(sorted(found.values(), key=lambda item: (not item.is_obstacle, item.is_ignored)))
+
+
+def _unlike_records(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
+    """The first of all that say the same: most runs do, and words are made of each thing said."""
+    first: dict[str, RunRecord] = {}
+    for record in records:
+        digests = [(kernel.name, kernel.unit, kernel.digest) for kernel in record.kernels]
+        first.setdefault(repr((_asked(record), _target(record), digests)), record)
+    return tuple(first.values())
 
 
 def _unlike(
@@ -122,6 +131,10 @@ def _is_required(name: str, known: Mapping[str, str]) -> bool:
 
 def must_be_same(record: RunRecord) -> dict[str, str]:
     """What *record* says of everything that is an obstacle where it differs, by dotted name."""
+    return dict(flattened(_asked(record)))
+
+
+def _asked(record: RunRecord) -> dict[str, Any]:
     environment: dict[str, Any] = {name: record.environment.get(name) for name in _ENVIRONMENT}
     if not environment["harness_digest"]:
         environment["git_sha"] = record.environment.get("git_sha")
@@ -142,23 +155,23 @@ def must_be_same(record: RunRecord) -> dict[str, str]:
         del asked["scenario.digest"]
     if any(kernel.unit == INSTRUCTIONS for kernel in record.kernels):
         asked["target.build"] = record.target.get("build")
-    return dict(
-        flattened(
-            {
-                **asked,
-                "environment": environment,
-                "load": {name: record.load[name] for name in _LOAD if name in record.load},
-                "broker": {name: record.broker.get(name) for name in _BROKER},
-            }
-        )
-    )
+    return {
+        **asked,
+        "environment": environment,
+        "load": {name: record.load[name] for name in _LOAD if name in record.load},
+        "broker": {name: record.broker.get(name) for name in _BROKER},
+    }
 
 
 def _may_differ(record: RunRecord) -> dict[str, str]:
+    return dict(flattened({"target": _target(record)}))
+
+
+def _target(record: RunRecord) -> dict[str, Any]:
     target = {key: value for key, value in record.target.items() if key not in _TARGET_OF_A_RUN}
     if any(kernel.unit == INSTRUCTIONS for kernel in record.kernels):
         target.pop("build", None)
-    return dict(flattened({"target": target}))
+    return target
 
 
 def _kernels_unlike(first: RunRecord, record: RunRecord) -> Iterator[Difference]:

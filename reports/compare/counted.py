@@ -31,9 +31,15 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
     names += [item.metric for item in rules.objectives if item.metric in COUNTED]
     plain = replace(
         rules,
-        policy=replace(policy, required=tuple(_others(policy.required))),
+        policy=replace(
+            policy,
+            rules=tuple(rule for rule in policy.rules if not _asked_by((rule.pattern,))),
+            required=tuple(_others(policy.required)),
+        ),
         patterns=tuple(_others(rules.patterns)),
+        written=tuple(_others(rules.written)),
         are_profiles_judged=False,
+        waivers=tuple(item for item in rules.waivers if not _asked_by((item.metric,))),
         objectives=tuple(item for item in rules.objectives if item.metric not in COUNTED),
     )
     if not names:
@@ -50,6 +56,7 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
             required=tuple(dict.fromkeys(names)),
         ),
         patterns=tuple(dict.fromkeys(names)),
+        written=(),
         are_profiles_judged=False,
         objectives=tuple(item for item in rules.objectives if item.metric in COUNTED),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from harness.model.objectives import judge_objective
 from harness.model.policy_file import ComparisonSpec, MarginSpec
 from harness.model.policy_file import Policy as PolicyFile
-from harness.model.record import Objective
+from harness.model.record import Objective, RunRecord
 from harness.model.scenario import ObjectiveSpec
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
@@ -40,6 +40,7 @@ class Rules:
 
     Attributes:
         patterns: Of the metrics that are judged.
+        written: Those of them that the policy's `metrics` writes: one that fits nothing is a doubt.
         ignored: Of differences between runs that are known to do no harm.
         are_profiles_judged: Where every run has them; else only metrics that *patterns* name.
         objectives: Demanded of the candidate, whatever the baseline was.
@@ -48,6 +49,7 @@ class Rules:
 
     policy: Policy = field(default_factory=Policy)
     patterns: tuple[str, ...] = HEADLINE_PATTERNS
+    written: tuple[str, ...] = ()
     are_profiles_judged: bool = True
     ignored: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
@@ -102,6 +104,7 @@ def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
             required=spec.required,
         ),
         patterns=(*(spec.metrics or HEADLINE_PATTERNS), *spec.required),
+        written=spec.metrics,
         are_profiles_judged=not spec.metrics,
         ignored=spec.ignored,
         waivers=spec.waivers,
@@ -127,8 +130,13 @@ def compared_sides(
         _without(a, thin), replace(_without(b, thin), faults=(*b.faults, *faults)), rules.policy
     )
     objectives = tuple(_objectives(candidate, rules))
+    names = tuple(dict.fromkeys(metric.name for side in (a, b) for metric in side.metrics))
+    is_measured = bool(records or names)  # where there is no run, no name is wrong
+    doubts = _not_measured(names, rules, records) if is_measured else ()
+    idle = _without_effect(names, rules) if is_measured else ()
     remarks = (
         *comparison.remarks,
+        *idle,
         *(f"Not judged, too few samples on both sides: {', '.join(thin)}." for _ in thin[:1]),
     )
     waived = tuple(
@@ -136,7 +144,13 @@ def compared_sides(
     )
     return Dossier(
         comparison=resummed(
-            replace(comparison, metrics=waived, objectives=objectives, remarks=remarks)
+            replace(
+                comparison,
+                metrics=waived,
+                objectives=objectives,
+                doubts=(*comparison.doubts, *doubts),
+                remarks=remarks,
+            )
         ),
         baseline=baseline,
         candidate=candidate,
@@ -223,6 +237,42 @@ def _without(side: Side, names: Sequence[str]) -> Side:
     return replace(
         side, metrics=tuple(metric for metric in side.metrics if metric.name not in names)
     )
+
+
+def _not_measured(
+    names: Sequence[str], rules: Rules, records: Sequence[RunRecord]
+) -> Iterator[str]:
+    """What the policy asks to be judged and no run has: nobody looked at it, so it is no pass."""
+    for pattern in rules.written:
+        if pattern in rules.policy.required or _fits_any(pattern, names):
+            continue
+        text = f"the policy's metric {plain(pattern)} is on neither side"
+        if f".{VISIBLE}." in pattern and any(map(is_embedded, records)):
+            yield (
+                f"{text}: with the embedded broker most of what is visible is its own polling;"
+                " measure with --kafka of another kind, or take it out of the policy"
+            )
+        else:
+            yield f"{text}; correct its name, or take it out of the policy"
+
+
+def _without_effect(names: Sequence[str], rules: Rules) -> Iterator[str]:
+    """Margins and waivers that are for nothing here, as a misspelt one is."""
+    idle = [
+        f"{table} of {plain(pattern)}"
+        for table, patterns in (
+            ("[[margins]]", [rule.pattern for rule in rules.policy.rules]),
+            ("[[waivers]]", [waiver.metric for waiver in rules.waivers]),
+        )
+        for pattern in dict.fromkeys(patterns)
+        if not _fits_any(pattern, names)
+    ]
+    if idle:
+        yield f"In the policy, and for no metric here: {', '.join(idle)}."
+
+
+def _fits_any(pattern: str, names: Sequence[str]) -> bool:
+    return any(is_chosen(name, (pattern,)) for name in names)
 
 
 def _given_twice(baseline: SideInput, candidate: SideInput) -> Iterator[str]:

@@ -1,11 +1,14 @@
 """
 The effect of one metric, or the verdict that no effect is needed for. Pure.
 
-Faults, zeros, single runs, answers that never came, and improvements too good to be true are
-settled here, before any statistics of several metrics.
+Faults, zeros, single runs, and improvements too good to be true are settled here, before any
+statistics of several metrics. Where a quantile of the candidate falls among operations that were
+never answered, it is worse than any number; whether that is more than chance is asked of the share
+of such operations, run by run, as of any other metric.
 """
 
 import math
+from dataclasses import replace
 
 from reports.compare.estimates import (
     RUN_COUNT_NEEDED,
@@ -16,8 +19,8 @@ from reports.compare.estimates import (
 )
 from reports.compare.faults import fault_of, fault_of_data, is_unanswered
 from reports.compare.location import Effect
-from reports.compare.policy import Policy
-from reports.compare.samples import Metric, RunTails
+from reports.compare.policy import FAILURE_MARGINS, Design, Margins, Policy
+from reports.compare.samples import Compared, Metric, RunTails, RunValues
 from reports.compare.verdicts import Change, MetricVerdict
 from reports.view.words import plain
 
@@ -30,9 +33,9 @@ def effect_or_verdict(
     assert known is not None
     margins = policy.margins_of(known)
     try:
-        lost = _never_answered(a, b, policy)
-        if lost:
-            return lost
+        unanswered = _unanswered_pair(a, b, policy)
+        if unanswered:
+            return unanswered, estimated(unanswered, policy.design)
         fault = fault_of(a, b, policy.design)
         if fault:
             return unestimated(a, b, Change.INVALID, f"{fault}.", policy)
@@ -75,9 +78,22 @@ def unestimated(
     )
 
 
-def _never_answered(a: Metric | None, b: Metric | None, policy: Policy) -> MetricVerdict | None:
+def verdict_of_unanswered(a: Metric, b: Metric, status: Change, policy: Policy) -> MetricVerdict:
+    """Of a quantile among operations that were never answered, whose share ended as *status*."""
+    text = "In the candidate it falls among operations that were never answered"
+    if status is Change.REGRESSED:
+        text += ": worse than any time of the baseline."
+        return unestimated(a, b, Change.REGRESSED, text, policy)
+    text += (
+        ", but that these are more than in the baseline is not shown, or they are hardly more:"
+        " measure more runs."
+    )
+    return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
+
+
+def _unanswered_pair(a: Metric | None, b: Metric | None, policy: Policy) -> Pair | None:
     """
-    A quantile that falls among operations that were never answered is worse than any number.
+    The shares without an answer, where the quantile of the candidate falls among these operations.
 
     An overloaded service is a slow one, not a faulty input. It takes a sound baseline, and as many
     runs as any verdict.
@@ -86,13 +102,27 @@ def _never_answered(a: Metric | None, b: Metric | None, policy: Policy) -> Metri
         return None
     if fault_of_data(a.data, a.compared) or (a.unit, a.better) != (b.unit, b.better):
         return None
-    if min(a.data.run_count, b.data.run_count) < policy.run_count_min:
+    counts = a.data.run_count, b.data.run_count
+    if min(counts) < policy.run_count_min:
         return None
-    text = (
-        "In the candidate it falls among operations that were never answered: worse than any time"
-        " of the baseline."
+    if policy.design is Design.PAIRED and counts[0] != counts[1]:
+        return None
+    q = b.data.q
+    before, after = (_unanswered_shares(side, q) for side in (a, b))
+    # Of a quantile far out a small share is much: half of what lies beyond it.
+    share = min(FAILURE_MARGINS.floor_share, (1.0 - q) / 2.0)
+    margins = Margins(floor_share=share, margin_share=share)
+    return Pair(baseline=before, candidate=after, margins=margins, is_of_unanswered=True)
+
+
+def _unanswered_shares(metric: Metric, q: float) -> Metric:
+    """Of each run; where it has the quantile as a number, the most that it can be: 1 - q."""
+    shares = (
+        tuple(run.unanswered_count / max(1, run.count) for run in metric.data.runs)
+        if isinstance(metric.data, RunTails)
+        else (1.0 - q,) * metric.data.run_count
     )
-    return unestimated(a, b, Change.REGRESSED, text, policy)
+    return replace(metric, data=RunValues(values=shares), compared=Compared.DIFFERENCE)
 
 
 def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:

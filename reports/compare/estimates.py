@@ -31,11 +31,16 @@ _SHARE_LEFT_MIN = 1e-9  # of operations that did not fail, for a logarithm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One metric that both sides have, fit to be compared."""
+    """
+    One metric that both sides have, fit to be compared.
+
+    *is_of_unanswered*: a quantile has no value, and shares without an answer stand for it.
+    """
 
     baseline: Metric
     candidate: Metric
     margins: Margins
+    is_of_unanswered: bool = False
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from reports.compare.effects import effect_or_verdict
+from reports.compare.effects import effect_or_verdict, verdict_of_unanswered
 from reports.compare.estimates import (
     Pair,
     side_values,
@@ -82,7 +82,10 @@ def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
     items = _with_noise(found, policy)
     family_count = max(1, len(names) - sum(_is_constant(pair) for pair, _ in found))
     for item, corrected in _corrected(items, family_count):
-        verdicts[item.pair.name] = _judged(item, corrected, family_count, policy)
+        name, verdict = item.pair.name, _judged(item, corrected, family_count, policy)
+        if item.pair.is_of_unanswered:
+            verdict = verdict_of_unanswered(old[name], new[name], verdict.status, policy)
+        verdicts[name] = verdict
     return compared(
         baseline.name,
         candidate.name,

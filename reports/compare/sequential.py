@@ -17,9 +17,13 @@ confirmation asks each suspect by itself, one-sided at the policy's alpha; one t
 level among the suspects missed a planted slowdown of 5 % that 17 pairs together showed beyond
 doubt. A baseline of stored runs is the same in both tests, and so is its luck: there the levels
 don't multiply.
+
+What only looks worse once the pairs of a confirmation are added is no suspicion yet: it waits for
+the next look and its level, so that no more is asked than the looks allow. Where no look or budget
+is left for it, or the gate is red already, it was never asked, and no such gate is green.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -154,7 +158,7 @@ class Sequential:
         self._suspected_count = 0  # pairs at the time
         self._unconfirmed: tuple[str, ...] = ()
         self._confirmation = ""  # how it was made, in a sentence
-        self._unasked: set[str] = set()  # suspects for which no fresh pairs were left
+        self._unasked: set[str] = set()  # looked worse, and no fresh pairs were asked since
         self.outcome: Outcome | None = None
         self.wanted_count = plan.look_counts[0]
 
@@ -193,8 +197,7 @@ class Sequential:
             self._suspects, self._suspected_count = worse, gathered.count
             self.wanted_count = gathered.count + plan.confirm_count
         elif worse or not still_open or is_last or self._look_count == len(plan.look_counts):
-            self._unasked |= set(worse)
-            self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *worse)))
+            self._leave_unasked(worse)
             self._end(dossier)
         else:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
@@ -219,15 +222,26 @@ class Sequential:
             )
         )
         dossier, _ = self._judged(gathered)
-        self._unconfirmed = tuple(
-            dict.fromkeys((*self._unconfirmed, *(n for n in self._suspects if n not in confirmed)))
-        )
+        worse = dossier.comparison.counting_as(Change.REGRESSED)
+        unasked = tuple(name for name in worse if name not in self._suspects)
+        self._doubt(name for name in self._suspects if name not in confirmed)
         self._suspects = ()
         is_over = is_last or self._look_count == len(plan.look_counts)
-        if confirmed or is_over or dossier.comparison.faults or not self._open(dossier):
+        is_settled = not unasked and not self._open(dossier)
+        if confirmed or is_over or dossier.comparison.faults or is_settled:
+            self._leave_unasked(unasked)
             self._end(dossier, confirmed)
         else:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
+
+    def _leave_unasked(self, names: Sequence[str]) -> None:
+        """*names* look worse, and the gate ends without asking fresh pairs about them."""
+        self._unasked |= set(names)
+        self._doubt(names)
+
+    def _doubt(self, names: Iterable[str]) -> None:
+        """*names* looked worse, and no fresh pairs confirm it."""
+        self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *names)))
 
     def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
         """What is worse in *fresh* pairs too, and the level of asking: of one direction, each."""
@@ -301,6 +315,10 @@ class Sequential:
             return replace(metric, status=Change.REGRESSED, sentence=sentence)
         if metric.status is not Change.REGRESSED or metric.is_waived:
             return metric
-        why = "no fresh pairs were left to ask" if is_unasked else "fresh pairs did not confirm it"
+        why = (
+            "the gate ended before fresh pairs could be asked"
+            if is_unasked
+            else "fresh pairs did not confirm it"
+        )
         sentence = f"It looked worse, and {why}; so it is not called worse."
         return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)

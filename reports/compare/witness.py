@@ -21,6 +21,7 @@ from reports.compare.location import Values
 
 RANK_ALPHA = 0.02
 PAIR_COUNT_MIN = 6  # fewer can't reach that level: 2^-5 is 3 %
+_ALL_SIGNS_COUNT_MAX = 13  # 8,192 patterns
 _TREND_ALPHA = 0.001
 _TREND_RUN_COUNT_MIN = 6
 _TREND_PART = 0.5  # of the effect; a smaller drift can't have made it
@@ -36,8 +37,22 @@ def pair_ranks_agree(log_ratios: Values, *, upwards: bool, alpha: float = RANK_A
     """Whether the pairs' *log_ratios* lie above (or below) zero."""
     if len(log_ratios) < PAIR_COUNT_MIN or not log_ratios.any():
         return False
-    test = stats.wilcoxon(log_ratios, alternative="greater" if upwards else "less")
-    return bool(test.pvalue < alpha)
+    return signed_rank_chance(log_ratios if upwards else -log_ratios) < alpha
+
+
+def signed_rank_chance(log_ratios: Values) -> float:
+    """
+    How often *log_ratios* without any effect would lie as high as they do; not all of them zero.
+
+    Few are tried with every pattern of signs, at once: SciPy says the same, but where two are equal
+    it tries the patterns one by one, which takes seconds.
+    """
+    if len(log_ratios) > _ALL_SIGNS_COUNT_MAX:
+        return float(stats.wilcoxon(log_ratios, alternative="greater").pvalue)
+    ratios = log_ratios[log_ratios != 0.0]
+    ranks = stats.rankdata(np.abs(ratios))
+    signs = np.arange(2 ** len(ratios))[:, None] >> np.arange(len(ratios)) & 1
+    return float(np.mean(signs @ ranks >= ranks[ratios > 0.0].sum()))
 
 
 def drift_ratio(values: Values) -> float:

@@ -3,13 +3,15 @@ What changed between two builds, function by function, and how sure that is. Pur
 
 Each function's cost of an operation, own cost charged home (reports.profile.costs), on two sides.
 Two process starts of one build differ as a whole: another layout of memory, another clock of the
-core. So the ratio that most of the cost has in common is taken out first (a weighted median, which
-one guilty function can't move). What is left is tested by Welch's t test (Biometrika 34, 1947) with
-the largest of three variances, and its degrees of freedom: between segments, of the samples
-themselves (N samples have a variance of N, and a thread's samples are worth what the kernel says
-that it ran), and between starts. Of the last a few starts
-say little, so what they show is weighed with what starts of one build were measured to differ by
-(a moderated variance: Smyth, Statistical Applications in Genetics and Molecular Biology 3, 2004).
+core. So the ratio that most of the cost has in common is taken out first: a weighted median, in
+which no function weighs more than a quarter of the whole, so that one guilty function can't move it
+unless it costs more than three quarters (then nothing tells it from a slower machine). What is left
+is tested by Welch's t test (Biometrika 34, 1947) with the largest of three variances, and its
+degrees of freedom: between segments, of the samples themselves (N samples have a variance of N, and
+a thread's samples are worth what the kernel says that it ran), and between starts. Of the last a
+few starts say little, so what they show is weighed with what starts of one build were measured to
+differ by (a moderated variance: Smyth, Statistical Applications in Genetics and Molecular Biology
+3, 2004).
 Most functions did not change: where their changes are clearly wider than that says, the machine was
 noisier, and starts are taken to differ by what makes half of the changes fit (an empirical null:
 Efron, Journal of the American Statistical Association 99, 2004).
@@ -39,6 +41,7 @@ START_FREEDOM = 10.0  # as many starts beside the first, that figure is worth
 SEGMENT_COUNT_MIN = 3  # where there are no samples whose count tells the noise
 POWER = 0.8  # a change that is called detectable is named in four of five cases
 _COMMON_SAMPLES_MIN = 20
+_COMMON_WEIGHT_MAX = 0.25  # of one function in the common ratio; of the whole weight
 _NULL_COUNT_MIN = 8  # of functions: the median of fewer is their own change
 _NORMAL_QUARTILE = 0.6745  # half of all normal deviates are less
 _NEVER_RATIO = 10.0  # so often the whole cost: a noise that grows with the cost hides any change
@@ -369,10 +372,15 @@ def _common_ratio(a: _Side, b: _Side) -> float:
 
 
 def _weighted_median_ratio(costs: Vector, others: Vector) -> float:
-    """Of *costs* to *others*, weighted by the lesser of both; 1 where there is none."""
+    """
+    Of *costs* to *others*, weighted by the lesser of both; 1 where there is none.
+
+    A function that is most of the cost would be its own measure: its weight is bounded.
+    """
     if not len(costs):
         return 1.0
     ratios, weights = costs / others, np.minimum(costs, others)
+    weights = np.minimum(weights, _COMMON_WEIGHT_MAX * weights.sum())
     order = np.argsort(ratios)
     reached = np.cumsum(weights[order])
     return float(ratios[order][np.searchsorted(reached, reached[-1] / 2)])

@@ -1,13 +1,15 @@
 """Bytes and allocations of an operation in a gate: counted again before anything is red."""
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, ExitCode
+from harness.model.waivers import Waiver
 from reports.compare.counted import COUNTED, with_counts, without_counted
-from reports.compare.dossier import Rules, rules_of
+from reports.compare.dossier import Rules, SideInput, compared_sides, rules_of
 from reports.compare.evidence import RunEvidence
 from reports.compare.figures import Figure
 from reports.compare.policy import Design, MarginRule, Margins
@@ -90,6 +92,29 @@ def test_the_pairs_are_not_asked_for_it() -> None:
     assert plain.objectives == ()
     assert chosen is not None
     assert set(chosen.patterns) == set(COUNTED)
+
+
+def test_what_is_counted_is_missed_nowhere(run: RunEvidence) -> None:
+    """The pairs have no such figure, and neither they nor the counts lack what the other has."""
+    wide = MarginRule(pattern="profile.*", margins=Margins(floor_share=0.1, margin_share=0.2))
+    waiver = Waiver(metric=BYTES, owner="me", reason="why", until=date(2099, 1, 1))
+    asked = rules(patterns=(COST, BYTES))
+    asked = replace(
+        asked,
+        policy=replace(asked.policy, rules=(wide,)),
+        written=(COST, BYTES, "misspelt"),
+        waivers=(waiver,),
+    )
+    plain, chosen = without_counted(asked)
+    assert chosen is not None
+    pairs = compared_sides(
+        SideInput(name="a", runs=(of(run, "a"),)), SideInput(name="b", runs=(of(run, "b"),)), plain
+    ).comparison
+
+    assert plain.written == (COST, "misspelt")
+    assert chosen.written == ()
+    assert not pairs.remarks
+    assert len(pairs.doubts) == 1
 
 
 def test_the_same_bytes_are_unchanged(run: RunEvidence) -> None:

@@ -231,6 +231,67 @@ class TestPolicy:
         ]
 
 
+class TestNames:
+    """What a policy names and nobody measured is said, and is no pass."""
+
+    P50 = "all.response_ns.p50"
+
+    def test_a_misspelt_metric_is_no_pass(self, before: Runs, same: Runs) -> None:
+        """Nothing was judged of it, so nothing is proved."""
+        named = policy(metrics=(self.P50, "all.respons_ns.p99"))
+        comparison = compared(before, same, named).comparison
+        (doubt,) = comparison.doubts
+
+        assert comparison.exit_code == ExitCode.INCONCLUSIVE
+        assert "metric all.respons_ns.p99 is on neither side; correct its name" in doubt
+
+    def test_the_embedded_broker_is_why(self, before: Runs, same: Runs) -> None:
+        """Its visible latencies are left out; with another broker they are there."""
+        named = policy(metrics=(self.P50, "all.visible_ns.p99"))
+        (doubt,) = compared(before, same, named).comparison.doubts
+        real = [
+            all_changed(runs, lambda run: with_part(run, "broker", {"kind": "external"}))
+            for runs in (before, same)
+        ]
+
+        assert "embedded broker" in doubt
+        assert compared(real[0], real[1], named).comparison.doubts == ()
+
+    def test_patterns_of_the_program_are_no_demand(self, before: Runs, same: Runs) -> None:
+        """kernel.* fits nothing in a run of a service, and nobody wrote it."""
+        assert compared(before, same).comparison.doubts == ()
+        assert compared(before, same, policy(alpha=0.01)).comparison.doubts == ()
+
+    def test_without_runs_no_name_is_wrong(self) -> None:
+        """That there is no run is said, and that alone."""
+        comparison = compared((), (), policy(metrics=(self.P50,))).comparison
+
+        assert comparison.doubts == ()
+        assert "there is no run" in comparison.sentence
+
+    def test_what_only_one_side_has_is_there(self, before: Runs, same: Runs) -> None:
+        """It is judged as new, or as gone."""
+        extra = Figure(name="custom", unit="ns", better=Better.LESS, value=1.0)
+        new = all_changed(same, lambda run: replace(run, figures=(*run.figures, extra)))
+
+        assert compared(before, new, policy(metrics=("cust*",))).comparison.doubts == ()
+
+    def test_margins_and_waivers_for_nothing_are_told(self, before: Runs, same: Runs) -> None:
+        """They change no verdict."""
+        wide = MarginSpec(pattern="*.p49", floor_share=0.1, margin_share=0.2, is_exact=False)
+        waiver = Waiver(metric="al.*", owner="ops", reason="known", until=date(2030, 1, 1))
+        plain = compared(before, same).comparison
+        told = compared(before, same, policy(margins=(wide,), waivers=(waiver,))).comparison
+        used = compared(before, same, policy(margins=(replace(wide, pattern="*.p50"),))).comparison
+
+        assert (
+            "In the policy, and for no metric here: [[margins]] of *.p49, [[waivers]] of al.*."
+            in told.remarks
+        )
+        assert told.exit_code == plain.exit_code
+        assert not any("for no metric here" in text for text in used.remarks)
+
+
 def failed_audit(run: RunEvidence) -> RunEvidence:
     """*run* that lost money."""
     section = run.record.correctness

@@ -1,6 +1,7 @@
 """The estimators against published methods, other implementations, and their own claims."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.student import student_quantile, student_upper_share
 from reports.compare.tails import paired_tail_effect, run_quantiles, tail_effect
 from reports.compare.verdicts import Change
-from reports.compare.witness import drift_ratio
+from reports.compare.witness import drift_ratio, signed_rank_chance
 from tests.reports.compare.sides import compare, tail
 
 
@@ -262,6 +263,29 @@ class TestTails:
 
         assert paired.log_ratio == pytest.approx(math.log(1.02), abs=1e-6)
         assert paired.ratio_error < apart.ratio_error / 20
+
+
+class TestSignedRanks:
+    """The second opinion on pairs."""
+
+    @pytest.mark.parametrize("step", [0.0, 0.5])
+    @pytest.mark.parametrize("count", [6, 9, 13, 20])
+    def test_they_are_scipy_s(self, count: int, step: float) -> None:
+        """With and without ties and zeros, few pairs and many."""
+        values = np.random.default_rng(count).normal(0.3, 1.0, count)
+        values = np.round(values / step) * step if step else values
+        theirs = stats.wilcoxon(values, alternative="greater")
+
+        assert signed_rank_chance(values) == pytest.approx(theirs.pvalue)
+
+    def test_equal_pairs_take_no_time(self) -> None:
+        """Ties among thirteen pairs: SciPy takes seconds for each."""
+        values = np.repeat([0.1, -0.2, 0.3], 5)[:13]
+        started = time.process_time()
+        for _ in range(20):
+            signed_rank_chance(values)
+
+        assert time.process_time() - started < 1.0
 
 
 class TestDrift:

@@ -10,7 +10,7 @@ from harness.model.verdict import ExitCode
 from reports.compare.policy import Design, Policy
 from reports.compare.samples import Better, Metric, RunSamples, RunTails, Side
 from reports.compare.verdicts import Change, Comparison
-from tests.reports.compare.sides import compare_sides, metric, noisy, side, tail
+from tests.reports.compare.sides import compare, compare_sides, metric, noisy, side, tail
 
 GOOD = metric(noisy(20))
 TAIL = tail(8)
@@ -198,6 +198,55 @@ def test_a_fault_among_good_metrics_is_not_hidden(name: str) -> None:
 
     if name != "no metric at all":
         assert comparison.status is status
+
+
+class TestUnanswered:
+    """A quantile among operations that were never answered is worse, if runs bear it out."""
+
+    BASE = tails(*[run_of(150)] * 5)
+
+    @pytest.mark.parametrize("counts", [(0, 0, 8, 0, 0), (0, 4, 0, 4, 0), (0, 5, 0, 2, 1)])
+    def test_a_few_in_some_runs_are_not_red(self, counts: tuple[int, ...]) -> None:
+        """8 of 750 operations, most of them in one run or two: open, and it says why."""
+        verdict = compare(self.BASE, tails(*(run_of(150 - n, n) for n in counts)))
+
+        assert verdict.status is Change.INCONCLUSIVE
+        assert "is not shown" in verdict.sentence
+
+    def test_far_out_a_small_share_is_much(self) -> None:
+        """Of 60,000 in every run 0.05 % without an answer: five times what lies beyond p99.99."""
+        base = tails(*[run_of(60_000)] * 5, q=0.9999)
+        candidate = tails(*[run_of(59_970, 30)] * 5, q=0.9999)
+
+        assert compare(base, candidate).status is Change.REGRESSED
+
+    def test_some_in_every_run_are_red(self) -> None:
+        """Each run of the candidate lost more than one of a hundred, none of the baseline any."""
+        verdict = compare(self.BASE, tails(*(run_of(146 - n, 4 + n) for n in range(5))))
+
+        assert verdict.status is Change.REGRESSED
+
+    def test_many_metrics_share_the_error(self) -> None:
+        """What one metric alone would show is not enough among forty."""
+        few = tails(*(run_of(150 - n, n) for n in (2, 1, 2, 1, 2)))
+        others = [metric(noisy(5, seed=place), name=f"m{place}") for place in range(39)]
+        together = compare_sides(side(self.BASE, *others), side(few, *others)).metrics[0]
+
+        assert compare(self.BASE, few).status is Change.REGRESSED
+        assert together.status is Change.INCONCLUSIVE
+
+    def test_nearly_as_many_before(self) -> None:
+        """A baseline just below the quantile: the shares hardly differ."""
+        base = tails(*(run_of(1_000, n) for n in (9, 10, 9, 10, 9, 10)))
+        more = tails(*(run_of(1_000, n) for n in (10, 11, 10, 11, 10, 11)))
+
+        assert compare(base, more).status is Change.INCONCLUSIVE
+
+    def test_pairs_that_are_torn_are_a_fault(self) -> None:
+        """A run that is missing on one side is not a slow one."""
+        verdict = compare(self.BASE, tails(*[run_of(100, 50)] * 6), PAIRED)
+
+        assert verdict.status is Change.INVALID
 
 
 def test_there_are_enough_faults() -> None:

@@ -239,7 +239,7 @@ class TestUnasked:
         (cost,) = [item for item in comparison.metrics if item.name == COST]
 
         assert comparison.exit_code == ExitCode.INCONCLUSIVE
-        assert "no fresh pairs were left" in cost.sentence
+        assert "ended before fresh pairs could be asked" in cost.sentence
         assert outcome.unconfirmed == (COST,)
 
     def test_more_runs_are_demanded_than_a_confirmation_has(self, run: RunEvidence) -> None:
@@ -262,6 +262,64 @@ class TestUnasked:
 
         assert status_of(outcome, COST) is Change.REGRESSED
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
+
+
+def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
+    """
+    The cost is 5 % worse in the first six of *count* pairs; the other 2 % in all of them.
+
+    *spread*: how much its pairs vary, so that six are too few to show it, and twelve are not.
+    """
+    shape = np.array([0.2, -1.3, 1.3, -0.2, 0.8, -0.8])
+    tails = np.resize(0.02 + spread * shape / shape.std(ddof=1), count)
+    quiet = np.resize([0.001, -0.001], count)
+    costs = np.where(np.arange(count) < 6, 0.05, 0.0) + quiet
+    return Gathered(
+        baseline=tuple(run_with(run, n, "base") for n in range(count)),
+        candidate=tuple(
+            run_with(run, n, "candidate", cost=1e5 * np.exp(cost), tail=1e8 * np.exp(tail))
+            for n, (cost, tail) in enumerate(zip(costs.tolist(), tails.tolist(), strict=True))
+        ),
+    )
+
+
+class TestWorseSinceTheConfirmation:
+    """What looks worse only with the fresh pairs of another suspect was not asked about yet."""
+
+    PLAN = LookPlan(look_counts=(6, 13), confirm_count=6)
+
+    def test_it_is_asked_at_the_next_look(self, run: RunEvidence) -> None:
+        """The gate goes on, and fresh pairs confirm it."""
+        outcome = outcome_of(shifting(run, 24, spread=0.016), self.PLAN, settled=())
+
+        assert [look.step for look in outcome.looks] == [Step.LOOK, Step.CONFIRMATION] * 2
+        assert outcome.looks[0].worse == (COST,)
+        assert outcome.confirmed == (TAIL,)
+        assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
+
+    @pytest.mark.parametrize("settled", [(), (TAIL,)])
+    def test_without_budget_it_is_open(self, run: RunEvidence, settled: tuple[str, ...]) -> None:
+        """No pairs are left for the next look: not red, not green, and it says why."""
+        outcome = outcome_of(shifting(run, 12, spread=0.016), self.PLAN, settled=settled)
+
+        self.must_be_open(outcome)
+
+    def test_without_a_look_it_is_open(self, run: RunEvidence) -> None:
+        """The confirmation was the last that was planned."""
+        plan = LookPlan(look_counts=(6,), confirm_count=6)
+        outcome = outcome_of(shifting(run, 24, spread=0.02), plan, settled=())
+
+        self.must_be_open(outcome)
+
+    def must_be_open(self, outcome: Outcome) -> None:
+        """Because of what was never asked, which is named as what it is."""
+        (tail,) = [item for item in outcome.dossier.comparison.metrics if item.name == TAIL]
+
+        assert outcome.looks[0].worse == (COST,)
+        assert outcome.dossier.comparison.exit_code == ExitCode.INCONCLUSIVE
+        assert "ended before fresh pairs could be asked" in tail.sentence
+        assert outcome.unconfirmed == (COST, TAIL)
+        assert any(TAIL in line for line in gate_dossier(outcome, FACTS).comparison.remarks)
 
 
 class TestFailsClosed:

@@ -23,17 +23,18 @@ def cpu_profile(
     extra_ns: Mapping[str, float] | None = None,
     common_ratio: float = 1.0,
     start_variation: float = START_VARIATION,
+    costs_ns: Mapping[str, float] = COSTS_NS,
 ) -> Profile:
     """
     What a sampling profiler sees of one process start over twelve seconds.
 
     *extra_ns*: what functions cost more, an operation; *common_ratio*: what all have in common;
-    *start_variation*: how much each differs between starts beside that.
+    *start_variation*: how much each differs between starts beside that; *costs_ns*: of each.
     """
     chance = np.random.default_rng(seed)
     added = extra_ns or {}
-    names = list(dict.fromkeys([*COSTS_NS, *added]))
-    costs = np.array([COSTS_NS.get(name, 0.0) + added.get(name, 0.0) for name in names])
+    names = list(dict.fromkeys([*costs_ns, *added]))
+    costs = np.array([costs_ns.get(name, 0.0) + added.get(name, 0.0) for name in names])
     costs *= common_ratio * np.exp(chance.normal(0, start_variation, len(costs)))
     table = StackTable()
     numbers = [table.number((frame("main"), frame(name))) for name in names]

@@ -63,6 +63,35 @@ def test_the_change_is_that_of_an_operation() -> None:
     assert found.named[0].half_width < 0.5 * extra_ns
 
 
+def dominated(seed: int, slowdown: float = 1.0) -> Profile:
+    """A start of a service of which one function is 60 % of the cost, and five share the rest."""
+    costs_ns = {f"other_{place}": 80_000.0 for place in range(5)}
+    costs_ns["dominant"] = 600_000.0 * slowdown
+    return cpu_profile(seed, costs_ns=costs_ns)
+
+
+def test_a_function_that_is_most_of_the_cost_is_named() -> None:
+    """A third slower: it is called dearer, and the innocent ones are not called cheaper."""
+    found = diff_profiles(
+        [dominated(seed) for seed in range(100, 108)],
+        [dominated(seed, 1.3) for seed in range(150, 158)],
+    )
+
+    assert [change.function for change in found.named] == [frame("dominant")]
+    assert found.named[0].change > 0
+    assert found.common_ratio == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_dominant_function_raises_no_alarm() -> None:
+    """Equal builds, though most of the cost has little else to be measured against."""
+    alarms = sum(
+        bool(diff_profiles([dominated(2 * seed)], [dominated(2 * seed + 1)]).named)
+        for seed in range(60)
+    )
+
+    assert alarms <= 5
+
+
 def test_a_faster_function_is_named_too() -> None:
     """Below those that became slower."""
     found = diff_profiles([cpu_profile(1, extra_ns={"handle_9": 150_000.0})], [cpu_profile(2)])

@@ -4,7 +4,7 @@ Targets of git revisions: each checked out into a worktree of its own, and taken
 Both sides of a gate must be what their revisions say and nothing else: no uncommitted change, no
 module of the other side. So a target file is looked for inside the worktree, its commands run
 there, and the packaged reference is that of the worktree. A target file outside of the repository,
-or a command that names nothing of it, would be the same program twice, and is refused.
+or a command that runs no program of it, would be the same program twice, and is refused.
 """
 
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.git import GitError, git
-from harness.targets.placeholders import names_in
+from harness.targets.own_program import REMEDY, fault_of_program
 from harness.targets.target_file import LaunchSpec, TargetSpec, load_target, target_files
 
 HERE = "."  # as a revision: the checkout as it is now, uncommitted changes included
@@ -130,13 +130,11 @@ class Repository:
             )
         if shipped:
             return replace(spec, how=_as_module_of(root, how))
-        if how.cwd is None and not any(
-            word in names_in(text) for text in how.command for word in ("here", "workdir")
-        ):
+        fault = fault_of_program(how, root)
+        if fault:
             raise UsageError(
-                f"target: {path}: its command names nothing of its revision, so both sides would "
-                'be the same program; write cwd = "." in [launch], or {here} or {workdir} where '
-                "the program is named"
+                f"target: {path}: its command runs no program of the revision ({fault}), so both "
+                f"sides would be the same; {REMEDY}"
             )
         return spec
 

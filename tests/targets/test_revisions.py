@@ -148,7 +148,10 @@ def test_what_cannot_be_a_side(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('name = "x"\n[launch]\ncommand = ["service", "{grpc_port}"]\n', "names nothing of its"),
+        (
+            'name = "x"\n[launch]\ncommand = ["service", "{grpc_port}"]\n',
+            "no program of the revision",
+        ),
         ('name = "x"\n[attach]\ngrpc = "127.0.0.1:1"\n', "it runs already"),
         ('name = "x"\n[launch]\n', "command"),
     ],

@@ -27,8 +27,8 @@ import psutil
 import reports
 from harness import recording
 from harness.cli.options import checked_scenario
-from harness.engine.clock_watch import ClockFacts
 from harness.engine.event_log import read_chunks
+from harness.engine.machine_watch import MachineFacts
 from harness.engine.placement import place
 from harness.engine.plan_again import PlansAgain
 from harness.engine.results import read_shards
@@ -37,6 +37,8 @@ from harness.environment import read_environment
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
+from harness.model.validity import Neighbours
+from harness.run_facts import RunFacts
 from harness.store import write_record
 from harness.system import AuditEvidence, load_system
 from harness.targets.resources import ResourceSampler
@@ -123,10 +125,10 @@ def _recorded(rehearsed: Rehearsed, folder: Path, on_stage: Callable[[str], Any]
     return record
 
 
-def _facts(rehearsed: Rehearsed, load: LoadFacts) -> recording.RunFacts:
+def _facts(rehearsed: Rehearsed, load: LoadFacts) -> RunFacts:
     """What a run knows of itself besides its operations: nothing of it was measured here."""
     window = rehearsed.window
-    return recording.RunFacts(
+    return RunFacts(
         run_id="rehearsed",
         created_at=datetime.now(UTC),
         command="ci/figures large",
@@ -142,7 +144,9 @@ def _facts(rehearsed: Rehearsed, load: LoadFacts) -> recording.RunFacts:
             window=window,
             start_ns=window.start_ns - rehearsed.scenario.warmup_ns,
             disturbances=(),
-            clock=ClockFacts(drift=0.0, steal_share=None),
+            machine=MachineFacts(
+                drift=0.0, steal_share=0.0, neighbours=Neighbours(cores=0.0, processor_count=1)
+            ),
         ),
         sampler=ResourceSampler(),
     )

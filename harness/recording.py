@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from harness.engine.placement import Placement
 from harness.engine.results import (
     latencies,
     operations_by_kind,
@@ -21,9 +18,7 @@ from harness.engine.results import (
     stored_rows,
     unseen_count,
 )
-from harness.engine.supervisor import Driven, LoadFacts
 from harness.environment import (
-    Environment,
     Revision,
     environment_to_json,
     read_revision,
@@ -35,57 +30,34 @@ from harness.model.objectives import (
     not_timed,
     shares_of,
 )
-from harness.model.quantiles import distribution
+from harness.model.quantiles import ordered_distribution
 from harness.model.record import (
     PLAIN,
     SCHEMA_VERSION,
     CorrectnessSection,
     Invariant,
     ProcessResources,
-    ProfileEntry,
+    Rate,
     RunRecord,
     undecided,
 )
 from harness.model.scenario import Scenario, StepAction
 from harness.model.validity import (
-    GeneratorFacts,
     count_operations,
     judge_validity,
-    lateness_ns,
 )
 from harness.model.verdict import Correctness, ExitCode, exit_code
+from harness.model.window import ordered_lateness_ns
+from harness.run_facts import RunFacts, causes_event, generator_facts, is_record
 from harness.store import ROW_GROUP_COUNT, write_operations
 from harness.system import System
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
-from harness.targets.resources import ResourceSampler
 from harness.targets.service import Target
 from harness.targets.target_file import AttachSpec, TargetSpec
 
 SUBJECTS = ("target", "generator", "observer", "broker")
 SUBSCRIBER = "subscriber"  # only in a run that has subscriptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    """Everything that is known at the end of a run, before its audit."""
-
-    run_id: str
-    created_at: datetime
-    command: str
-    scenario: Scenario
-    system: System
-    schedule_digest: str
-    target: Mapping[str, Any]
-    broker: Mapping[str, Any]
-    placement: Placement
-    environment: Environment
-    load: LoadFacts
-    driven: Driven
-    sampler: ResourceSampler
-    instrumentation: str = PLAIN
-    profiles: tuple[ProfileEntry, ...] = ()
-    profile_notes: tuple[str, ...] = ()
 
 
 def record_run(
@@ -128,17 +100,23 @@ def _audited(
 
 def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
     """Tables written, and everything but what the audit says, which is unknown in it."""
+    scenario, window, results = facts.scenario, facts.driven.window, facts.load.results
     _write_tables(folder, facts)
-    scenario, window = facts.scenario, facts.driven.window
-    results, stamps = facts.load.results, facts.load.results.stamps
+    results.forget_pages()  # the audit goes on beside; of all columns only the stamps are needed
+    stamps = results.stamps
     measured = window.holds(stamps.intended_ns)
     operations = count_operations(stamps.outcome[measured])
-    causes_event = _causes_event(facts)
-    rate, latency = rates(results, window), latencies(results, window, causes_event)
+    must_be_seen = causes_event(facts)
+    rate = rates(results, window, must_be_seen & is_record(facts))
+    latency = latencies(results, window, must_be_seen)
     subjects = (*SUBJECTS, SUBSCRIBER) if facts.load.subscriber_report else SUBJECTS
     resources = {name: facts.sampler.summary(name, window) for name in subjects}
     validity = judge_validity(
-        stamps, window, count_operations(stamps.outcome), _generator_facts(facts), scenario.limits
+        stamps,
+        window,
+        count_operations(stamps.outcome),
+        generator_facts(facts, resources),
+        scenario.limits,
     )
     performance = judge_objectives(
         scenario.objectives,
@@ -170,7 +148,7 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         },
         target=facts.target,
         broker=facts.broker,
-        load=_describe_load(facts, resources),
+        load=_describe_load(facts, resources, rate),
         instrumentation=facts.instrumentation,
         environment=environment_to_json(facts.environment),
         validity=validity,
@@ -181,7 +159,7 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         outcomes=outcome_counts(results.table, measured, details, facts.system),
         rate=rate,
         latency=latency,
-        lateness_ns=distribution(lateness_ns(stamps, window)),
+        lateness_ns=ordered_distribution(ordered_lateness_ns(stamps, window)),
         resources=resources,
         notes=_notes(facts),
         disturbances=facts.driven.disturbances,
@@ -231,14 +209,6 @@ def describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
     }
 
 
-def _causes_event(facts: RunFacts) -> NDArray[np.bool_]:
-    """Which operations must be seen; none where nobody looked."""
-    table = facts.load.results.table
-    if not facts.load.observer_report:
-        return np.zeros(len(table), np.bool_)
-    return facts.system.causes_event(table)
-
-
 def _write_tables(folder: Path, facts: RunFacts) -> None:
     """Write operations.parquet and samples.parquet."""
     window = facts.driven.window
@@ -254,26 +224,6 @@ def _write_tables(folder: Path, facts: RunFacts) -> None:
         samples.to_parquet(folder / "samples.parquet", compression="zstd", index=False)
     except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{folder}: tables can't be written: {error}") from error
-
-
-def _generator_facts(facts: RunFacts) -> GeneratorFacts:
-    window = facts.driven.window
-    counts, cores = [], []
-    for samples in facts.load.results.tick_samples:
-        at_ns, in_flight_count, cpu_ns = samples.T
-        counts.append(in_flight_count[window.holds(at_ns)])
-        passed_ns = np.diff(at_ns)
-        is_own = (np.diff(window.own_ns_before(at_ns)) == passed_ns) & (passed_ns > 0)
-        if is_own.any():
-            cores.append(float(np.diff(cpu_ns)[is_own].sum()) / float(passed_ns[is_own].sum()))
-    used = window.turns and facts.sampler.turn_usage("target", window)
-    return GeneratorFacts(
-        turns_late_share=used.late_share if used else None,
-        in_flight_counts=counts,
-        cpu_cores=cores,
-        clock_drift=facts.driven.clock.drift,
-        steal_share=facts.driven.clock.steal_share,
-    )
 
 
 def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
@@ -297,10 +247,11 @@ def _describe_scenario(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -> dict[str, Any]:
+def _describe_load(
+    facts: RunFacts, resources: Mapping[str, ProcessResources], rate: Rate
+) -> dict[str, Any]:
     scenario, reports = facts.scenario, facts.load.shard_reports
     cpu_cores = resources["generator"].cpu_cores_mean
-    sent_per_s = rates(facts.load.results, facts.driven.window).sent_per_s
     kinds = set(facts.load.results.table["kind"].unique())
     return {
         "driver": scenario.load.driver,
@@ -321,7 +272,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
         "rss_bytes": [report["rss_bytes"] for report in reports],
         "operation_count": len(facts.load.results.table),
         "driver_stats": [report["driver"] for report in reports],
-        "sent_per_cpu_second": sent_per_s / cpu_cores if cpu_cores else None,
+        "sent_per_cpu_second": rate.sent_per_s / cpu_cores if cpu_cores else None,
         "observer": dict(facts.load.observer_report),
         "subscriber": dict(facts.load.subscriber_report),
         "invisible_count": sum(report["invisible_count"] for report in reports),
@@ -332,11 +283,7 @@ def _describe_load(facts: RunFacts, resources: Mapping[str, ProcessResources]) -
 def _describe_turns(facts: RunFacts) -> dict[str, Any]:
     """Nothing where the load went all the time."""
     turns = facts.scenario.load.turns
-    if turns is None:
-        return {}
-    used = facts.sampler.turn_usage("target", facts.driven.window)
-    idle_cpu_cores = None if used is None else used.idle_cpu_cores
-    return {"turns": {**asdict(turns), "target_idle_cpu_cores": idle_cpu_cores}}
+    return {} if turns is None else {"turns": asdict(turns)}
 
 
 def _in_flight_samples(facts: RunFacts) -> pd.DataFrame:
@@ -372,7 +319,7 @@ def _notes(facts: RunFacts) -> tuple[str, ...]:
         notes.append(
             f"{invisible} operations waited for an event that was never seen, and went without it."
         )
-    unseen = unseen_count(facts.load.results, _causes_event(facts))
+    unseen = unseen_count(facts.load.results, causes_event(facts))
     if unseen:
         notes.append(
             f"{unseen} operations were acknowledged, and the event that says so never came; they "

@@ -44,9 +44,10 @@ from harness.evidence import remove_raw_evidence, strike_logs
 from harness.model.record import Invariant, RunRecord, record_to_json
 from harness.model.record_json import record_from_json
 from harness.model.scenario import Scenario
-from harness.model.validity import Window
 from harness.model.verdict import Correctness
+from harness.model.window import Window
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
+from harness.run_facts import RunFacts
 from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_json, write_record
 from harness.system import AuditEvidence, Endpoint, System, load_system
 from harness.targets.broker import Broker
@@ -54,7 +55,7 @@ from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_ta
 from harness.targets.broker_floor import FloorResult
 from harness.targets.build import LOG_NAME, build_target
 from harness.targets.replay import replay_journal
-from harness.targets.resources import ResourceSampler, sampler_of, turn_instants_ns
+from harness.targets.resources import ResourceSampler, sampler_of
 from harness.targets.service import Target, start_target
 from harness.targets.target_file import AttachSpec, TargetSpec
 from harness.targets.topics import check_absent_topics, create_topics
@@ -163,7 +164,7 @@ class Run:
         table = loaded.facts.results.table
         self._enter("audit", f"{len(table):,} operations")
         profiles = self._profiled.store(loaded.driven.window, table)
-        facts = recording.RunFacts(
+        facts = RunFacts(
             run_id=self.run_id,
             created_at=self._created_at,
             command=request.command,
@@ -218,7 +219,7 @@ class Run:
             self._request.company.drained()
             self._profiled.stop()
             self.is_driving = False
-            sampler.finish()
+            sampler.stop()
             plans = PlansAgain(
                 scenario, operation_count=supervisor.operation_count, folder=self.folder
             )
@@ -277,8 +278,7 @@ class Run:
             sampler.watch("broker", broker.pid)
 
         def on_window(window: Window) -> None:
-            instants_ns = () if window.turns is None else turn_instants_ns(window)
-            sampler.start(instants_ns, self._placement.target)
+            sampler.start(window)
             self._profiled.start(window, target)
 
         return Surroundings(
@@ -288,6 +288,7 @@ class Run:
             on_progress=self._view.progress,
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
+            pids=(target.pid, broker.pid),
             start_ns=self._request.company.start_ns,
             on_window=on_window,
         )

@@ -10,7 +10,7 @@ import pytest
 from harness.engine.results import Results, stored_rows
 from harness.errors import RecordError
 from harness.model.operation import Outcome
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.store import StoredRun, write_operations
 from tests.reports.synthetic import Shape, write_synthetic_run
 

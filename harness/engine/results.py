@@ -14,11 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.drivers.grpc import GrpcStatus
-from harness.engine.shard_file import mapped_columns
+from harness.engine.shard_file import forget_pages, mapped_columns
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
-from harness.model.quantiles import distribution
+from harness.model.quantiles import ordered_distribution
 from harness.model.record import Latency, Operations, OutcomeCount, Rate
-from harness.model.validity import Stamps, Window, count_operations
+from harness.model.validity import count_operations
+from harness.model.window import Stamps, Window, ordered_between_ns
 from harness.system import Channel, KindSpec, System
 
 _STAMPS = ("intended_ns", "eligible_ns", "sent_ns", "done_ns", "visible_ns")
@@ -39,10 +40,16 @@ class Results:
             never_sent, resolved_outcome, resolved_code, resolved_replayed, the plan's columns, and
             the replies' columns.
         tick_samples: A load process each: rows of (time_ns, in flight, processor time_ns).
+        mapped: The columns that the table has as they lie in files.
     """
 
     table: pd.DataFrame
     tick_samples: tuple[NDArray[np.int64], ...]
+    mapped: tuple[NDArray[Any], ...] = ()
+
+    def forget_pages(self) -> None:
+        """Give back the memory in which the table was read so far."""
+        forget_pages(self.mapped)
 
     @property
     def stamps(self) -> Stamps:
@@ -72,6 +79,7 @@ def read_shards(
     return Results(
         table=pd.DataFrame(table, copy=False),
         tick_samples=tuple(arrays["samples"] for arrays in shards),
+        mapped=tuple(shards[0].values()) if len(shards) == 1 else (),
     )
 
 
@@ -183,27 +191,18 @@ def _latency(stamps: Stamps, chosen: NDArray[np.bool_], causes_event: NDArray[np
     unseen = (applied | unanswered) & causes_event & ~seen
     intended_ns, done_ns = stamps.intended_ns, stamps.done_ns
     return Latency(
-        response_ns=distribution(
-            _between(intended_ns, done_ns, answered), unanswered_count=unanswered_count
+        response_ns=ordered_distribution(
+            ordered_between_ns(intended_ns, done_ns, answered), unanswered_count=unanswered_count
         ),
-        service_ns=distribution(
-            _between(stamps.sent_ns, done_ns, answered), unanswered_count=sent_count
+        service_ns=ordered_distribution(
+            ordered_between_ns(stamps.sent_ns, done_ns, answered), unanswered_count=sent_count
         ),
-        visible_ns=distribution(
-            _between(intended_ns, stamps.visible_ns, seen),
+        visible_ns=ordered_distribution(
+            ordered_between_ns(intended_ns, stamps.visible_ns, seen),
             unanswered_count=int(np.count_nonzero(unseen)),
         ),
-        wait_ns=distribution(_between(intended_ns, stamps.eligible_ns, answered)),
+        wait_ns=ordered_distribution(ordered_between_ns(intended_ns, stamps.eligible_ns, answered)),
     )
-
-
-def _between(
-    start_ns: NDArray[np.int64], end_ns: NDArray[np.int64], chosen: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """From one stamp to another, of the *chosen*; of millions, one array less at a time."""
-    found: NDArray[np.int64] = end_ns[chosen]
-    found -= start_ns[chosen]
-    return found
 
 
 def unseen_count(results: Results, causes_event: NDArray[np.bool_]) -> int:
@@ -213,14 +212,22 @@ def unseen_count(results: Results, causes_event: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(applied & (stamps.visible_ns == 0)))
 
 
-def rates(results: Results, window: Window) -> Rate:
-    """Planned, sent and answered operations a second of the measured phase."""
+def rates(results: Results, window: Window, answered_by_event: NDArray[np.bool_]) -> Rate:
+    """
+    Planned, sent and answered operations a second of the measured phase.
+
+    That the broker has a record is no answer of the target: what is *answered_by_event* counts when
+    its event is seen.
+    """
     stamps = results.stamps
     answered = np.isin(stamps.outcome, [int(outcome) for outcome in ANSWERED])
+    answered &= np.where(
+        answered_by_event, window.holds(stamps.visible_ns), window.holds(stamps.done_ns)
+    )
     return Rate(
         offered_per_s=np.count_nonzero(window.holds(stamps.intended_ns)) / window.length_s,
         sent_per_s=np.count_nonzero(window.holds(stamps.sent_ns)) / window.length_s,
-        achieved_per_s=np.count_nonzero(answered & window.holds(stamps.done_ns)) / window.length_s,
+        achieved_per_s=np.count_nonzero(answered) / window.length_s,
     )
 
 

@@ -7,8 +7,9 @@ columns: planning leaves memory in pieces behind, and the columns are not needed
 over.
 """
 
+import mmap
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -73,6 +74,17 @@ def mapped_columns(folder: Path) -> dict[str, NDArray[Any]]:
         )
         for path in sorted(folder.glob(f"*{_SUFFIX}"))
     }
+
+
+def forget_pages(columns: Iterable[NDArray[Any]]) -> None:
+    """
+    Give back the memory in which mapped *columns* were read; what is needed again is read again.
+
+    Of a large run that is more than all that is computed from it.
+    """
+    for column in columns:
+        if isinstance(column.base, np.memmap):
+            column.base._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

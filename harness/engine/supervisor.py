@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.engine.clock_watch import ClockFacts, ClockWatch
 from harness.engine.columns import Columns, ColumnsSpec
 from harness.engine.disturber import Disturbed, Disturber
+from harness.engine.machine_watch import MachineFacts, MachineWatch
 from harness.engine.placement import Placement
 from harness.engine.progress import Progress, ProgressReader
 from harness.engine.resolve import DEADLINE_S
@@ -36,7 +36,7 @@ from harness.engine.workers import Crew, Worker
 from harness.errors import EngineError
 from harness.model.record import Disturbance
 from harness.model.scenario import Scenario, StepAction
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.system import Endpoint, System
 
 PLAN_TIMEOUT_S = 600.0  # making and encoding a plan takes about 10 us an operation
@@ -61,7 +61,7 @@ class Driven:
     window: Window
     start_ns: int
     disturbances: tuple[Disturbance, ...]
-    clock: ClockFacts
+    machine: MachineFacts
 
     @property
     def restarts_ns(self) -> tuple[int, ...]:
@@ -96,6 +96,7 @@ class Surroundings:
     on_progress: Callable[[Progress], None]
     target_cpu_cores: Callable[[], float | None]
     stopped: threading.Event
+    pids: tuple[int | None, ...]  # of target and broker, where known: whoever began them
     on_window: Callable[[Window], None]  # the load has begun; this will be its measured phase
 
 
@@ -234,7 +235,8 @@ class Supervisor:
             InterruptedRunError: the user stopped it.
             HarnessError: a child, the target or the broker failed.
         """
-        scenario, clock = self._scenario, ClockWatch()
+        scenario = self._scenario
+        machine = MachineWatch((os.getpid(), *surroundings.pids))
         start_ns = surroundings.start_ns()
         measure_ns = start_ns + scenario.driven_warmup_ns
         window = Window(
@@ -258,7 +260,7 @@ class Supervisor:
             window=window,
             start_ns=start_ns,
             disturbances=tuple(disturber.disturbances),
-            clock=clock.facts(),
+            machine=machine.facts(),
         )
 
     def answered(self) -> pd.DataFrame:

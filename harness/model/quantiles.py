@@ -99,7 +99,16 @@ def distribution(
     unanswered_count: int = 0,
 ) -> Distribution:
     """The distribution of *samples*, any order; none at all gives count 0 and every value None."""
-    ordered = np.sort(samples)
+    return ordered_distribution(np.sort(samples), quantiles, unanswered_count=unanswered_count)
+
+
+def ordered_distribution(
+    ordered: NDArray[np.int64],
+    quantiles: Sequence[float] = HEADLINE_QUANTILES,
+    *,
+    unanswered_count: int = 0,
+) -> Distribution:
+    """The distribution of samples sorted ascending."""
     is_empty = len(ordered) == 0
     return Distribution(
         count=len(ordered),

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.operation import ADMITTED, Outcome
-from harness.model.quantiles import Distribution, distribution
+from harness.model.quantiles import Distribution, ordered_distribution
 from harness.model.record import Check, Operations, ValiditySection
 from harness.model.scenario import Limits
-from harness.model.turns import Turns
 from harness.model.verdict import Validity
+from harness.model.window import Stamps, Window, ordered_between_ns, ordered_lateness_ns
 
 LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
 LITTLE_STANDARD_ERRORS = 4.0
@@ -26,60 +26,29 @@ SERVICE_SHARE_OF_LATENESS = 0.10  # lateness below a tenth of the tail can't mis
 # However slow the target is: so late, and what arrives together is no longer what was planned.
 SHARED_LATENESS_NS_MAX = 10_000_000
 CLOCK_DRIFT_MAX = 500e-6  # of monotonic against raw time; NTP slews at most that much
-TURNS_LATE_SHARE_MAX = 0.005  # a tenth of an effect of 5 %
 _TAIL_QUANTILES = (0.999, 0.9999)
 _LATENESS_QUANTILES = (0.99, *_TAIL_QUANTILES)
+OBSERVER_CORES_WARN = 0.9  # of its core; beyond it events wait for the observer
 STEAL_SHARE_WARN = 0.02  # of the machine's time taken by the hypervisor
+NEIGHBOURS_SHARE_WARN = 0.05  # of the machine's processors, used by others than the run
+_SLICE_COUNT = 1 << 18  # operations looked at together, where one after the other will do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Neighbours:
     """
-    The measured phase, [start_ns, end_ns); of it the slots of one side, where two take *turns*.
+    What others than the run used of the machine while it went.
 
-    It begins with a round. What is sent in a window is answered in the guard after it, so a slot is
-    both; but operations are offered in the window only, and rates are per second of that.
+    Attributes:
+        cores: Processors, of the *processor_count* on which the run may go: seen or not.
+        busiest: (Name, processors) of the busiest that could be seen there, most first.
+        has_unknown: A target or broker whose process is not known may be among them.
     """
 
-    start_ns: int
-    end_ns: int
-    turns: Turns | None = None
-
-    @property
-    def length_s(self) -> float:
-        """Seconds in which operations are offered."""
-        turns, own_ns = self.turns, self.own_ns
-        return own_ns / 1e9 if turns is None else own_ns * turns.window_ns / turns.slot_ns / 1e9
-
-    @property
-    def own_ns(self) -> int:
-        """The time that `holds` accepts."""
-        return int(self.own_ns_before(np.array([self.end_ns]))[0])
-
-    def holds(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of *stamps_ns* lie inside."""
-        inside: NDArray[np.bool_] = (stamps_ns >= self.start_ns) & (stamps_ns < self.end_ns)
-        if self.turns is not None:
-            inside &= self.turns.is_own(stamps_ns - self.start_ns)
-        return inside
-
-    def own_ns_before(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How much of what `holds` accepts has passed at each of *stamps_ns*."""
-        length_ns = self.end_ns - self.start_ns
-        passed_ns = np.clip(stamps_ns - self.start_ns, 0, length_ns)
-        return passed_ns if self.turns is None else self.turns.own_ns_before(passed_ns)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamps:
-    """The stamps of all operations, nanoseconds, 0 = did not happen; arrays of one length."""
-
-    intended_ns: NDArray[np.int64]
-    eligible_ns: NDArray[np.int64]
-    sent_ns: NDArray[np.int64]
-    done_ns: NDArray[np.int64]
-    visible_ns: NDArray[np.int64]
-    outcome: NDArray[np.uint8]
+    cores: float
+    processor_count: int
+    busiest: tuple[tuple[str, float], ...] = ()
+    has_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +61,28 @@ class GeneratorFacts:
         cpu_cores: Processor use of each load process over the measured phase.
         clock_drift: Relative drift of CLOCK_MONOTONIC against CLOCK_MONOTONIC_RAW over the run.
         steal_share: Share of the machine's time that the hypervisor took; None if not known.
-        turns_late_share: Share of the time of its turns that was counted to the other side's, since
-            the target's CPU clock was read late; None: not read, or no turns.
+        neighbours: What others than the run used of the machine; None if not known.
+        observer_cpu_cores: Processor use of the observer, with the load process that shares its
+            core; None: nothing was observed; NaN: not known.
     """
 
     in_flight_counts: Sequence[NDArray[np.int64]]
     cpu_cores: Sequence[float]
     clock_drift: float
     steal_share: float | None
-    turns_late_share: float | None = None
+    neighbours: Neighbours | None
+    observer_cpu_cores: float | None = None
 
 
 def judge_validity(
     stamps: Stamps, window: Window, operations: Operations, facts: GeneratorFacts, limits: Limits
 ) -> ValiditySection:
     """Every check of the generator over the measured phase; the worst status is the verdict."""
-    late = distribution(lateness_ns(stamps, window), _LATENESS_QUANTILES)
+    late = ordered_distribution(ordered_lateness_ns(stamps, window), _LATENESS_QUANTILES)
     answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
-    service = distribution(stamps.done_ns[answered] - stamps.sent_ns[answered], _LATENESS_QUANTILES)
+    service = ordered_distribution(
+        ordered_between_ns(stamps.sent_ns, stamps.done_ns, answered), _LATENESS_QUANTILES
+    )
     checks = (
         check_rate(stamps, window, limits),
         check_lateness(late, service, limits),
@@ -117,9 +90,10 @@ def judge_validity(
         check_conservation(operations),
         check_little(stamps, window, facts.in_flight_counts),
         check_generator_cpu(facts.cpu_cores, limits),
+        *(() if facts.observer_cpu_cores is None else (check_observer(facts.observer_cpu_cores),)),
         check_clock(stamps, facts.clock_drift),
         check_steal(facts.steal_share),
-        *(() if window.turns is None else (check_turns(facts.turns_late_share),)),
+        check_neighbours(facts.neighbours),
     )
     statuses = {check.status for check in checks}
     worst = next(
@@ -145,12 +119,6 @@ def check_rate(stamps: Stamps, window: Window, limits: Limits) -> Check:
         if error is None
         else f"{sent} of {eligible} operations that were due were sent in the measured phase",
     )
-
-
-def lateness_ns(stamps: Stamps, window: Window) -> NDArray[np.int64]:
-    """What the generator added: sent - eligible, of operations eligible in the window."""
-    chosen = (stamps.sent_ns > 0) & window.holds(stamps.eligible_ns)
-    return stamps.sent_ns[chosen] - stamps.eligible_ns[chosen]
 
 
 def check_lateness(late: Distribution, service: Distribution, limits: Limits) -> Check:
@@ -233,12 +201,7 @@ def check_little(
     stamps: Stamps, window: Window, in_flight_counts: Sequence[NDArray[np.int64]]
 ) -> Check:
     """Mean in flight as sampled, against rate x service time from the stamps."""
-    sent = stamps.sent_ns > 0
-    done_ns = stamps.done_ns[sent]
-    # What was never answered was in flight to the end: the target's doing, not a lost reply.
-    ended_ns = np.where(done_ns > 0, done_ns, window.end_ns)
-    inside_ns = window.own_ns_before(ended_ns) - window.own_ns_before(stamps.sent_ns[sent])
-    expected = float(np.maximum(inside_ns, 0).sum()) / window.own_ns
+    expected = _in_flight_ns(stamps, window) / window.own_ns
     if not in_flight_counts or any(len(counts) < 10 for counts in in_flight_counts):
         return _check(
             "little", "Little's law", None, None, "operations", "too few samples in flight"
@@ -256,6 +219,19 @@ def check_little(
     )
 
 
+def _in_flight_ns(stamps: Stamps, window: Window) -> int:
+    """How long operations were in flight inside the window, all of them together."""
+    total_ns = 0
+    for first in range(0, len(stamps.sent_ns), _SLICE_COUNT):
+        sent_ns = stamps.sent_ns[first : first + _SLICE_COUNT]
+        done_ns = stamps.done_ns[first : first + _SLICE_COUNT]
+        # What was never answered was in flight to the end: the target's doing, not a lost reply.
+        ended_ns = np.where(done_ns > 0, done_ns, window.end_ns)
+        inside_ns = window.own_ns_before(ended_ns) - window.own_ns_before(sent_ns)
+        total_ns += int(np.maximum(inside_ns, 0).sum(where=sent_ns > 0))
+    return total_ns
+
+
 def check_generator_cpu(cpu_cores: Sequence[float], limits: Limits) -> Check:
     """The busiest load process over the measured phase."""
     busiest = max(cpu_cores, default=None)
@@ -268,6 +244,27 @@ def check_generator_cpu(cpu_cores: Sequence[float], limits: Limits) -> Check:
         "the generator's processor time is not known"
         if busiest is None
         else f"the busiest load process used {busiest:.0%} of its core",
+    )
+
+
+def check_observer(cpu_cores: float) -> Check:
+    """
+    The core of the observer not full: a warning.
+
+    Where it is, events wait to be seen, and `visible` is the observer's queue, not the service's.
+    """
+    is_known = cpu_cores == cpu_cores  # noqa: PLR0124 - not NaN
+    sentence = "how much of its core the observer used is not known"
+    if is_known:
+        sentence = f"the observer, with what shares its core, used {cpu_cores:.2f} of it"
+    return Check(
+        id="observer_cpu",
+        title="Observer keeps up",
+        status=Validity.VALID if cpu_cores <= OBSERVER_CORES_WARN else Validity.WARN,
+        value=cpu_cores if is_known else None,
+        limit=OBSERVER_CORES_WARN,
+        unit="cores",
+        sentence=sentence,
     )
 
 
@@ -303,7 +300,7 @@ def check_steal(steal_share: float | None) -> Check:
     title, unit = "Machine undisturbed", "share"
     if steal_share is None:
         sentence = "the machine does not tell how much the hypervisor took"
-        status = Validity.VALID
+        status = Validity.WARN
     else:
         sentence = f"the hypervisor took {steal_share:.1%} of the machine's time"
         status = Validity.WARN if steal_share > STEAL_SHARE_WARN else Validity.VALID
@@ -318,14 +315,36 @@ def check_steal(steal_share: float | None) -> Check:
     )
 
 
-def check_turns(late_share: float | None) -> Check:
-    """The target's CPU clock read between the turns, so that each has its own."""
-    title, unit = "Turns told apart", "share"
-    if late_share is not None:
-        sentence = f"{late_share:.2%} of its turns were counted to the other side's"
-        return _check("turns", title, late_share, TURNS_LATE_SHARE_MAX, unit, sentence)
-    sentence = "the target's processor time in its turns is not known"
-    return _check("turns", title, None, TURNS_LATE_SHARE_MAX, unit, sentence)
+def check_neighbours(neighbours: Neighbours | None) -> Check:
+    """
+    What other processes took of the machine: a warning.
+
+    A target that shares its processors is slower than one alone, and no figure of the run says so.
+    """
+    share = None
+    sentence = "the machine does not tell who else used its processors"
+    if neighbours is not None:
+        share = neighbours.cores / neighbours.processor_count
+        names = ", ".join(f"{name} {cores:.2f}" for name, cores in neighbours.busiest)
+        sentence = (
+            f"processes that are not the run's used {neighbours.cores:.2f} of its "
+            f"{neighbours.processor_count} processors{f' (busiest: {names})' if names else ''}"
+        )
+        if neighbours.has_unknown and share > NEIGHBOURS_SHARE_WARN:
+            sentence += (
+                "; a target or broker whose pid was not given is among them, if it runs here"
+            )
+    return Check(
+        id="neighbours",
+        title="Machine to itself",
+        status=Validity.VALID
+        if share is not None and share <= NEIGHBOURS_SHARE_WARN
+        else Validity.WARN,
+        value=share,
+        limit=NEIGHBOURS_SHARE_WARN,
+        unit="share",
+        sentence=sentence,
+    )
 
 
 def count_operations(outcome: NDArray[np.uint8]) -> Operations:

@@ -24,7 +24,7 @@ import memray
 from harness.errors import ProfilerError
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
 from harness.model.units import NANOS_PER_SECOND
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.frames import python_frame
 from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count

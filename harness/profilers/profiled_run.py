@@ -16,7 +16,7 @@ import pandas as pd
 from harness.errors import HarnessError, ProfilerError, RecordError
 from harness.model.profile import MISSING, Profile, folded_lines, profile_to_json
 from harness.model.record import PLAIN, ProfileEntry
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.profilers.agent_link import with_agent
 from harness.profilers.profiler import ProfiledTarget, Profiler, SegmentClock
 from harness.store import profile_digest

@@ -14,7 +14,7 @@ from typing import Protocol
 from harness.errors import ProfilerError
 from harness.model.profile import Profile
 from harness.model.units import NANOS_PER_SECOND
-from harness.model.validity import Window
+from harness.model.window import Window
 
 _SEGMENT_COUNT = 12  # of a run of minutes: enough to see the noise from one to the next
 _SEGMENT_NS_MIN = NANOS_PER_SECOND

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from harness.errors import ProfilerError
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment, StackTable
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.profilers.frames import frame_of, parse_folded
 from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import (

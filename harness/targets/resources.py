@@ -5,24 +5,27 @@ A subject ("target", "generator") is a set of processes, each with all its desce
 from each process's own CPU clock, to the nanosecond, not from 10 ms ticks. A process that died
 keeps what it had used, so that sums never go back and a restart shows as one curve. What can't be
 read (someone else's process, another machine) is absent, never 0.
+
+Where two sides take turns, a target's CPU time is all that it used while either had its turn: work
+that it put off until the other's is its own all the same.
 """
 
+import itertools
 import os
-import resource
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from harness.model.memory_slope import LeakVerdict, memory_slope
 from harness.model.record import ProcessResources
 from harness.model.units import NANOS_PER_SECOND
-from harness.model.validity import Window
+from harness.model.window import Window
 
-_INTERVAL_S = 1.0
+_INTERVAL_NS = NANOS_PER_SECOND
 _GUARD_PARTS = 2  # clocks are read half of the guard before the next slot
 _STEADY_NS = NANOS_PER_SECOND // 2  # over less than this a rate of CPU is noise
 _CPU_CLOCK_KIND = 2  # CPUCLOCK_SCHED: user and system time together
@@ -36,6 +39,7 @@ class ResourceReading:
     at_ns: int
     cpu_ns: int
     rss_bytes: int
+    rss_peak_bytes: int  # the most since the measured phase began, where known; else as rss_bytes
     voluntary_count: int
     involuntary_count: int
 
@@ -59,14 +63,13 @@ def sampler_of(subjects: Iterable[tuple[str, int | None]]) -> "ResourceSampler":
 
 
 class ResourceSampler:
-    """Samples once a second from a thread of its own, between start() and stop()."""
+    """Samples about once a second from a thread of its own, between start() and stop()."""
 
     def __init__(self) -> None:
         self._subjects: dict[str, _Subject] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._instants_ns: Sequence[int] = ()
-        self._cores: Sequence[int] = ()
+        self._window: Window | None = None
         self._thread = threading.Thread(target=self._run, name="resources", daemon=True)
 
     def watch(self, subject: str, pid: int | None) -> None:
@@ -74,18 +77,12 @@ class ResourceSampler:
         with self._lock:
             watched = self._subjects.setdefault(subject, _Subject())
             if pid is not None:
-                watched.roots[pid] = None
+                watched.trees.setdefault(pid, _Tree(pid))
 
-    def start(self, instants_ns: Sequence[int] = (), cores: Sequence[int] = ()) -> None:
-        """Begin to sample; at *instants_ns* of CLOCK_MONOTONIC alone, from *cores*, if any."""
-        self._instants_ns, self._cores = instants_ns, cores
+    def start(self, window: Window | None = None) -> None:
+        """Begin to sample, at the edges of *window* too, which make its means exact."""
+        self._window = window
         self._thread.start()
-
-    def finish(self) -> None:
-        """Wait for the instants that are still to come, then end; without any as stop()."""
-        if self._instants_ns and self._thread.is_alive():
-            self._thread.join()
-        self.stop()
 
     def stop(self) -> None:
         """Take a last sample and end; harmless twice, and without start()."""
@@ -94,7 +91,7 @@ class ResourceSampler:
             self._thread.join()
 
     def sample(self) -> None:
-        """Sample now; called at the edges of the measured phase it makes their means exact."""
+        """Sample now."""
         with self._lock:
             for subject in self._subjects.values():
                 subject.sample()
@@ -116,40 +113,38 @@ class ResourceSampler:
             ]
 
     def summary(self, subject: str, window: Window) -> ProcessResources:
-        """What *subject* used in *window*; where turns are taken, its CPU in the turns alone."""
+        """
+        What *subject* used in *window*, CPU by the seconds in which operations are offered.
+
+        rss_bytes_max: of processes that the harness began the peak that the kernel saw, of several
+        the sum of theirs; else the most that a sample saw.
+        """
         with self._lock:
             readings = self._readings(subject)
-            roots = list(self._subjects[subject].roots) if subject in self._subjects else []
-        pid = roots[-1] if roots else None  # the newest, after a restart
-        summary = _summary(pid, readings, window.start_ns, window.end_ns)
-        if window.turns is None:
-            return summary
-        used = turn_usage(readings, window)
-        return replace(
-            summary,
-            cpu_cores_mean=used.own_cpu_ns / (window.length_s * NANOS_PER_SECOND) if used else None,
-            cpu_cores_max=used.own_cpu_ns_max / window.turns.window_ns if used else None,
-        )
-
-    def turn_usage(self, subject: str, window: Window) -> "TurnUsage | None":
-        """What *subject* used in its turns and out of them; None where it can't be read."""
-        with self._lock:
-            return turn_usage(self._readings(subject), window)
+            roots = list(self._subjects[subject].trees) if subject in self._subjects else []
+        return _summary(roots[-1] if roots else None, readings, window)  # newest after a restart
 
     def _run(self) -> None:
-        if self._instants_ns:
-            _ask_for_punctuality(self._cores)
-        for instant_ns in self._instants_ns:
+        start_ns = None if self._window is None else sample_instants_ns(self._window)[0]
+        for instant_ns in self._instants_ns():
             if self._stopping.wait(max(0, instant_ns - time.monotonic_ns()) / NANOS_PER_SECOND):
                 break
             self.sample()
-        if self._instants_ns:
-            return
-        next_s = time.monotonic()
-        while not self._stopping.wait(max(0.0, next_s - time.monotonic())):
-            self.sample()
-            next_s += _INTERVAL_S
+            if instant_ns == start_ns:
+                with self._lock:
+                    for subject in self._subjects.values():
+                        subject.begin_peaks()
         self.sample()
+
+    def _instants_ns(self) -> Iterator[int]:
+        """Without end: once a second, but as the window wants it from its start to its end."""
+        at_ns = time.monotonic_ns()
+        if self._window is not None:
+            wanted_ns = sample_instants_ns(self._window)
+            yield from range(at_ns, wanted_ns[0], _INTERVAL_NS)
+            yield from wanted_ns
+            at_ns = wanted_ns[-1] + _INTERVAL_NS
+        yield from itertools.count(at_ns, _INTERVAL_NS)
 
     def _readings(self, subject: str) -> list[ResourceReading]:
         watched = self._subjects.get(subject)
@@ -157,109 +152,129 @@ class ResourceSampler:
 
 
 @dataclass(slots=True)
-class _Subject:
-    """Totals by process, kept after its death."""
+class _Tree:
+    """
+    The CPU time of one process and all that it began; what was seen of the dead stays.
 
-    roots: dict[int, None] = field(default_factory=dict)  # in the order in which they came
-    readings: list[ResourceReading] = field(default_factory=list)
-    cpu_ns: dict[int, int] = field(default_factory=dict)  # by pid
-    switches: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # by pid, tid
+    Attributes:
+        alive: The processes at the last look, *root_pid* among them in any case.
+        cpu_ns: By pid, of each process alone, as last read.
+        waited_ns: By pid, of the children that it has waited for, since it was watched.
+        total_ns: Of all together.
+    """
 
-    def sample(self) -> None:
-        pids = _with_descendants(self.roots)
-        at_ns = time.monotonic_ns()
-        for pid in pids:  # the clocks first and together: what follows takes a millisecond
+    root_pid: int
+    alive: list[int] = field(default_factory=list)
+    cpu_ns: dict[int, int] = field(default_factory=dict)
+    waited_ns: dict[int, int] = field(default_factory=dict)
+    total_ns: int = 0
+    _waited_before_ns: dict[int, int] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Find who is alive."""
+        # What was waited for before who is there: a child that ends in between is missed once, not
+        # counted twice.
+        for pid in self.alive:
+            with suppress(OSError, ValueError, IndexError):
+                self.waited_ns[pid] = _waited_ns(pid) - self._waited_before_ns.get(pid, 0)
+        is_first = not self.alive
+        self.alive = _with_descendants((self.root_pid,))
+        if is_first:  # those that come later have waited for nothing that is not the run's
+            for pid in self.alive:
+                with suppress(OSError, ValueError, IndexError):
+                    self._waited_before_ns[pid] = _waited_ns(pid)
+
+    def read_clocks(self) -> None:
+        """
+        Sum up the clocks of all that were ever seen, and what nobody saw of the dead.
+
+        A child's last moments, and a child that came and went between two looks, are in what its
+        parent waited for; so is, a second time, what was seen of it.
+        """
+        for pid in self.alive:
             with suppress(OSError):
                 self.cpu_ns[pid] = time.clock_gettime_ns((~pid << 3) | _CPU_CLOCK_KIND)
-        rss_bytes = 0
-        for pid in pids:
-            with suppress(OSError):
-                rss_bytes += _rss_bytes(pid)
+        alive = set(self.alive)
+        dead = [pid for pid in self.cpu_ns if pid not in alive]
+        seen_ns = sum(self.cpu_ns[pid] + self._waited_before_ns.get(pid, 0) for pid in dead)
+        waited_ns = sum(ns for pid, ns in self.waited_ns.items() if pid in alive)
+        found_ns = sum(self.cpu_ns.values()) + max(0, waited_ns - seen_ns)
+        self.total_ns = max(self.total_ns, found_ns)
+
+
+@dataclass(slots=True)
+class _Subject:
+    """
+    What is counted together: totals by process, kept after its death.
+
+    Attributes:
+        trees: By the pid of their root, in the order in which they came.
+        peak_pids: Whose peak of memory begins with the measured phase, or with their own life.
+    """
+
+    trees: dict[int, _Tree] = field(default_factory=dict)
+    readings: list[ResourceReading] = field(default_factory=list)
+    switches: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # by pid, tid
+    peak_pids: set[int] | None = None  # None: the measured phase has not begun
+
+    def sample(self) -> None:
+        """Add a reading, if something of it is alive and may be read."""
+        known = self._alive()
+        for tree in self.trees.values():
+            tree.look()
+        pids = self._alive()
+        if self.peak_pids is not None:
+            self.peak_pids |= pids - known
+        at_ns = time.monotonic_ns()
+        for tree in self.trees.values():  # together: what follows takes a millisecond
+            tree.read_clocks()
+        rss_bytes = rss_peak_bytes = 0
+        for pid in sorted(pids):
+            with suppress(OSError, ValueError):
+                now_bytes, peak_bytes = _memory_bytes(pid)
+                rss_bytes += now_bytes
+                rss_peak_bytes += peak_bytes if pid in (self.peak_pids or ()) else now_bytes
                 self.switches.update(_context_switches(pid))
-        if rss_bytes:  # something of it is alive and may be read
+        if rss_bytes:
             self.readings.append(
                 ResourceReading(
                     at_ns=at_ns,
-                    cpu_ns=sum(self.cpu_ns.values()),
+                    cpu_ns=sum(tree.total_ns for tree in self.trees.values()),
                     rss_bytes=rss_bytes,
+                    rss_peak_bytes=rss_peak_bytes,
                     voluntary_count=sum(pair[0] for pair in self.switches.values()),
                     involuntary_count=sum(pair[1] for pair in self.switches.values()),
                 )
             )
 
+    def begin_peaks(self) -> None:
+        """
+        Let the kernel forget what memory was in use before; where it refuses, do without.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnUsage:
+        Only of processes that the harness began: what runs already has its own observers.
+        """
+        self.peak_pids = set()
+        for pid in self._alive() & set(_with_descendants((os.getpid(),))):
+            with suppress(OSError):
+                Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+                self.peak_pids.add(pid)
+
+    def _alive(self) -> set[int]:
+        return {pid for tree in self.trees.values() for pid in tree.alive}
+
+
+def sample_instants_ns(window: Window) -> list[int]:
     """
-    The CPU time of a subject where two sides take turns.
+    When to sample: at the window's start, about once a second, at its end.
 
-    Attributes:
-        own_cpu_ns: In its own slots, guards included.
-        own_cpu_ns_max: In the busiest of them.
-        idle_cpu_cores: While the other side had its turns.
-        late_share: Of the time of its slots, what was counted to the wrong one because a reading
-            came late.
+    Where turns are taken always in a guard, when what was sent is answered and nothing is measured.
     """
-
-    own_cpu_ns: int
-    own_cpu_ns_max: int
-    idle_cpu_cores: float
-    late_share: float
-
-
-def turn_instants_ns(window: Window) -> list[int]:
-    """When to read the clocks: in every guard, when what was sent is answered, late enough."""
-    turns = window.turns
-    assert turns is not None, "nobody takes turns"
-    lead_ns = turns.guard_ns // _GUARD_PARTS
-    starts_ns = [start_ns for start_ns, _ in turns.slots(window.end_ns - window.start_ns)]
-    ends_ns = window.end_ns - window.start_ns
-    return [window.start_ns + offset_ns - lead_ns for offset_ns in (*starts_ns, ends_ns)]
-
-
-def turn_usage(readings: Sequence[ResourceReading], window: Window) -> TurnUsage | None:
-    """
-    What was used in turns, by *readings* taken at turn_instants_ns.
-
-    None if one of them is missing, or so late that it belongs to the next.
-    """
-    turns = window.turns
-    assert turns is not None, "nobody takes turns"
-    taken: list[ResourceReading] = []
-    rest, lead_ns = iter(readings), turns.guard_ns // _GUARD_PARTS
-    instants_ns = turn_instants_ns(window)
-    for instant_ns in instants_ns:  # timers may be early by a little
-        reading = next((item for item in rest if item.at_ns >= instant_ns - lead_ns), None)
-        if reading is None or reading.at_ns >= instant_ns + turns.slot_ns - lead_ns:
-            return None
-        taken.append(reading)
-    late_ns = sum(
-        max(0, reading.at_ns - instant_ns - lead_ns)
-        for reading, instant_ns in zip(taken, instants_ns, strict=True)
-    )
-    is_own = [own for _, own in turns.slots(window.end_ns - window.start_ns)]
-    used_ns = [after.cpu_ns - before.cpu_ns for before, after in pairwise(taken)]
-    own_ns = [used for used, own in zip(used_ns, is_own, strict=True) if own]
-    idle_ns = sum(used_ns) - sum(own_ns)
-    return TurnUsage(
-        own_cpu_ns=sum(own_ns),
-        own_cpu_ns_max=max(own_ns),
-        idle_cpu_cores=idle_ns / (window.end_ns - window.start_ns - window.own_ns),
-        late_share=late_ns / window.own_ns,
-    )
-
-
-def _ask_for_punctuality(cores: Sequence[int]) -> None:
-    """
-    Real-time priority for this thread alone, where permitted: it works in the guards only.
-
-    On *cores*, which are not the generator's: it must not be what makes that late.
-    """
-    with suppress(OSError):
-        if cores:
-            os.sched_setaffinity(0, cores)
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    turns, lead_ns, step_ns = window.turns, 0, _INTERVAL_NS
+    if turns is not None:
+        lead_ns = turns.guard_ns // _GUARD_PARTS
+        step_ns = -(-_INTERVAL_NS // turns.round_ns) * turns.round_ns  # both sides' turns alike
+    inside_ns = range(window.start_ns, window.end_ns, step_ns)
+    return [at_ns - lead_ns for at_ns in (*inside_ns, window.end_ns)]
 
 
 def _with_descendants(roots: Iterable[int]) -> list[int]:
@@ -275,9 +290,22 @@ def _with_descendants(roots: Iterable[int]) -> list[int]:
     return sorted(found)
 
 
-def _rss_bytes(pid: int) -> int:
-    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * resource.getpagesize()
+def _memory_bytes(pid: int) -> tuple[int, int]:
+    """Resident now, and the most since its start or since it was made to forget."""
+    found = {"VmHWM:": 0, "VmRSS:": 0}
+    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+        name, _, value = line.partition("\t")
+        if name in found:
+            found[name] = int(value.split()[0]) << 10  # kB
+    peak_bytes, now_bytes = found.values()
+    return now_bytes, max(now_bytes, peak_bytes)
+
+
+def _waited_ns(pid: int) -> int:
+    """CPU time of all children that *pid* has waited for, and of theirs."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    ticks = int(fields[13]) + int(fields[14])
+    return ticks * NANOS_PER_SECOND // os.sysconf("SC_CLK_TCK")
 
 
 def _context_switches(pid: int) -> dict[tuple[int, int], tuple[int, int]]:
@@ -326,15 +354,12 @@ def _rows(subject: str, readings: list[ResourceReading], origin_ns: int) -> list
     return rows
 
 
-def _summary(
-    pid: int | None, readings: list[ResourceReading], start_ns: int, end_ns: int
-) -> ProcessResources:
-    """Between the last reading before the window and the first after it, or the nearest inside."""
-    first = max((r for r in readings if r.at_ns <= start_ns), key=_at, default=None)
-    last = min((r for r in readings if r.at_ns >= end_ns), key=_at, default=None)
-    window = [r for r in readings if start_ns < r.at_ns < end_ns]
-    window = [r for r in (first, *window, last) if r is not None]
-    if len(window) < 2:
+def _summary(pid: int | None, readings: list[ResourceReading], window: Window) -> ProcessResources:
+    """Between the readings that are nearest to the window's edges."""
+    instants_ns = sample_instants_ns(window)
+    edges_ns = [_nearest(readings, instants_ns[place]).at_ns for place in (0, -1) if readings]
+    inside = [r for r in readings if edges_ns[0] <= r.at_ns <= edges_ns[1]]
+    if len(inside) < 2:
         return ProcessResources(
             pid=pid,
             cpu_cores_mean=None,
@@ -343,30 +368,30 @@ def _summary(
             context_switches_voluntary_per_s=None,
             context_switches_involuntary_per_s=None,
         )
-    begin, end = window[0], window[-1]
+    begin, end = inside[0], inside[-1]
     elapsed_s = (end.at_ns - begin.at_ns) / NANOS_PER_SECOND
-    voluntary_count = end.voluntary_count - begin.voluntary_count
-    involuntary_count = end.involuntary_count - begin.involuntary_count
+    of_offered = (window.end_ns - window.start_ns) / (window.length_s * NANOS_PER_SECOND)
     steady = [
         _cores(before, after)
-        for before, after in pairwise(window)
+        for before, after in pairwise(inside)
         if after.at_ns - before.at_ns >= _STEADY_NS
     ]
     return ProcessResources(
         pid=pid,
-        cpu_cores_mean=_cores(begin, end),
-        cpu_cores_max=max(steady, default=None),
-        rss_bytes_max=max(reading.rss_bytes for reading in window),
-        context_switches_voluntary_per_s=voluntary_count / elapsed_s,
-        context_switches_involuntary_per_s=involuntary_count / elapsed_s,
-        rss_slope_bytes_per_s=_rss_slope(window),
+        cpu_cores_mean=_cores(begin, end) * of_offered,
+        cpu_cores_max=max(steady) * of_offered if steady else None,
+        rss_bytes_max=max(begin.rss_bytes, *(r.rss_peak_bytes for r in inside[1:])),
+        context_switches_voluntary_per_s=(end.voluntary_count - begin.voluntary_count) / elapsed_s,
+        context_switches_involuntary_per_s=(end.involuntary_count - begin.involuntary_count)
+        / elapsed_s,
+        rss_slope_bytes_per_s=_rss_slope(inside),
     )
+
+
+def _nearest(readings: Sequence[ResourceReading], at_ns: int) -> ResourceReading:
+    return min(readings, key=lambda reading: abs(reading.at_ns - at_ns))
 
 
 def _rss_slope(readings: Sequence[ResourceReading]) -> float | None:
     slope = memory_slope([r.at_ns for r in readings], [r.rss_bytes for r in readings])
     return None if slope.verdict is LeakVerdict.TOO_SHORT else slope.slope_bytes_per_s
-
-
-def _at(reading: ResourceReading) -> int:
-    return reading.at_ns

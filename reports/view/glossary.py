@@ -14,7 +14,11 @@ SENT = Term(
     sentence="How many left the generator: fewer than offered where some were dropped, cancelled or"
     " stranded; how late the others left is in Lateness.",
 )
-ACHIEVED = Term(name="achieved", sentence="How many the service answered, refusals included.")
+ACHIEVED = Term(
+    name="achieved",
+    sentence="How many the service answered, refusals included; a record is answered when its event"
+    " was seen, where events are observed.",
+)
 RESPONSE = Term(
     name="response",
     sentence="From the moment an operation was due to its answer: what a user would have waited,"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.record import RunRecord
 from harness.model.turns import Turns
-from harness.model.validity import Window
+from harness.model.window import Window
 
 ALL_KINDS = "all"
 

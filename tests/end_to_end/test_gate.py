@@ -107,14 +107,12 @@ def test_the_plain_scenario_has_the_same_digest(played: Path) -> None:
         assert record.rate.offered_per_s == pytest.approx(120.0, rel=0.25)
 
 
-def test_cpu_of_its_own_turns_is_known(played: Path) -> None:
-    """Checked and measured, or the pair is INVALID and says so."""
+def test_cpu_is_by_the_time_of_its_own_turns(played: Path) -> None:
+    """All that each side used, over the seconds in which it was offered operations."""
     for record in records(played).values():
-        (check,) = [item for item in record.validity.checks if item.id == "turns"]
-        assert check.value is not None
-        assert record.resources["target"].cpu_cores_mean is not None
-        idle_cpu_cores = record.load["turns"]["target_idle_cpu_cores"]
-        assert 0.0 < idle_cpu_cores < 1.0
+        cpu_cores = record.resources["target"].cpu_cores_mean
+        assert cpu_cores is not None
+        assert 0.0 < cpu_cores < 2.0
 
 
 def test_one_pair_settles_nothing(played: Path, files: Path) -> None:

@@ -1,5 +1,6 @@
 """From stamps to numbers: when an operation could have gone."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.engine.results import Results, eligible_ns, latencies, unseen_count
+from harness.engine.shard_file import forget_pages, mapped_columns
 from harness.model.operation import Outcome
-from harness.model.validity import Window
+from harness.model.window import Window
 
 CALL, RECORD = 0, 1
 
@@ -99,3 +101,22 @@ def test_event_that_never_came_is_charged_as_slower_than_all() -> None:
     assert next(item for item in visible_ns.quantiles if item.q == 0.5).high == 20
     assert found["read"].visible_ns.unanswered_count == 0
     assert unseen_count(results, causes_event) == 6
+
+
+def test_pages_that_were_forgotten_are_read_again(tmp_path: Path) -> None:
+    """The memory of a mapped column goes, its values stay, also when the file is gone."""
+    np.save(tmp_path / "done_ns.npy", np.arange(2_000_000, dtype=np.int64))
+    columns = mapped_columns(tmp_path)
+    (tmp_path / "done_ns.npy").unlink()
+    before = int(columns["done_ns"].sum())
+    read_kb = _mapped_kb()
+
+    forget_pages(columns.values())
+
+    assert _mapped_kb() < read_kb - 10_000
+    assert int(columns["done_ns"].sum()) == before
+
+
+def _mapped_kb() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("RssFile:")[2].split()[0])

@@ -48,6 +48,7 @@ def surroundings() -> Surroundings:
         on_progress=lambda _: None,
         target_cpu_cores=lambda: None,
         stopped=threading.Event(),
+        pids=(),
         on_window=lambda _: None,
         start_ns=Alone().start_ns,
     )

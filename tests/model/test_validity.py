@@ -1,5 +1,6 @@
 """Each check of the generator: green on honest stamps, red on the one lie it is there for."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,12 @@ from harness.model.operation import Outcome
 from harness.model.scenario import Limits
 from harness.model.validity import (
     GeneratorFacts,
-    Stamps,
-    Window,
+    Neighbours,
     count_operations,
     judge_validity,
 )
 from harness.model.verdict import Validity
+from harness.model.window import Stamps, Window
 
 TOO_LATE = {"lateness": Validity.INVALID, "lateness_tail": Validity.WARN}
 LIMITS = Limits(lateness_p99_ns=1_000_000, rate_error=0.01, generator_cpu=0.8)
@@ -38,6 +39,7 @@ def honest() -> tuple[Stamps, GeneratorFacts]:
         cpu_cores=[0.2],
         clock_drift=1e-6,
         steal_share=0.0,
+        neighbours=Neighbours(cores=0.05, processor_count=2),
     )
     return stamps, facts
 
@@ -107,7 +109,11 @@ def test_slow_target_is_not_the_generators_fault(
         np.sort(done_ns[admitted]), ticks, "right"
     )
     facts = GeneratorFacts(
-        in_flight_counts=[in_flight], cpu_cores=[0.2], clock_drift=0.0, steal_share=None
+        in_flight_counts=[in_flight],
+        cpu_cores=[0.2],
+        clock_drift=0.0,
+        steal_share=0.0,
+        neighbours=Neighbours(cores=0.0, processor_count=2),
     )
 
     assert statuses(slow, facts) == expected
@@ -184,6 +190,49 @@ def test_stolen_time_is_a_warning() -> None:
     stamps, facts = honest()
 
     assert statuses(stamps, replace(facts, steal_share=0.1)) == {"steal": Validity.WARN}
+
+
+def test_neighbours_are_a_warning_that_names_them() -> None:
+    """Another process that computed all the time warns, by name; a few per cent of one do not."""
+    stamps, facts = honest()
+    busy = Neighbours(cores=0.98, processor_count=2, busiest=(("stress", 0.97), ("sshd", 0.01)))
+
+    assert statuses(stamps, replace(facts, neighbours=busy)) == {"neighbours": Validity.WARN}
+    section = judge_validity(
+        stamps,
+        WINDOW,
+        count_operations(stamps.outcome),
+        replace(facts, neighbours=busy),
+        LIMITS,
+    )
+    check = next(check for check in section.checks if check.id == "neighbours")
+    assert check.sentence == (
+        "processes that are not the run's used 0.98 of its 2 processors "
+        "(busiest: stress 0.97, sshd 0.01)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cores", "expected"),
+    [
+        (0.5, {}),
+        (0.95, {"observer_cpu": Validity.WARN}),
+        (math.nan, {"observer_cpu": Validity.WARN}),
+    ],
+)
+def test_an_observer_that_is_full_is_a_warning(cores: float, expected: dict[str, Validity]) -> None:
+    """What it sees late is its own doing, and nothing else would say so."""
+    stamps, facts = honest()
+
+    assert statuses(stamps, replace(facts, observer_cpu_cores=cores)) == expected
+
+
+@pytest.mark.parametrize("unknown", ["steal_share", "neighbours"])
+def test_a_machine_that_does_not_tell_is_a_warning(unknown: str) -> None:
+    """Not known is not undisturbed."""
+    stamps, facts = honest()
+
+    assert len(statuses(stamps, replace(facts, **{unknown: None}))) == 1
 
 
 def test_empty_run_is_invalid() -> None:

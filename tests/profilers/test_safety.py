@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import ProfilerError
 from harness.model.profile import Profile
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.profiler import SegmentClock, segment_count

@@ -4,16 +4,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.model.turns import Turns
-from harness.model.validity import Window
+from harness.model.window import Window
 from harness.targets.resources import (
     ResourceReading,
     ResourceSampler,
-    turn_instants_ns,
-    turn_usage,
+    _summary,
+    sample_instants_ns,
 )
 
 CPU_S = 0.3
@@ -132,7 +133,12 @@ SLOT_NS = WINDOW_NS + GUARD_NS
 def reading(at_ns: int, cpu_ns: int) -> ResourceReading:
     """Of a clock that was read at *at_ns*."""
     return ResourceReading(
-        at_ns=at_ns, cpu_ns=cpu_ns, rss_bytes=1, voluntary_count=0, involuntary_count=0
+        at_ns=at_ns,
+        cpu_ns=cpu_ns,
+        rss_bytes=1,
+        rss_peak_bytes=1,
+        voluntary_count=0,
+        involuntary_count=0,
     )
 
 
@@ -143,44 +149,160 @@ def turns_window(*, begins: bool) -> Window:
 
 
 @pytest.mark.parametrize("begins", [True, False])
-def test_cpu_time_is_counted_in_own_turns(begins: bool) -> None:
-    """A target that uses 700 us in each of its turns and 20 us in each of the other's."""
+def test_cpu_time_is_counted_in_the_turns_of_both(begins: bool) -> None:
+    """700 us in each turn of its own and 20 us, put off, in each of the other's: all its own."""
     window = turns_window(begins=begins)
     assert window.turns is not None
-    used = [0]
-    for _, own in window.turns.slots(window.end_ns - window.start_ns):
-        used.append(used[-1] + (700_000 if own else 20_000))
-    readings = [
-        reading(at_ns, cpu_ns) for at_ns, cpu_ns in zip(turn_instants_ns(window), used, strict=True)
-    ]
+    cpu_ns, readings = 0, []
+    instants_ns = slot_instants_ns(window)
+    owns = [own for _, own in window.turns.slots(window.end_ns - window.start_ns)]
+    for at_ns, own in zip(instants_ns, [*owns, False], strict=True):
+        readings.append(reading(at_ns, cpu_ns))
+        cpu_ns += 700_000 if own else 20_000
 
-    found = turn_usage(readings, window)
+    found = _summary(1, readings, window)
 
-    assert found is not None
-    assert found.own_cpu_ns == 4 * 700_000
-    assert found.own_cpu_ns_max == 700_000
-    assert found.idle_cpu_cores == pytest.approx(20_000 / SLOT_NS)
-    assert found.late_share == 0.0
+    offered_ns = 4 * WINDOW_NS
+    assert found.cpu_cores_mean == pytest.approx(4 * 720_000 / offered_ns)
 
 
-def test_a_reading_that_lacks_is_no_figure() -> None:
-    """One boundary was not read: whose CPU it was can't be told."""
-    window = turns_window(begins=True)
-    readings = [reading(at_ns, place) for place, at_ns in enumerate(turn_instants_ns(window))]
-
-    assert turn_usage(readings, window) is not None
-    assert turn_usage([*readings[:3], *readings[4:]], window) is None
-    assert turn_usage(readings[:-1], window) is None
+def slot_instants_ns(window: Window) -> list[int]:
+    """The middle of the guard before every slot, and of the last."""
+    count = (window.end_ns - window.start_ns) // SLOT_NS
+    return [window.start_ns + place * SLOT_NS - GUARD_NS // 2 for place in range(count + 1)]
 
 
-def test_late_readings_are_told() -> None:
-    """Read 11 us after a turn began, once: so much of all eight turns' time."""
-    window = turns_window(begins=True)
-    instants_ns = turn_instants_ns(window)
-    instants_ns[2] += GUARD_NS // 2 + 11_000
-    readings = [reading(at_ns, place) for place, at_ns in enumerate(instants_ns)]
+def test_samples_are_taken_at_the_edges_and_in_guards() -> None:
+    """About once a second, and never while a side has its turn."""
+    turns = Turns(begins=True, window_ns=100_000_000, guard_ns=25_000_000)
+    window = Window(start_ns=7, end_ns=7 + 6 * turns.round_ns, turns=turns)
+    plain = Window(start_ns=7, end_ns=2_500_000_007)
 
-    found = turn_usage(readings, window)
+    found = sample_instants_ns(window)
+    assert found == [7 - 12_500_000 + at for at in (0, 10**9, 2 * 10**9, 3 * 10**9)]
+    assert all((at + 12_500_000 - 7) % turns.slot_ns == 0 for at in found)
+    assert sample_instants_ns(plain) == [7, 10**9 + 7, 2 * 10**9 + 7, 2_500_000_007]
 
-    assert found is not None
-    assert found.late_share == pytest.approx(11_000 / (4 * SLOT_NS))
+
+def test_a_reading_far_from_the_edge_is_better_than_none() -> None:
+    """The nearest ones are taken, and the mean is over the time between them."""
+    window = Window(start_ns=0, end_ns=10**9)
+    readings = [reading(-(10**9), 0), reading(10**8, 10**6), reading(9 * 10**8, 10**6 + 4 * 10**8)]
+
+    assert _summary(1, readings, window).cpu_cores_mean == pytest.approx(0.5)
+    assert _summary(1, readings[:1], window).cpu_cores_mean is None
+    assert _summary(1, [], window).cpu_cores_mean is None
+
+
+SHORT_LIVED = """
+import subprocess, sys
+for line in sys.stdin:
+    for _ in range(4):
+        subprocess.run([sys.executable, "-c", sys.argv[1], "0.15"], input=b"\\n\\n", check=True,
+                       stdout=subprocess.DEVNULL)
+    print("done", flush=True)
+"""
+
+
+def test_children_that_nobody_saw_are_counted() -> None:
+    """Four workers that came, worked and went between two samples."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SHORT_LIVED, BURN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        burn(process)  # what was waited for before it was watched is not counted
+        sampler = ResourceSampler()
+        sampler.watch("target", process.pid)
+        sampler.sample()
+        start_ns = time.monotonic_ns()
+        burn(process)
+        end_ns = time.monotonic_ns()
+        sampler.sample()
+        assert process.stdin is not None
+        process.stdin.close()
+
+    found = sampler.summary("target", Window(start_ns=start_ns, end_ns=end_ns))
+    assert found.cpu_cores_mean is not None
+    assert 0.55 < found.cpu_cores_mean * (end_ns - start_ns) / 1e9 < 1.2
+
+
+BLOAT = """
+import sys
+for line in sys.stdin:
+    held = b"x" * 200_000_000
+    del held
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_memory_between_samples_is_seen(is_allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 MB for a moment of the measured phase, not those of the warm-up before it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BLOAT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        if not is_allowed:
+            refuse_clear_refs(monkeypatch)
+        burn(process)
+        sampler = ResourceSampler()
+        sampler.watch("target", process.pid)
+        start_ns = time.monotonic_ns() + 200_000_000
+        end_ns = start_ns + 2_000_000_000
+        sampler.start(Window(start_ns=start_ns, end_ns=end_ns))
+        time.sleep(0.6)
+        before = sampler.summary("target", Window(start_ns=0, end_ns=time.monotonic_ns()))
+        burn(process)
+        time.sleep(1.0)
+        sampler.stop()
+        assert process.stdin is not None
+        process.stdin.close()
+
+    found = sampler.summary("target", Window(start_ns=start_ns, end_ns=end_ns))
+    assert found.rss_bytes_max is not None
+    assert before.rss_bytes_max is not None
+    assert before.rss_bytes_max < 100_000_000
+    assert (found.rss_bytes_max > 200_000_000) is is_allowed
+
+
+def refuse_clear_refs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a service of another user."""
+
+    def refuse(path: Path, *_: object, **__: object) -> int:
+        raise PermissionError(str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+
+
+def test_a_killed_root_takes_nothing_from_the_next() -> None:
+    """Workers of the first root were seen and never waited for; those of the second count all."""
+    sampler = ResourceSampler()
+    with subprocess.Popen(
+        [sys.executable, "-c", BURN_BELOW, "0.4", BURN], stdin=subprocess.PIPE, text=True
+    ) as first:
+        sampler.watch("target", first.pid)
+        assert first.stdin is not None
+        first.stdin.write("\n")
+        first.stdin.flush()
+        time.sleep(0.8)
+        sampler.sample()
+        first.kill()
+    with subprocess.Popen(
+        [sys.executable, "-c", SHORT_LIVED, BURN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as second:
+        sampler.watch("target", second.pid)
+        sampler.sample()
+        start_ns = time.monotonic_ns()
+        burn(second)
+        end_ns = time.monotonic_ns()
+        sampler.sample()
+        assert second.stdin is not None
+        second.stdin.close()
+
+    found = sampler.summary("target", Window(start_ns=start_ns, end_ns=end_ns))
+    assert found.cpu_cores_mean is not None
+    assert found.cpu_cores_mean * (end_ns - start_ns) / 1e9 > 0.55

@@ -1,0 +1,92 @@
+"""Who used the machine besides the run: a busy process is named when it is not the run's."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.engine import machine_watch
+from harness.engine.machine_watch import MachineFacts, MachineWatch, _process
+
+NAME = "busy) (nob\x1b[2J"  # 15 bytes at most; brackets and an escape, as an attacker would have it
+SHOWN = NAME.replace("\x1b", "?")
+BUSY = f"open('/proc/self/comm', 'w').write({NAME!r})\nprint(flush=True)\nwhile True: pass"
+IDLE = "print(flush=True)\nimport time\ntime.sleep(60)"
+WATCHED_S = 1.0
+
+
+@contextmanager
+def started(program: str) -> Iterator[int]:
+    """A process that has printed a line, for as long as it is wanted."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # its children too
+
+
+def watched(own_pid: int) -> MachineFacts:
+    """A second in which *own_pid* is the run."""
+    watch = MachineWatch((own_pid, None))
+    time.sleep(WATCHED_S)
+    return watch.facts()
+
+
+def test_a_process_that_is_not_the_runs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It used a good part of a core, and its name can't reach a terminal as it is."""
+    monkeypatch.setattr(machine_watch, "_NAMED_COUNT", 100)  # whatever else is busy here
+    with started(IDLE) as own, started(BUSY):
+        found = watched(own).neighbours
+
+    assert found is not None
+    cores_by_name = dict(found.busiest)
+    assert cores_by_name[SHOWN] > 0.1, "a core, shared with whatever else runs here"
+    assert found.cores >= cores_by_name[SHOWN] - 0.1
+    assert found.processor_count >= 1
+
+
+def test_what_the_run_used_is_not_a_neighbours() -> None:
+    """The same process as the run's own, and as the child of the run's own."""
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])"
+    for program in (BUSY, child):
+        with started(program) as own:
+            found = watched(own).neighbours
+            assert found is not None
+            assert SHOWN not in dict(found.busiest)
+
+
+def test_a_child_that_ended_stays_the_runs_own() -> None:
+    """What it used is at its parent once that has waited for it."""
+    burn = "import time\nuntil = time.process_time() + 0.3\nwhile time.process_time() < until: pass"
+    child = (
+        "print(flush=True)\nimport subprocess, sys, time\ntime.sleep(0.2)\n"
+        f"subprocess.run([sys.executable, '-c', {burn!r}])\ntime.sleep(60)"
+    )
+    with started(child) as own:
+        watch = MachineWatch((own,))
+        began = watch._began
+        time.sleep(2.0)
+        ended = MachineWatch((own,))._began
+
+    assert began is not None
+    assert ended is not None
+    assert ended.own_ticks([own]) - began.own_ticks([own]) >= 25
+
+
+def test_any_name_is_read() -> None:
+    """The rest is found behind the last bracket."""
+    rest = b"S 7 " + b" ".join(str(n).encode() for n in range(5, 53))
+    found = _process(b"41 (a) S 1 (\n)) " + rest)
+
+    assert (found.parent_pid, found.name) == (7, "a) S 1 (?)")
+    assert (found.ticks, found.ticks_with_ended) == (14 + 15, 14 + 15 + 16 + 17)
+    assert (found.started_ticks, found.processor_id) == (22, 39)

@@ -1,6 +1,9 @@
 """
 Every figure that the README claims, measured on this machine: `ci/figures [NAME ...]`.
 
+    ci/figures                                  the parts that are quick, some minutes together
+    ci/figures streams plain-pass               others, some minutes each
+    ci/figures slowdowns leaks equal-builds     the hour of profiles
     ci/figures large --operations 10000000      how large a run `large` is; the default is a million
 
 Each part prints what was measured and, where a target was set, the target. Ratios are taken in one
@@ -399,19 +402,24 @@ PARTS: dict[str, Callable[[], object]] = {
     "plain-pass": plain_pass,
 }
 LARGE = "large"
+QUICK = ("driver", "lateness", "memory", "kafka", "reference", "foreign", "brokers", LARGE)
 
 
 def main() -> int:
-    """Measure the parts named, or all of them."""
+    """Measure the parts named, or the quick ones."""
     names = [*PARTS, LARGE]
-    parser = argparse.ArgumentParser(prog="ci/figures", description="Measure what the README says.")
+    parser = argparse.ArgumentParser(
+        prog="ci/figures",
+        description="Measure what the README says.",
+        epilog=f"without names: {', '.join(QUICK)}",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(names)}")
     parser.add_argument("--operations", type=int, default=1_000_000, help="of the large run")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in names]
     if unknown:
         parser.error(f"{', '.join(unknown)}: write any of {', '.join(names)}")
-    for name in arguments.names or names:
+    for name in arguments.names or QUICK:
         if name == LARGE:
             large_run(arguments.operations)
         else:

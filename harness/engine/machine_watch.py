@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.validity import Neighbours
@@ -49,8 +49,7 @@ class MachineWatch:
     """Starts watching when made; the run's processes are *own_pids* and all that they began."""
 
     def __init__(self, own_pids: Collection[int | None]) -> None:
-        self._own_pids = [pid for pid in own_pids if pid is not None]
-        self._are_all_known = None not in own_pids
+        self._own_pids = own_pids
         self._monotonic_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         self._began = _look()
@@ -66,9 +65,7 @@ class MachineWatch:
         return MachineFacts(
             drift=drift,
             steal_share=_steal_share(began, ended),
-            neighbours=replace(
-                _neighbours(began, ended, self._own_pids), has_unknown=not self._are_all_known
-            ),
+            neighbours=_neighbours(began, ended, self._own_pids),
         )
 
 
@@ -109,12 +106,13 @@ class _Moment:
                 found[process.parent_pid] -= process.ticks_with_ended
         return found
 
-    def own_pids(self, roots: Collection[int]) -> set[int]:
-        """*roots* and their descendants."""
+    def own_pids(self, roots: Collection[int | None]) -> set[int]:
+        """*roots* and their descendants; None is one that is not known."""
         children: dict[int, list[int]] = {}
         for pid, process in self.processes.items():
             children.setdefault(process.parent_pid, []).append(pid)
-        found, waiting = set[int](), [pid for pid in roots if pid in self.processes]
+        found = set[int]()
+        waiting = [pid for pid in roots if pid is not None and pid in self.processes]
         while waiting:
             pid = waiting.pop()
             if pid not in found:
@@ -122,20 +120,20 @@ class _Moment:
                 waiting += children.get(pid, ())
         return found
 
-    def own_ticks(self, roots: Collection[int]) -> int:
-        """What the run has used: a child that was waited for is counted at its parent."""
-        return sum(self.processes[pid].ticks_with_ended for pid in self.own_pids(roots))
+    def ticks_by(self, pids: Collection[int]) -> int:
+        """What *pids* have used: a child that was waited for is counted at its parent."""
+        return sum(self.processes[pid].ticks_with_ended for pid in pids)
 
 
 def _steal_share(began: _Moment, ended: _Moment) -> float:
     return (ended.stolen_ticks - began.stolen_ticks) / (ended.all_ticks - began.all_ticks)
 
 
-def _neighbours(began: _Moment, ended: _Moment, roots: Collection[int]) -> Neighbours:
+def _neighbours(began: _Moment, ended: _Moment, roots: Collection[int | None]) -> Neighbours:
     all_ticks = ended.all_ticks - began.all_ticks
     worked_ticks = ended.worked_ticks - began.worked_ticks
-    own_ticks = ended.own_ticks(roots) - began.own_ticks(roots)
     own_pids = ended.own_pids(roots)
+    own_ticks = ended.ticks_by(own_pids) - began.ticks_by(began.own_pids(roots))
     ticks, ticks_by_name = ended.ticks_of(began), Counter[str]()
     for pid, process in ended.processes.items():
         if pid not in own_pids and process.processor_id in ended.processors:
@@ -146,10 +144,11 @@ def _neighbours(began: _Moment, ended: _Moment, roots: Collection[int]) -> Neigh
         cores=max(worked_ticks - own_ticks, seen_ticks) * cores_per_tick,
         processor_count=len(ended.processors),
         busiest=tuple(
-            (name, ticks * cores_per_tick)
-            for name, ticks in ticks_by_name.most_common(_NAMED_COUNT)
-            if ticks * cores_per_tick >= _NAMED_CORES_MIN
+            (name, used_ticks * cores_per_tick)
+            for name, used_ticks in ticks_by_name.most_common(_NAMED_COUNT)
+            if used_ticks * cores_per_tick >= _NAMED_CORES_MIN
         ),
+        has_unknown=None in roots,
     )
 
 

@@ -28,7 +28,7 @@ from harness.model.window import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.frames import python_frame
 from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
-from harness.profilers.threads import process_tree
+from harness.targets.process_tree import process_tree
 
 _UNITS = (1, 2)  # lengths of segments, in turn
 _SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated

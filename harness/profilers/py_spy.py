@@ -32,10 +32,10 @@ from harness.profilers.threads import (
     ThreadTime,
     is_python,
     is_stopped,
-    process_tree,
     thread_times,
 )
 from harness.targets.process import guardian
+from harness.targets.process_tree import process_tree
 
 _FIRST_ATTACH_S = 0.7
 _STARTED_WITHIN_S = 5.0

@@ -35,16 +35,6 @@ def thread_times(pids: tuple[int, ...]) -> Mapping[int, ThreadTime]:
     return times
 
 
-def process_tree(pid: int) -> tuple[int, ...]:
-    """*pid* and all its descendants."""
-    found = [pid]
-    for parent in found:
-        for task in _tasks((parent,)):
-            with suppress(OSError):
-                found += [int(child) for child in (task / "children").read_text().split()]
-    return tuple(found)
-
-
 def is_stopped(pid: int) -> bool:
     """Whether a thread of *pid* is stopped, by a signal or a tracer."""
     for task in _tasks((pid,)):

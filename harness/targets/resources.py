@@ -24,6 +24,7 @@ from harness.model.memory_slope import LeakVerdict, memory_slope
 from harness.model.record import ProcessResources
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.window import Window
+from harness.targets.process_tree import process_tree
 
 _INTERVAL_NS = NANOS_PER_SECOND
 _GUARD_PARTS = 2  # clocks are read half of the guard before the next slot
@@ -164,7 +165,7 @@ class _Tree:
     """
 
     root_pid: int
-    alive: list[int] = field(default_factory=list)
+    alive: tuple[int, ...] = ()
     cpu_ns: dict[int, int] = field(default_factory=dict)
     waited_ns: dict[int, int] = field(default_factory=dict)
     total_ns: int = 0
@@ -178,7 +179,7 @@ class _Tree:
             with suppress(OSError, ValueError, IndexError):
                 self.waited_ns[pid] = _waited_ns(pid) - self._waited_before_ns.get(pid, 0)
         is_first = not self.alive
-        self.alive = _with_descendants((self.root_pid,))
+        self.alive = process_tree(self.root_pid)
         if is_first:  # those that come later have waited for nothing that is not the run's
             for pid in self.alive:
                 with suppress(OSError, ValueError, IndexError):
@@ -254,7 +255,7 @@ class _Subject:
         Only of processes that the harness began: what runs already has its own observers.
         """
         self.peak_pids = set()
-        for pid in self._alive() & set(_with_descendants((os.getpid(),))):
+        for pid in self._alive() & set(process_tree(os.getpid())):
             with suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
                 self.peak_pids.add(pid)
@@ -275,19 +276,6 @@ def sample_instants_ns(window: Window) -> list[int]:
         step_ns = -(-_INTERVAL_NS // turns.round_ns) * turns.round_ns  # both sides' turns alike
     inside_ns = range(window.start_ns, window.end_ns, step_ns)
     return [at_ns - lead_ns for at_ns in (*inside_ns, window.end_ns)]
-
-
-def _with_descendants(roots: Iterable[int]) -> list[int]:
-    """From /proc/PID/task/TID/children: asking for all processes of the machine costs 5 ms."""
-    found, waiting = set[int](), list(roots)
-    while waiting:
-        pid = waiting.pop()
-        if pid not in found:
-            found.add(pid)
-            with suppress(OSError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    waiting += map(int, (task / "children").read_text(encoding="ascii").split())
-    return sorted(found)
 
 
 def _memory_bytes(pid: int) -> tuple[int, int]:

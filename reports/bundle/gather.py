@@ -159,7 +159,7 @@ def _refuse_contradictions(folder: Path, record: RunRecord) -> None:
 def _other_verdict(run: StoredRun) -> str:
     """What lies beside a record for readers and does not say what that says; empty if nothing."""
     folder = run.folder
-    record = _read_json(folder / "record.json")
+    record = read_json(folder / "record.json")
     expected = {
         "verdict.json": {
             "run_id": record["run_id"],
@@ -173,7 +173,7 @@ def _other_verdict(run: StoredRun) -> str:
     for name, document in expected.items():
         path = folder / name
         try:
-            is_same = not path.is_file() or _read_json(path) == document
+            is_same = not path.is_file() or read_json(path) == document
         except RecordError:
             is_same = False
         if not is_same:
@@ -181,11 +181,17 @@ def _other_verdict(run: StoredRun) -> str:
     return ""
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """
+    What the file holds.
+
+    Raises:
+        RecordError: it can't be read, or is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: can't be read: {error}") from error
+        raise RecordError(f"{path.name}: can't be read: {error}") from error
 
 
 def _has_profiles(twin: StoredRun) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordError
+from reports.bundle.gather import read_json
 from reports.bundle.judged import VERDICT_NAME, Judged, judge_bundle
 from reports.bundle.manifest import (
     HASH_PLACE,
@@ -87,7 +88,7 @@ def _differs(
         place = comparison_path(folder, key).relative_to(folder).as_posix()
         expected[place] = comparison_to_json(comparison)
     for place, document in expected.items():
-        difference = _first_difference(_read(folder / place), _plain(document))
+        difference = _first_difference(read_json(folder / place), _plain(document))
         if difference:
             yield f"{place} does not follow from the runs: {difference}{other}"
     for path in sorted(comparison_path(folder, "x").parent.glob("*")):
@@ -115,13 +116,6 @@ def _copies_differ(judged: Judged, folder: Path) -> Iterator[str]:
     for place in found:
         if place.split("/")[0] in {"runs", "baselines"} and place not in copied:
             yield f"{place} was not looked at"
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path.name}: can't be read: {error}") from error
 
 
 def _plain(document: Any) -> Any:

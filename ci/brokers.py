@@ -27,8 +27,8 @@ from harness.engine.progress import Progress
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import parse_duration_ns, parse_rate_per_s
-from harness.runner import Run, RunRequest
-from harness.store import StoredRun
+from harness.runs.run import Run, RunRequest
+from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import load_target
 from workloads.account.contract import accounts_pb2 as contract
 

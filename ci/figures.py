@@ -26,6 +26,7 @@ import large
 import numpy as np
 import plants
 import profiles
+import reference_speed as speed
 import streams
 import uvloop
 
@@ -37,18 +38,17 @@ from harness.engine.columns import create_columns
 from harness.engine.progress import Progress
 from harness.engine.specification import ObserverSpecification
 from harness.engine.workers import Crew
-from harness.model.kafka import ANY_BROKER
+from harness.model.kafka_settings import ANY_BROKER
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
-from harness.runner import Run, RunRequest
+from harness.runs.run import Run, RunRequest
 from harness.system import Channel, load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target
 from harness.targets.topics import create_topics
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.reference import speed
 
 RUN_TAG = 0x0123456789ABCDEF
 RECORD_COUNT, RECORD_BYTES, RECORDS_IN_FLIGHT = 200_000, 100, 5_000

@@ -23,28 +23,28 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rehearsal import Rehearsed, rehearse
 
 import reports
-from harness import recording
 from harness.cli.options import checked_scenario
 from harness.engine.event_log import read_chunks
 from harness.engine.machine_watch import MachineFacts
 from harness.engine.placement import place
-from harness.engine.plan_again import PlansAgain
+from harness.engine.replan import PlansAgain
 from harness.engine.results import read_shards
 from harness.engine.supervisor import Driven, LoadFacts
-from harness.environment import read_environment
+from harness.machine.environment import read_environment
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.validity import Neighbours
-from harness.run_facts import RunFacts
-from harness.store import write_record
+from harness.runs import recording
+from harness.runs.facts import RunFacts
+from harness.storage.run_folder import write_record
 from harness.system import AuditEvidence, load_system
 from harness.targets.resources import ResourceSampler
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.rehearsal import Rehearsed, rehearse
 
 RATE_PER_S = 20_000.0
 WARMUP_NS = NANOS_PER_SECOND

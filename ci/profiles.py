@@ -17,11 +17,11 @@ from harness.cli.options import checked_scenario
 from harness.model.profile import Frame, Metric, Profile
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
-from harness.passes import Pass, run_passes
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.profiled_run import MakeProfiler
 from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
-from harness.runner import Run, RunRequest
+from harness.runs.profiled_passes import Pass, run_passes
+from harness.runs.run import Run, RunRequest
 from harness.system import load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target

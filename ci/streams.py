@@ -19,7 +19,7 @@ from harness.cli.options import checked_scenario
 from harness.model.record import RunRecord
 from harness.model.scenario import LoadTransport
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runner import Run, RunRequest, RunView
+from harness.runs.run import Run, RunRequest, RunView
 from harness.system import load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.model.kafka import ANY_BROKER, KafkaSettings
+from harness.model.journal_replay import Replay
+from harness.model.kafka_settings import ANY_BROKER, KafkaSettings
 from harness.model.record import Invariant
-from harness.model.replay import Replay
 from harness.model.scenario import Scenario
 from harness.model.tls import TlsOptions
 

@@ -5,8 +5,7 @@ Reads run folders, never a live system. What a single run is worth came with its
 changed between two sets of runs is judged here.
 """
 
-from reports.compare.counted import look_worse, with_counts, without_counted
-from reports.compare.dossier import (
+from reports.compare.comparison import (
     Dossier,
     Rules,
     SideInput,
@@ -14,21 +13,7 @@ from reports.compare.dossier import (
     dossier_to_json,
     rules_of,
 )
-from reports.compare.former_gates import (
-    former_gates_section,
-    former_gates_to_json,
-    read_former_gates,
-)
-from reports.compare.gate_result import (
-    GateFacts,
-    PairFacts,
-    gate_dossier,
-    gate_sections,
-    gate_to_json,
-    too_few_pairs,
-)
-from reports.compare.pull_request import comparison_junit, comparison_markdown
-from reports.compare.sequential import (
+from reports.gate.looks import (
     Gathered,
     LookPlan,
     Outcome,
@@ -36,19 +21,34 @@ from reports.compare.sequential import (
     Sequential,
     plan_looks,
 )
-from reports.history.section import read_history_section
-from reports.inputs import read_sides
-from reports.load import read_evidence
-from reports.pages import (
+from reports.gate.memory_counts import look_worse, with_counts, without_counted
+from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
+from reports.pages.gate.former_gates import (
+    former_gates_section,
+    former_gates_to_json,
+)
+from reports.pages.gate.page import (
+    GateFacts,
+    PairFacts,
+    gate_dossier,
+    gate_sections,
+    gate_to_json,
+    too_few_pairs,
+)
+from reports.pages.profile.diff_page import profile_diff_sentences
+from reports.profile.against import comparison_to_json as profile_comparison_to_json
+from reports.reading.former_gates import read_former_gates
+from reports.reading.inputs import read_sides
+from reports.reading.run_folder import read_evidence
+from reports.writing import (
     compare_stored_profiles,
+    read_history_section,
     render_run_report,
     write_comparison,
     write_failure_report,
     write_run_report,
     write_text,
 )
-from reports.profile.against import comparison_to_json as profile_comparison_to_json
-from reports.view.profile_diff import profile_diff_sentences
 
 __all__ = [
     "Dossier",

@@ -26,8 +26,8 @@ from scipy import stats
 
 from reports.compare.judge import judge
 from reports.compare.policy import Policy
-from reports.compare.samples import Better, Metric, RunValues, Side
 from reports.compare.verdicts import Change, Comparison
+from reports.figures.samples import Better, Metric, RunValues, Side
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

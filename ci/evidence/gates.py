@@ -36,13 +36,13 @@ from plants import Plant, plant
 
 from harness.model.record import RunRecord
 from harness.model.record_json import record_from_json
-from reports.compare.dossier import rules_of
-from reports.compare.evidence import RunEvidence
-from reports.compare.figures import Figure
+from reports.compare.comparison import rules_of
 from reports.compare.policy import Design
-from reports.compare.samples import Better
-from reports.compare.sequential import Gathered, Questions, Sequential, plan_looks
 from reports.compare.verdicts import Change
+from reports.figures.run_evidence import RunEvidence
+from reports.figures.run_figures import Figure
+from reports.figures.samples import Better
+from reports.gate.looks import Gathered, Questions, Sequential, plan_looks
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 GATES, CALIBRATION, TABLE = HERE / "gates.jsonl", HERE / "gates-plant.json", HERE / "gates.md"

@@ -27,13 +27,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from public_data import read_measurements, share_text
 
-from reports.compare.figures import Figure
-from reports.compare.samples import Better
+from reports.figures.run_figures import Figure
+from reports.figures.samples import Better
 from reports.history.alerts import is_told
-from reports.history.detector import Timeline, timeline
 from reports.history.disturbance import disturbances
 from reports.history.events import Gathered, SettingHistory, history_of
 from reports.history.runs import HistoryRun, Setting
+from reports.statistics.change_points import Timeline, timeline
 
 REPETITION_COUNT = 5  # in a point
 POINTS_A_DAY = 5

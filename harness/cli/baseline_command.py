@@ -64,9 +64,9 @@ def promote(
     correct, plain, in the folder of all runs, and of the same scenario, schedule, target and kind
     of machine. Prints the file that holds the name.
     """
-    from harness.baselines import baseline_path
-    from harness.baselines import promote as promote_runs
-    from harness.store import find_run
+    from harness.storage.baselines import baseline_path
+    from harness.storage.baselines import promote as promote_runs
+    from harness.storage.run_folder import find_run
 
     folders = [find_run(run, runs_folder) for run in runs]
     made = promote_runs(name, folders, runs_folder, signed(who, why), is_forced=force)
@@ -91,8 +91,8 @@ Examples:
 @runs_option
 def pin(name: str, why: str, who: str | None, runs_folder: Path) -> None:
     """Keep NAME from being promoted anew or removed, except by --force."""
-    from harness.baselines import baseline_path
-    from harness.baselines import pin as pin_name
+    from harness.storage.baselines import baseline_path
+    from harness.storage.baselines import pin as pin_name
 
     pin_name(name, runs_folder, signed(who, why))
     print_result(str(baseline_path(name, runs_folder)))
@@ -111,8 +111,8 @@ Examples:
 @runs_option
 def unpin(name: str, why: str, who: str | None, runs_folder: Path) -> None:
     """Let NAME be promoted anew and removed again."""
-    from harness.baselines import baseline_path
-    from harness.baselines import unpin as unpin_name
+    from harness.storage.baselines import baseline_path
+    from harness.storage.baselines import unpin as unpin_name
 
     unpin_name(name, runs_folder, signed(who, why))
     print_result(str(baseline_path(name, runs_folder)))
@@ -132,8 +132,8 @@ Examples:
 @runs_option
 def remove(name: str, why: str, who: str | None, force: bool, runs_folder: Path) -> None:
     """Make NAME mean nothing any more. Its runs stay, and so does its history."""
-    from harness.baselines import baseline_path
-    from harness.baselines import remove as remove_name
+    from harness.storage.baselines import baseline_path
+    from harness.storage.baselines import remove as remove_name
 
     remove_name(name, runs_folder, signed(who, why), is_forced=force)
     print_result(str(baseline_path(name, runs_folder)))
@@ -151,7 +151,7 @@ Examples:
 @runs_option
 def list_names(as_json: bool, runs_folder: Path) -> None:
     """List the baselines: runs, pin, who promoted them and when."""
-    from harness.baselines import baseline_names
+    from harness.storage.baselines import baseline_names
 
     rows = [row for name in baseline_names(runs_folder) if (row := _row(name, runs_folder))]
     if as_json:
@@ -181,8 +181,8 @@ Examples:
 @runs_option
 def show(name: str, as_json: bool, runs_folder: Path) -> None:
     """Show what NAME means, and everything that was ever done to it."""
-    from harness.baselines import read_baseline
     from harness.model.baseline import baseline_to_json
+    from harness.storage.baselines import read_baseline
 
     found = read_baseline(name, runs_folder)
     if as_json:
@@ -202,8 +202,8 @@ def show(name: str, as_json: bool, runs_folder: Path) -> None:
 
 def _row(name: str, runs_folder: Path) -> dict[str, Any]:
     """What the list says of *name*; nothing if it was removed."""
-    from harness.baselines import read_baseline
     from harness.errors import HarnessError
+    from harness.storage.baselines import read_baseline
 
     try:
         found: Baseline = read_baseline(name, runs_folder)

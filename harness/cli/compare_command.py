@@ -168,7 +168,12 @@ def show_comparison(comparison: Comparison) -> None:
 def _table(comparison: Comparison) -> Table:
     from rich.table import Table
 
-    from reports.compare.metric_table import change_text, interval_text, side_text, worst_first
+    from reports.pages.compare.metric_table import (
+        change_text,
+        interval_text,
+        side_text,
+        worst_first,
+    )
 
     metrics = worst_first(comparison)
     table = Table(box=None, pad_edge=False)

@@ -17,8 +17,8 @@ from click.shell_completion import CompletionItem
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _TOML = ".toml"
-_INCOMPLETE = ".incomplete"  # of harness.store, which loads too much for a keystroke
-_BASELINES = "baselines"  # of harness.baselines, likewise
+_INCOMPLETE = ".incomplete"  # of harness.storage.run_folder, which loads too much for a keystroke
+_BASELINES = "baselines"  # of harness.storage.baselines, likewise
 _JSON = ".json"
 
 

@@ -15,7 +15,7 @@ from harness.model.verdict import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.doctor import Finding
+    from harness.doctor.checks import Finding
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 _TITLE_WIDTH = 22
@@ -37,7 +37,7 @@ def doctor(kafka: str, as_json: bool, runs_folder: Path) -> int:
 
     Exits 0 unless something makes runs impossible (then 4).
     """
-    from harness.doctor import examine, makes_runs_impossible
+    from harness.doctor.checks import examine, makes_runs_impossible
 
     findings = []
     for finding in examine(runs_folder, kafka=kafka):

@@ -103,10 +103,10 @@ def gate(
     """
     import reports
     from harness.cli.compare_command import show_comparison
-    from harness.cli.gate_inputs import gate_scenario, gate_sides
-    from harness.cli.gate_trial import GateOrder, judge_gate
     from harness.model.gate_policy import GateSpec
     from harness.model.policy_file import load_policy
+    from harness.workflows.gate import GateOrder, judge_gate
+    from harness.workflows.gate_sides import gate_scenario, gate_sides
 
     now = datetime.now(UTC)
     rules = None if policy is None else load_policy(policy, today=now.date())

@@ -167,9 +167,9 @@ def accept(
     """
     from fnmatch import fnmatchcase
 
-    from harness.acceptances import StoredAcceptance, store_acceptance
     from harness.errors import UsageError
-    from harness.store import find_run, load_run
+    from harness.storage.acceptances import StoredAcceptance, store_acceptance
+    from harness.storage.run_folder import find_run, load_run
     from reports.history.alerts import shift_meant
 
     signature = signed(who, why)
@@ -246,7 +246,7 @@ def _gathered(folders: Sequence[Path], runs_folder: Path, scenario: str) -> Gath
     from dataclasses import replace
 
     from harness.errors import UsageError
-    from reports.history.reading import gather
+    from reports.reading.history_runs import gather
 
     gathered = gather(folders or (runs_folder,))
     if not scenario:
@@ -266,7 +266,7 @@ def _history(gathered: Gathered, patterns: Sequence[str], last_count: int | None
         UsageError: there are runs, and no metric fits.
     """
     from harness.errors import UsageError
-    from reports.compare.figures import HEADLINE_PATTERNS
+    from reports.figures.run_figures import HEADLINE_PATTERNS
     from reports.history.events import history_of
 
     found = history_of(gathered, patterns or HEADLINE_PATTERNS, last_count=last_count)
@@ -281,7 +281,7 @@ def _history(gathered: Gathered, patterns: Sequence[str], last_count: int | None
 def _folder_of(run: str, folders: Sequence[Path]) -> Path:
     """The first of *folders* that has *run*; the last one's message if none has."""
     from harness.errors import UsageError
-    from harness.store import find_run
+    from harness.storage.run_folder import find_run
 
     for folder in folders[:-1]:
         try:
@@ -302,11 +302,11 @@ def _some(names: Sequence[str], separator: str) -> str:
 
 def _write(found: History, commits: Mapping[str, Commits], page: Path) -> dict[str, Any]:
     """The page and the JSON beside it; returns the JSON."""
-    from harness.store import write_json
+    from harness.storage.run_folder import write_json
     from reports import write_text
     from reports.history.document import history_to_json
-    from reports.history.view import view_history
-    from reports.render.page import render_page
+    from reports.pages.history.page import view_history
+    from reports.render.html import render_page
 
     document = history_to_json(found, commits)
     write_text(page, render_page(view_history(found, commits)))
@@ -315,7 +315,7 @@ def _write(found: History, commits: Mapping[str, Commits], page: Path) -> dict[s
 
 
 def _tell(found: History, commits: Mapping[str, Commits]) -> None:
-    from reports.history.view import counted, event_sentence, verdict_sentence
+    from reports.pages.history.page import counted, event_sentence, verdict_sentence
 
     for item in found.current:
         people.print(printable(item.setting.title), style="bold")
@@ -335,7 +335,7 @@ def _tell(found: History, commits: Mapping[str, Commits]) -> None:
 
 
 def _tell_skipped(skipped: Sequence[Any], interrupted_count: int) -> None:
-    from reports.history.view import counted
+    from reports.pages.history.page import counted
 
     for item in skipped:
         people.print(printable(f"not used: {item.place}: {item.reason}"), style="yellow")
@@ -346,8 +346,8 @@ def _tell_skipped(skipped: Sequence[Any], interrupted_count: int) -> None:
 def _print_series(item: SettingHistory) -> None:
     from rich.table import Table
 
-    from reports.history.view import state_cell
-    from reports.view.words import quantity, share
+    from harness.model.text import quantity, share
+    from reports.pages.history.page import state_cell
 
     width = None if people.is_terminal else _WIDTH_PIPED
     table = Table(box=None, pad_edge=False, width=width)

@@ -41,13 +41,13 @@ def list_things(what: str, as_json: bool, runs_folder: Path) -> None:
 
 
 def _runs(runs_folder: Path) -> list[Row]:
-    from harness.store import run_folders
+    from harness.storage.run_folder import run_folders
 
     return [_run(folder) for folder in run_folders(runs_folder)]
 
 
 def _run(folder: Path) -> Row:
-    from harness.store import load_run
+    from harness.storage.run_folder import load_run
 
     try:
         record = load_run(folder).record

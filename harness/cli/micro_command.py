@@ -122,7 +122,7 @@ def micro(
 
 
 def _against(name: str, runs_folder: Path, margin_ratio: float | None) -> Against:
-    from harness.store import find_run, load_run
+    from harness.storage.run_folder import find_run, load_run
     from workloads.micro.against import has_counts
     from workloads.micro.micro_run import Against
 

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from harness.model.record import RunRecord
-    from harness.passes import Pass, Passes
-    from harness.runner import Run, RunRequest
+    from harness.runs.profiled_passes import Pass, Passes
+    from harness.runs.run import Run, RunRequest
 
 
 @click.command(
@@ -113,7 +113,7 @@ def profile(  # noqa: PLR0917 - click passes them by name
     or has no profile (3). With --against it prints the path of the page that says what changed,
     function by function; 4 if the two can't be compared.
     """
-    from harness.runner import RunRequest
+    from harness.runs.run import RunRequest
     from harness.targets.target_file import load_target
 
     base = stored_sides(against, runs_folder)
@@ -150,7 +150,7 @@ def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
     """All passes, and the report; what they are like is told to people."""
     import reports
     from harness.cli.run_summary import summarise
-    from harness.passes import run_passes
+    from harness.runs.profiled_passes import run_passes
 
     view = make_view(quiet)
     stopped = threading.Event()
@@ -187,7 +187,7 @@ def passes_of(
     stretches: Mapping[str, float] | None = None,
 ) -> list[Pass]:
     """The twins of these *names*; takes the profilers' options out like profilers_from."""
-    from harness.passes import MEMRAY_SLOWDOWN, Pass
+    from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, Pass
 
     slowdown_ratios = {CPU: 1.0, MEMORY: MEMRAY_SLOWDOWN}
     profilers = profilers_from(options)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.model.scenario import Scenario
-    from harness.store import StoredRun
+    from harness.storage.run_folder import StoredRun
 
 PAGE_NAME = "profile-diff.html"
 
@@ -24,7 +24,7 @@ _STORED_OPTIONS = frozenset({"against", "runs", "runs_folder", "output", "as_jso
 
 def stored_sides(names: Sequence[str], runs_folder: Path) -> tuple[StoredRun, ...]:
     """The runs that *names* mean; raises UsageError, RecordError."""
-    from harness.store import find_run, load_run
+    from harness.storage.run_folder import find_run, load_run
 
     return tuple(load_run(find_run(name, runs_folder)) for name in names)
 

@@ -36,7 +36,7 @@ def report(*, run: str, output: Path | None, stacks: tuple[Path, ...], runs_fold
     """
     import reports
     from harness.profilers.stacks_file import attach_stacks
-    from harness.store import find_run, load_run
+    from harness.storage.run_folder import find_run, load_run
 
     if (Path(run) / "failure.json").is_file():
         if stacks:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from harness.cli.live_view import PlainView, QuietView, TerminalView
     from harness.model.record import RunRecord
-    from harness.store import StoredRun
+    from harness.storage.run_folder import StoredRun
 
 
 @click.command(
@@ -87,7 +87,7 @@ def run(  # noqa: PLR0917 - click passes them by name
     import reports
     from harness.cli.run_summary import summarise
     from harness.profilers.stacks_file import check_stacks
-    from harness.runner import Run, RunRequest
+    from harness.runs.run import Run, RunRequest
     from harness.targets.target_file import load_target
 
     profile = chosen_profiler(profiler, changes)

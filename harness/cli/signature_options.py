@@ -41,8 +41,8 @@ def signed(who: str | None, why: str) -> Signature:
     Raises:
         UsageError: nobody can be named.
     """
-    from harness.environment import now_utc
     from harness.errors import UsageError
+    from harness.machine.environment import now_utc
     from harness.model.baseline import Signature
 
     try:

@@ -120,12 +120,12 @@ def _request(
     runs_folder: Path,
     options: Mapping[str, Any],
 ) -> BundleRequest:
-    from harness.environment import now_utc
+    from harness.machine.environment import now_utc
     from harness.model.release_file import parse_release_policy, read_release_policy
-    from harness.store import find_run
+    from harness.storage.run_folder import find_run
     from reports.bundle.gather import chosen_runs
     from reports.bundle.write import BundleRequest
-    from reports.release.evidence import Circumstances, Expected
+    from reports.release.candidates import Circumstances, Expected
 
     text = read_release_policy(path)
     policy = parse_release_policy(text, file=str(path))
@@ -181,8 +181,8 @@ def _run_all(
     runs_folder: Path,
     options: Mapping[str, Any],
 ) -> list[Path]:
-    from harness.cli.release_runs import ReleaseRuns
     from harness.targets.target_file import load_target
+    from harness.workflows.release_runs import ReleaseRuns
 
     return ReleaseRuns(
         policy=policy,
@@ -233,7 +233,7 @@ def _scenarios(policy: ReleasePolicy, folder: Path) -> dict[str, Scenario]:
 
 def _baselines(policy: ReleasePolicy, runs_folder: Path) -> dict[str, BaselineRuns]:
     """What the names of baselines mean now; one that means nothing proves nothing, and says why."""
-    from harness.baselines import load_baseline
+    from harness.storage.baselines import load_baseline
     from reports.bundle.write import BaselineRuns
 
     found = {}
@@ -249,7 +249,7 @@ def _baselines(policy: ReleasePolicy, runs_folder: Path) -> dict[str, BaselineRu
 
 def program() -> dict[str, str]:
     """What judges: another version may judge, or draw, otherwise."""
-    from harness.environment import read_environment
+    from harness.machine.environment import read_environment
 
     this = read_environment()
     return {"name": "acctbench", "version": this.harness_version, "digest": this.harness_digest}

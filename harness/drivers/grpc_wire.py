@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from harness.drivers.dial import Dialer, cause_of
+from harness.drivers.background_task import start_task
+from harness.drivers.connect import Dialer, cause_of
 from harness.drivers.framed_streams import FramedStreams
 from harness.drivers.grpc import (
     NOT_SENT,
@@ -31,7 +32,6 @@ from harness.drivers.grpc_connection import GrpcConnection
 from harness.drivers.grpc_stream import FeedUser, OpenStream
 from harness.drivers.header_blocks import encode_request_block
 from harness.drivers.http2 import FRAME_BYTES_MAX_DEFAULT
-from harness.drivers.own_task import start_task
 from harness.drivers.request_writer import RequestWriter
 from harness.drivers.standing_stream import StreamMessage
 from harness.errors import TransportError

@@ -15,6 +15,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from harness.drivers.background_task import start_task
 from harness.drivers.credentials import channel_credentials, channel_options
 from harness.drivers.grpc import (
     CONNECTION_LOST,
@@ -30,7 +31,6 @@ from harness.drivers.grpc import (
 )
 from harness.drivers.grpc_call import PREFIX, Counters, ReplyError
 from harness.drivers.grpcio_streams import GrpcioStream, is_unprocessed
-from harness.drivers.own_task import start_task
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 from harness.errors import TransportError
 from harness.model.tls import TlsOptions

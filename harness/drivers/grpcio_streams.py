@@ -12,9 +12,9 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from harness.drivers.background_task import start_task
 from harness.drivers.grpc import Clock, GrpcStatus
 from harness.drivers.grpc_call import Counters
-from harness.drivers.own_task import start_task
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 
 BACKOFF_S: Final = 0.1

@@ -18,11 +18,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from harness.drivers.kafka_settings import producer_arguments
+from harness.drivers.aiokafka_arguments import producer_arguments
+from harness.drivers.background_task import start_task
 from harness.drivers.kafka_topics import partition_numbers
-from harness.drivers.own_task import start_task
 from harness.errors import TransportError
-from harness.model.kafka import KafkaSettings
+from harness.model.kafka_settings import KafkaSettings
 
 AckHandler = Callable[[int, str], None]  # (token, "" or what went wrong)
 _REFUSED_COUNT_MAX = 3  # attempts, where the error says that another would not help

@@ -7,7 +7,7 @@ broker tells it of all. Nor by the topic's name: many a broker makes a topic tha
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from harness.model.kafka import ANY_BROKER
+from harness.model.kafka_settings import ANY_BROKER
 
 
 async def partition_numbers(address: str, topic: str) -> list[int]:

@@ -63,7 +63,7 @@ def fail_on_callback_errors() -> None:
 
     The loop would only log it, and the run wait for replies that are never counted. An OSError is
     the peer's or the network's: whom it concerns hears of it by the loss of the connection. What a
-    task raises is told by whoever awaits it, or by harness.drivers.own_task.
+    task raises is told by whoever awaits it, or by harness.drivers.background_task.
     """
 
     def fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness.drivers.grpc import NOT_SENT, GrpcDriver, GrpcStatus, ReplyHandler
 from harness.drivers.kafka import AckHandler, KafkaDriver
 from harness.engine.columns import Columns
-from harness.engine.positions import Positions
+from harness.engine.read_your_writes import Positions
 from harness.engine.records import Records
 from harness.engine.reply_log import ReplyLog
 from harness.model.operation import Outcome

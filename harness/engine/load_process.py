@@ -30,6 +30,7 @@ from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec, Counter, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
 from harness.engine.pacer import Pacer
+from harness.engine.plan_digest import plan_digest
 from harness.engine.resolve import Resolver
 from harness.engine.shard_file import (
     Exceptions,
@@ -41,10 +42,9 @@ from harness.engine.shard_file import (
 from harness.engine.specification import LoadSpecification
 from harness.engine.timer import AbsoluteTimer
 from harness.errors import EngineError, HarnessError
-from harness.model.kafka import KafkaSettings
+from harness.model.kafka_settings import KafkaSettings
 from harness.model.operation import Outcome
 from harness.model.tls import TlsOptions
-from harness.plan_digest import plan_digest
 from harness.system import Channel, load_system
 
 # In-flight samples, time-outs of waits, counters for the live view. Ticks have a timerfd of their

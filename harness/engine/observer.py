@@ -20,7 +20,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from harness.drivers.kafka_settings import consumer_arguments
+from harness.drivers.aiokafka_arguments import consumer_arguments
 from harness.drivers.kafka_topics import partition_numbers
 from harness.engine import child, privilege
 from harness.engine.columns import Columns, ColumnsSpec

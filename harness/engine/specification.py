@@ -7,7 +7,7 @@ is the main one, than in the parent.
 
 from dataclasses import dataclass
 
-from harness.model.kafka import KafkaSettings
+from harness.model.kafka_settings import KafkaSettings
 from harness.model.scenario import Scenario
 from harness.system import Endpoint
 

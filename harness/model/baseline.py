@@ -1,7 +1,7 @@
 """
 A named baseline as a value: what was done to a name, and which runs can be one.
 
-Pure. harness.baselines keeps it beside the runs.
+Pure. harness.storage.baselines keeps it beside the runs.
 
 History of the format
     1   first
@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from harness.model.evidence import unfit, unproved
+from harness.model.fitness import unfit, unproved
 from harness.model.record import PLAIN, RunRecord
 from harness.model.stored_form import check_form
 

@@ -1,8 +1,9 @@
 """
 The record of a run: everything a verdict, a report or a comparison may rely on.
 
-`record.json` holds it; beside it lie the columns it was computed from (see harness.store).
-Old records load for ever: a new field has a default, a changed meaning gets a new schema_version.
+`record.json` holds it; beside it lie the columns it was computed from (see
+harness.storage.run_folder). Old records load for ever: a new field has a default, a changed meaning
+gets a new schema_version.
 
 History of the format
     1   first

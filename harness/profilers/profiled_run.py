@@ -19,7 +19,7 @@ from harness.model.record import PLAIN, ProfileEntry
 from harness.model.window import Window
 from harness.profilers.agent_link import with_agent
 from harness.profilers.profiler import ProfiledTarget, Profiler, SegmentClock
-from harness.store import profile_digest
+from harness.storage.run_folder import profile_digest
 from harness.targets.target_file import LaunchSpec, TargetSpec
 
 MakeProfiler = Callable[[Path], Profiler]

@@ -23,7 +23,7 @@ from harness.model.units import NANOS_PER_SECOND
 from harness.profilers.frames import parse_folded
 from harness.profilers.profiled_run import write_profile
 from harness.profilers.symbols import symbol_frame
-from harness.store import StoredRun, load_run, write_record
+from harness.storage.run_folder import StoredRun, load_run, write_record
 from harness.targets.target_file import AttachSpec, TargetSpec
 
 STACKS = "stacks"  # how the profiler is called that is not ours

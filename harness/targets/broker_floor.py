@@ -13,9 +13,9 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from harness.drivers.kafka_settings import consumer_arguments, producer_arguments
+from harness.drivers.aiokafka_arguments import consumer_arguments, producer_arguments
 from harness.errors import BrokerError
-from harness.model.kafka import ANY_BROKER, KafkaSettings
+from harness.model.kafka_settings import ANY_BROKER, KafkaSettings
 from harness.model.quantiles import Distribution, distribution
 from harness.targets.topics import create_topics
 

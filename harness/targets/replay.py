@@ -8,7 +8,7 @@ it must print is one line, the digest; whatever else it says is kept in the run 
 import re
 from pathlib import Path
 
-from harness.model.replay import Replay
+from harness.model.journal_replay import Replay
 from harness.model.units import NANOS_PER_SECOND
 from harness.targets.build import place_values, work_folder
 from harness.targets.placeholders import fill

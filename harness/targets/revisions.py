@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.git import GitError, git
+from harness.machine.git import GitError, git
 from harness.targets.own_program import REMEDY, fault_of_program
 from harness.targets.target_file import LaunchSpec, TargetSpec, load_target, target_files
 

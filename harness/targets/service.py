@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import TargetError, UsageError
-from harness.model.kafka import ANY_BROKER, KafkaSettings, placeholder_values
+from harness.model.kafka_settings import ANY_BROKER, KafkaSettings, placeholder_values
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
 from harness.targets.build import place_values, work_folder

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from harness.errors import BrokerError, Fault, TargetFileError
-from harness.model.kafka import ANY_BROKER
+from harness.model.kafka_settings import ANY_BROKER
 from harness.targets.target_file import TargetSpec
 
 _TOPIC_EXISTS_CODE = 36

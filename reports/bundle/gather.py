@@ -14,11 +14,11 @@ from typing import Any
 from harness.errors import HarnessError, RecordError
 from harness.model.record import RunRecord
 from harness.model.release_file import MICRO, ReleasePolicy
-from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, run_folders
+from harness.model.text import plain
+from harness.storage.run_folder import INCOMPLETE_SUFFIX, StoredRun, load_run, run_folders
+from reports.release.candidates import Circumstances, Evidence, Expected, demand_of
 from reports.release.contradictions import contradictions
-from reports.release.evidence import Circumstances, Evidence, Expected, demand_of
 from reports.release.identity import build_of, harness_of
-from reports.view.words import plain
 
 FAILURE_NAME = "failure.json"
 

@@ -30,12 +30,12 @@ from pydantic import TypeAdapter
 from harness.errors import RecordError, UsageError
 from harness.model.policy_file import load_policy
 from harness.model.release_file import ReleasePolicy, RunDemand, parse_release_policy
-from harness.store import StoredRun, load_run
+from harness.storage.run_folder import StoredRun, load_run
 from reports.bundle.gather import Found, read_run_evidence
-from reports.compare.dossier import Rules, SideInput, compared_sides, rules_of
+from reports.compare.comparison import Rules, SideInput, compared_sides, rules_of
 from reports.compare.verdicts import Comparison, Findings, compared
-from reports.load import read_evidence
-from reports.release.evidence import Circumstances, assigned
+from reports.reading.run_folder import read_evidence
+from reports.release.candidates import Circumstances, assigned
 from reports.release.judge import judge_release
 from reports.release.verdicts import SignOff
 

@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from harness.errors import RecordError
-from harness.store import write_json
+from harness.storage.run_folder import write_json
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecordError
+from harness.model.text import plain
 from reports.bundle.gather import read_json
 from reports.bundle.judged import VERDICT_NAME, Judged, judge_bundle
 from reports.bundle.manifest import (
@@ -24,10 +25,9 @@ from reports.bundle.manifest import (
 )
 from reports.bundle.write import comparison_path
 from reports.compare.verdicts import comparison_to_json
+from reports.pages.release.page import view_release
 from reports.release.verdicts import sign_off_to_json
-from reports.render.page import render_release_page
-from reports.view.release import view_release
-from reports.view.words import plain
+from reports.render.html import render_release_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

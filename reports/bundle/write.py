@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import RecordError, UsageError
 from harness.model.release_file import ReleasePolicy
-from harness.store import INCOMPLETE_SUFFIX, write_json
+from harness.storage.run_folder import INCOMPLETE_SUFFIX, write_json
 from reports.bundle.gather import FAILURE_NAME, Found, read_run_evidence
 from reports.bundle.judged import (
     BASELINES,
@@ -32,10 +32,10 @@ from reports.bundle.judged import (
 )
 from reports.bundle.manifest import HASH_PLACE, MANIFEST_NAME, PAGE_NAME, digest_of, seal
 from reports.compare.verdicts import comparison_to_json
-from reports.release.evidence import Circumstances, demand_of
+from reports.pages.release.page import view_release
+from reports.release.candidates import Circumstances, demand_of
 from reports.release.verdicts import SignOff, sign_off_to_json
-from reports.render.page import render_release_page
-from reports.view.release import view_release
+from reports.render.html import render_release_page
 
 _ALWAYS = ("record.json", "verdict.json", "audit.json", "report.html", FAILURE_NAME)
 _TABLES = ("operations.parquet", "samples.parquet")

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.record import RunRecord
-from reports.compare.figures import is_chosen
+from harness.model.text import plain
 from reports.compare.policy import INSTRUCTIONS
-from reports.view.words import NO_DATA, flattened, plain
+from reports.figures.run_figures import is_chosen
+from reports.text import NO_DATA_TEXT, flattened
 
 _ENVIRONMENT = (
     *("cpu_model", "cpu_governor", "cpu_turbo", "smt", "core_count", "cores_given"),
@@ -65,7 +66,7 @@ class Difference:
 
     def __str__(self) -> str:
         """As a fault."""
-        if self.a == self.b == NO_DATA.text:
+        if self.a == self.b == NO_DATA_TEXT:
             return f"{self.name} is not recorded in {self.run_id}; nobody knows what was compared"
         return f"not comparable: {self.name} is {self.a!r}, and {self.b!r} in {self.run_id}"
 
@@ -108,8 +109,8 @@ def _unlike(
 ) -> Iterator[Difference]:
     """What *a* and *b* differ in; *ignored* is None where nothing is an obstacle."""
     for name in dict.fromkeys((*a, *b)):
-        said = a.get(name, NO_DATA.text), b.get(name, NO_DATA.text)
-        is_unknown = ignored is not None and NO_DATA.text in said and _is_required(name, a)
+        said = a.get(name, NO_DATA_TEXT), b.get(name, NO_DATA_TEXT)
+        is_unknown = ignored is not None and NO_DATA_TEXT in said and _is_required(name, a)
         if said[0] == said[1] and not is_unknown:
             continue
         is_ignored = ignored is not None and is_chosen(name, ignored)
@@ -125,7 +126,7 @@ def _unlike(
 
 def _is_required(name: str, known: Mapping[str, str]) -> bool:
     if name == "environment.harness_digest":  # runs before there was one: the commit says it
-        return known.get("environment.git_sha", NO_DATA.text) == NO_DATA.text
+        return known.get("environment.git_sha", NO_DATA_TEXT) == NO_DATA_TEXT
     return name in _REQUIRED
 
 

@@ -10,6 +10,7 @@ of such operations, run by run, as of any other metric.
 import math
 from dataclasses import replace
 
+from harness.model.text import plain
 from reports.compare.estimates import (
     RUN_COUNT_NEEDED,
     Pair,
@@ -17,12 +18,11 @@ from reports.compare.estimates import (
     side_values,
     without_noise,
 )
-from reports.compare.faults import fault_of, fault_of_data, is_unanswered
-from reports.compare.location import Effect
+from reports.compare.input_faults import fault_of, fault_of_data, is_unanswered
 from reports.compare.policy import FAILURE_MARGINS, Design, Margins, Policy
-from reports.compare.samples import Compared, Metric, RunTails, RunValues
 from reports.compare.verdicts import Change, MetricVerdict
-from reports.view.words import plain
+from reports.figures.samples import Compared, Metric, RunTails, RunValues
+from reports.statistics.location import Effect
 
 
 def effect_or_verdict(

@@ -8,22 +8,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.compare.location import (
+from reports.compare.policy import Design, Margins
+from reports.compare.verdicts import SideValues
+from reports.figures.samples import Compared, Metric, RunTails, RunValues
+from reports.statistics.location import (
     RATIO_ERROR_MIN,
     Effect,
     Values,
     effect_of_pairs,
     effect_of_runs,
 )
-from reports.compare.policy import Design, Margins
-from reports.compare.samples import Compared, Metric, RunTails, RunValues
-from reports.compare.tails import (
+from reports.statistics.tail_ratio import (
     paired_tail_effect,
     pooled_quantile,
     run_quantiles,
     tail_effect,
 )
-from reports.compare.verdicts import SideValues
 
 RUN_COUNT_NEEDED = 2  # a side, for any estimate of noise
 _SHARE_LEFT_MIN = 1e-9  # of operations that did not fail, for a logarithm

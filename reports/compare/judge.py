@@ -1,8 +1,8 @@
 """
 The judgement: two sides in, a verdict with its reasons for every metric out.
 
-Pure, and the same for the same input: the one place that draws lots (reports.compare.tails) is
-seeded. A metric is called
+Pure, and the same for the same input: the one place that draws lots (reports.statistics.tail_ratio)
+is seeded. A metric is called
 
     REGRESSED, IMPROVED  when its effect is beyond chance for all metrics of the comparison together
                          (Holm, Scand. J. Stat. 6, 1979, p. 65, each direction for itself), its
@@ -23,19 +23,15 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from harness.model.text import plain, share
 from reports.compare.effects import effect_or_verdict, verdict_of_unanswered
 from reports.compare.estimates import (
     Pair,
     side_values,
     tail_value,
 )
-from reports.compare.location import Effect, Method
-from reports.compare.multiplicity import holm
-from reports.compare.noise import Aims, Noise, more_runs, noise_of
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import RunTails, Side
 from reports.compare.sentences import MetricFindings, sentence_of
-from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
 from reports.compare.verdicts import (
     Change,
     Comparison,
@@ -44,13 +40,17 @@ from reports.compare.verdicts import (
     MetricVerdict,
     compared,
 )
-from reports.compare.witness import (
+from reports.figures.samples import RunTails, Side
+from reports.statistics.location import Effect, Method
+from reports.statistics.multiplicity import holm
+from reports.statistics.noise import Aims, Noise, more_runs, noise_of
+from reports.statistics.rank_tests import (
     PAIR_COUNT_MIN,
     drift_explains,
     pair_ranks_agree,
     ranks_agree,
 )
-from reports.view.words import plain, share
+from reports.statistics.session import SESSION_PRIOR_RATIO, session_ratios
 
 _SINGLE_ALPHA = 0.025  # a side of the 95 % interval of one metric alone
 _SESSION_RATIO_NOTABLE = 3.0 * SESSION_PRIOR_RATIO

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from reports.compare.samples import Compared, Metric, RunTails
-from reports.compare.witness import RANK_ALPHA
+from reports.figures.samples import Compared, Metric, RunTails
+from reports.statistics.rank_tests import RANK_ALPHA
 
 INSTRUCTIONS = "instructions"  # the unit of counts that are the same in every run
 
@@ -77,7 +77,7 @@ class Policy:
             size of the margin.
         collapse_ratio: An improvement by more than this factor is a fault until explained.
         run_count_min: Runs a side below which nothing is called anything.
-        rank_alpha: The level of the second opinion (reports.compare.witness).
+        rank_alpha: The level of the second opinion (reports.statistics.rank_tests).
         required: Names, or patterns of names, that must be among the metrics.
     """
 

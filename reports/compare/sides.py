@@ -15,9 +15,11 @@ import numpy as np
 from harness.model.objectives import QUANTILE_NAMES
 from harness.model.quantiles import needed_count
 from harness.model.record import PLAIN, RunRecord, undecided
+from harness.model.text import Unit, plain
 from harness.model.verdict import Correctness, Validity
-from reports.compare.evidence import RunEvidence
-from reports.compare.figures import (
+from reports.compare.policy import INSTRUCTIONS
+from reports.figures.run_evidence import RunEvidence
+from reports.figures.run_figures import (
     FAILURE_SHARES,
     HEADLINE_PATTERNS,
     VISIBLE,
@@ -27,8 +29,7 @@ from reports.compare.figures import (
     kernel_metric,
     kernel_values,
 )
-from reports.compare.policy import INSTRUCTIONS
-from reports.compare.samples import (
+from reports.figures.samples import (
     Better,
     Compared,
     Metric,
@@ -37,8 +38,6 @@ from reports.compare.samples import (
     RunValues,
     Side,
 )
-from reports.view.model import Unit
-from reports.view.words import plain
 
 _TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))

@@ -15,9 +15,9 @@ from typing import Any
 
 from harness.model.record import Objective
 from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
-from reports.compare.location import Method
 from reports.compare.policy import Design, Policy
-from reports.compare.samples import Better, Compared
+from reports.figures.samples import Better, Compared
+from reports.statistics.location import Method
 
 SCHEMA_VERSION = 1
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from reports.compare.samples import Better
-from reports.history.detector import Shift, ShiftKind
+from reports.figures.samples import Better
 from reports.history.runs import HistoryRun
+from reports.statistics.change_points import Shift, ShiftKind
 
 TOGETHER_COUNT = 3  # runs: the sum finds the start of a small change no better than that
 _BACK_PART = (

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.git import git_or_none
+from harness.machine.git import git_or_none
+from harness.model.text import plain
 from reports.history.events import Commits, Event, History
 from reports.history.runs import HistoryRun
-from reports.view.words import plain
 
 _SHOWN_COUNT = 20
 _TIMEOUT_S = 20.0

@@ -10,14 +10,14 @@ its first run alone, and confirms itself in its second.
 
 Squares are clipped at 3 standard deviations, so that nothing is excused by more than 3, and the
 metric in question is left out, so that it excuses nothing itself. Few metrics say little: as in
-reports.compare.session there is a prior with the weight of 10 metrics. Up to 1.5 it is chance.
+reports.statistics.session there is a prior with the weight of 10 metrics. Up to 1.5 it is chance.
 """
 
 import math
 from collections.abc import Sequence
 
-from reports.history.detector import SIGMA_MIN
-from reports.history.noise import step_spread
+from reports.statistics.change_points import SIGMA_MIN
+from reports.statistics.series_noise import step_spread
 
 _WINDOW_COUNT = 40  # points that the usual step is taken from
 _COUNT_MIN = 10  # points before a metric says anything

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.store import whole_file
+from harness.storage.run_folder import whole_file
 from reports.history.events import Gathered
 
 SCHEMA = pa.schema(

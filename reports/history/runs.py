@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from harness.model.evidence import unfit
+from harness.model.fitness import unfit
 from harness.model.record import PLAIN, RunRecord
+from harness.model.text import plain
 from reports.compare.comparable import must_be_same
-from reports.compare.figures import Figure, figures_of
-from reports.view.words import NO_DATA, plain
+from reports.figures.run_figures import Figure, figures_of
+from reports.text import NO_DATA_TEXT
 
 _FACTS = (
     *("environment.kernel", "environment.python", "environment.gil_enabled"),
@@ -138,8 +139,8 @@ def _setting(record: RunRecord, same: Mapping[str, str]) -> Setting:
         record.target.get("name"),
         record.instrumentation,
         record.broker.get("kind"),
-        environment.get("cpu_model") or NO_DATA.text,
-        environment.get("core_count") or NO_DATA.text,
+        environment.get("cpu_model") or NO_DATA_TEXT,
+        environment.get("core_count") or NO_DATA_TEXT,
     )
     return Setting(
         facts=tuple(sorted(same.items())), family=tuple(plain(str(item or "")) for item in family)

@@ -14,11 +14,11 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from reports.compare.samples import Better
+from reports.figures.samples import Better
 from reports.history.alerts import Acceptance, Alert, AlertState, accepted_shifts, alerts_of
-from reports.history.detector import WARM_UP_COUNT, Timeline, timeline
 from reports.history.disturbance import disturbances
 from reports.history.runs import HistoryRun, Setting
+from reports.statistics.change_points import WARM_UP_COUNT, Timeline, timeline
 
 _SUSPECT_SIGMAS, _SUSPECT_SHARE = 3.0, 0.02  # from which the newest point is pointed out
 _ZERO_SHARE_MAX = 0.1  # of the points; with more a metric is one that is mostly zero

@@ -13,6 +13,7 @@ from typing import Any
 from harness.model.profile import Metric, Profile
 from harness.model.record import RunRecord
 from harness.model.verdict import Correctness
+from reports.figures.profiled_start import ProfiledStart
 from reports.profile.diff import ProfileDiff, diff_profiles
 from reports.profile.growth import diff_growth
 
@@ -27,14 +28,6 @@ COMPARED = (
 
 _ALLOCATED = frozenset({Metric.ALLOCATED_BYTES, Metric.ALLOCATED_COUNT})
 _STRETCH_RATIO_MAX = 1.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfiledStart:
-    """One process start: its record, and what was seen of it."""
-
-    record: RunRecord
-    profiles: tuple[Profile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness.model.profile import Frame, Metric, Profile
-from reports.compare.multiplicity import holm
 from reports.profile.costs import CostTable, Matrix, cost_table
+from reports.statistics.multiplicity import holm
 
 ERROR_SHARE_MAX = 0.05  # chance of naming anything on equal builds
 TESTED_SHARE_MIN = 0.005  # of the cost of an operation, on either side

@@ -12,11 +12,12 @@ from harness.model.profile import MISSING
 from harness.model.record import Objective, RunRecord, undecided
 from harness.model.release_file import RunDemand
 from harness.model.scenario import ObjectiveSpec
+from harness.model.text import plain
 from harness.model.verdict import Correctness, Performance
 from reports.compare.verdicts import Change, Comparison
-from reports.release.evidence import Assigned, Evidence, Expected
+from reports.release.candidates import Assigned, Evidence, Expected
 from reports.release.verdicts import Finding, State, worst_state
-from reports.view.words import plain, sentence
+from reports.text import sentence
 
 _OF_OBJECTIVE = {
     Performance.PASSED: State.MET,

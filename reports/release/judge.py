@@ -13,11 +13,12 @@ from datetime import date
 
 from harness.model.record import Invariant, RunRecord
 from harness.model.release_file import ReleasePolicy
+from harness.model.text import plain
 from harness.model.verdict import Correctness
 from harness.model.waivers import Waiver
 from reports.compare.verdicts import Comparison
+from reports.release.candidates import Assigned, Circumstances, Evidence, assigned
 from reports.release.demands import findings_of_demand
-from reports.release.evidence import Assigned, Circumstances, Evidence, assigned
 from reports.release.identity import build_of, harness_of, machine_of
 from reports.release.verdicts import (
     RELEASE,
@@ -31,7 +32,7 @@ from reports.release.verdicts import (
     Word,
     verdict_of,
 )
-from reports.view.words import plain, sentence
+from reports.text import sentence
 
 _SHOWN_DIFFERENCES = 3
 # What everything else rests on: waived by its own name or not at all.

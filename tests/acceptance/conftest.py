@@ -9,8 +9,8 @@ import pytest
 from harness.cli.options import checked_scenario
 from harness.engine.progress import Progress
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runner import Run, RunRequest
-from harness.store import StoredRun
+from harness.runs.run import Run, RunRequest
+from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import load_target, parse_target
 
 RunOnce = Callable[..., StoredRun]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.verdict import Correctness, ExitCode, Validity
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from tests.acceptance.conftest import RunOnce
 from tests.acceptance.mutants import Patch, make_copy, target_text
 from tests.brokers import KINDS

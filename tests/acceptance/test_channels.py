@@ -7,7 +7,7 @@ import pytest
 
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import Correctness
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario
 from tests.acceptance.mixed import NAMES, PATTERN
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.verdict import Correctness, ExitCode
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import LaunchSpec, parse_target
 from tests.acceptance.conftest import RunOnce
 from tests.acceptance.faults import FAULTS

@@ -10,7 +10,7 @@ from harness.model.record import RunRecord
 from harness.model.scenario import LoadTransport
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import Correctness
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario
 from tests.acceptance.mutants import Patch, make_copy, target_text
 

@@ -21,7 +21,7 @@ from harness.drivers.closed_loop import closed_loop
 from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.model.record import RunRecord
 from harness.model.verdict import Performance, Validity
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario, null_target
 
 FREEZE_S, MEASURE_S, RATE_PER_S = 0.8, 4.0, 1_000

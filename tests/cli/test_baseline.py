@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.baselines import FOLDER_NAME, load_baseline
 from harness.cli import completions
 from harness.cli.main import exit_code_of
 from harness.cli.signature_options import signed
 from harness.errors import UsageError
+from harness.storage.baselines import FOLDER_NAME, load_baseline
 from tests.cli.test_completion import offered
 from tests.reports.synthetic import Shape, write_synthetic_run
 

@@ -14,7 +14,7 @@ from click.shell_completion import ShellComplete
 
 from harness.cli import completions
 from harness.cli.main import COMMANDS, acctbench, exit_code_of
-from harness.store import INCOMPLETE_SUFFIX
+from harness.storage.run_folder import INCOMPLETE_SUFFIX
 from tests.cli.shells import Shell
 
 RUNS = ("20261122-100000-spot-steady-0001", "20261122-110000-spot-steady-0002")

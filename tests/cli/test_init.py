@@ -23,7 +23,7 @@ from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.targets import target_file
 from harness.targets.target_file import AttachSpec, load_target, parse_target
-from workloads.account.plan.parameters import Mix, Workload, parse_workload
+from workloads.account.terms.workload import Mix, Workload, parse_workload
 
 # What makes a line of a comment TOML: "# key = value" is a default, "#   key = value" an example.
 DEFAULT = re.compile(r"^# (?=[a-z_0-9]+ = )", re.MULTILINE)

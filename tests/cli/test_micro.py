@@ -10,7 +10,7 @@ import pytest
 from harness.cli.main import exit_code_of
 from harness.model.record import PLAIN
 from harness.model.record_json import record_from_json
-from harness.store import load_run
+from harness.storage.run_folder import load_run
 from workloads.micro import micro_run
 from workloads.micro.instructions import Counting
 from workloads.micro.suite import BY_NAME, kernel_digests

@@ -1,6 +1,7 @@
 """The README is true: its usage, its examples and its map are compared with the program."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -56,16 +57,23 @@ def test_steps_can_be_planned(tmp_path: Path) -> None:
     assert len(scenario.steps) == 2
 
 
-def test_map_shows_what_is_there() -> None:
-    """Every folder of the map exists."""
+def test_map_shows_every_folder() -> None:
+    """The map has all folders of the packages that hold modules, and no other."""
     (tree,) = [block for block in blocks("") if block.startswith("harness/ ")]
-    top = ""
+    shown: set[str] = set()
+    above: list[str] = []
     for line in tree.splitlines():
-        name = line.split()[0]
-        top = name if not line.startswith(" ") else top
-        folder = ROOT / name if name == top else ROOT / top / name
+        depth = (len(line) - len(line.lstrip())) // 2
+        names = list(takewhile(lambda word: word.endswith("/"), line.split()))
+        above = [*above[:depth], names[-1]]
+        shown |= {"".join([*above[:depth], name]) for name in names}
+    there = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for package in ("harness", "workloads", "reports")
+        for path in (ROOT / package).rglob("*.py")
+    }
 
-        assert folder.is_dir(), folder
+    assert shown == there | {"workloads/scenarios/", "tests/", "ci/"}
 
 
 def test_every_command_and_option_is_in_the_manual() -> None:

@@ -11,7 +11,7 @@ from harness.cli.main import exit_code_of
 from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
-from harness.store import load_run, write_record
+from harness.storage.run_folder import load_run, write_record
 from tests.reports.release.made import LIMIT, REFUSED, broken, fit, judged, p99, specs, write_run
 
 POLICY = """

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from harness.drivers.aiokafka_arguments import consumer_arguments
 from harness.drivers.kafka import KafkaDriver
-from harness.drivers.kafka_settings import consumer_arguments
 from harness.errors import TransportError
 from harness.targets.topics import create_topics
 from tests.brokers import KINDS, LinkedBroker, linked_broker

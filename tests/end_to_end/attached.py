@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.store import load_run
+from harness.storage.run_folder import load_run
 from harness.targets.broker import start_broker
 from harness.targets.process import ChildProcess, Command
 

@@ -49,7 +49,7 @@ def test_a_difference_is_seen(said: list[dict[str, Any]]) -> None:
     program = (
         "import sys; from pathlib import Path; "
         f"sys.path.insert(0, {str(PROGRAM.parent)!r}); import brokers; "
-        "from harness.store import load_run; "
+        "from harness.storage.run_folder import load_run; "
         "from harness.engine.event_log import EventLogWriter, read_chunks\n"
         f"log = Path({str(log)!r})\n"
         "values = [c.values.value(i) for c in read_chunks(log) for i in range(len(c.values))]\n"

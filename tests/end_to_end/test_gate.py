@@ -9,7 +9,7 @@ import pytest
 from harness.cli.main import exit_code_of
 from harness.model.record import RunRecord
 from harness.model.verdict import ExitCode
-from harness.store import load_run
+from harness.storage.run_folder import load_run
 from harness.targets.target_file import target_files
 
 SIDES = ("base", "candidate")

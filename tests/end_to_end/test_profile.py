@@ -11,7 +11,7 @@ import pytest
 from harness.model.profile import Metric, Profile
 from harness.model.record import PLAIN
 from harness.model.verdict import Correctness
-from harness.store import StoredRun, load_run
+from harness.storage.run_folder import StoredRun, load_run
 
 SCENARIO = """
 name = "profiled"

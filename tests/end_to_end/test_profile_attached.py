@@ -7,7 +7,7 @@ import pytest
 
 from harness.model.profile import Metric
 from harness.model.record import PLAIN, RunRecord
-from harness.store import StoredRun, load_run
+from harness.storage.run_folder import StoredRun, load_run
 from tests.end_to_end.attached import Staging, staging
 
 REFERENCE = (

@@ -7,7 +7,7 @@ import pytest
 
 from harness.cli.main import exit_code_of
 from harness.model.scenario_file import list_scenarios
-from harness.store import load_run
+from harness.storage.run_folder import load_run
 
 COVERED = {"spot-steady", "hot-account-zipf"}  # the same kinds as other tests of whole runs
 NAMES = [

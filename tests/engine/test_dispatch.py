@@ -9,7 +9,7 @@ import pytest
 
 from harness.engine.columns import Columns, create_columns
 from harness.engine.dispatch import Dispatcher, Drivers
-from harness.engine.positions import pad_varint
+from harness.engine.read_your_writes import pad_varint
 from harness.model.operation import Outcome
 from harness.model.validity import count_operations
 from harness.system import Channel, KindSpec, MalformedReplyError, Payloads, ShardPlan

@@ -8,7 +8,6 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.company import Alone
 from harness.engine import supervisor as supervisor_module
 from harness.engine.columns import create_columns
 from harness.engine.specification import LoadSpecification
@@ -16,6 +15,7 @@ from harness.engine.supervisor import Supervisor, Surroundings
 from harness.errors import EngineError
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import load_scenario
+from harness.runs.companion import Alone
 from harness.system import load_system
 
 SCENARIO = """

@@ -15,8 +15,8 @@ import pytest
 
 from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runner import Run, RunRequest
-from harness.store import StoredRun
+from harness.runs.run import Run, RunRequest
+from harness.storage.run_folder import StoredRun
 from harness.targets.build import build_target, work_folder
 from harness.targets.target_file import LaunchSpec, load_target, parse_target
 from tests.acceptance.conftest import SilentView

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model.verdict import ExitCode
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from tests.foreign.conftest import RunForeign
 
 pytestmark = pytest.mark.timeout(900)

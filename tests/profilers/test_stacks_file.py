@@ -10,7 +10,7 @@ import pytest
 from harness.errors import UsageError
 from harness.model.profile import Metric, Profile
 from harness.profilers.stacks_file import attach_stacks, check_stacks, read_stacks
-from harness.store import StoredRun, load_run, write_record
+from harness.storage.run_folder import StoredRun, load_run, write_record
 from harness.targets.target_file import parse_target
 from tests.reports.synthetic import Shape, write_synthetic_run
 

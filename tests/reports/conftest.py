@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
+from reports.figures.run_evidence import RunEvidence
 from tests.reports.browser import Browser, browser_program, open_browser
+from tests.reports.compare.made_runs import written_runs
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 
@@ -32,6 +34,24 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert program is not None
     with open_browser(program, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunEvidence, ...]:
+    """Six starts."""
+    return written_runs(tmp_path_factory.mktemp("before"), "before")
+
+
+@pytest.fixture(scope="session")
+def same(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunEvidence, ...]:
+    """Six more starts of the same build."""
+    return written_runs(tmp_path_factory.mktemp("same"), "same")
+
+
+@pytest.fixture(scope="session")
+def slower(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunEvidence, ...]:
+    """Six starts of a build that is a fifth slower."""
+    return written_runs(tmp_path_factory.mktemp("slower"), "slower", slowdown=1.2)
 
 
 @pytest.fixture

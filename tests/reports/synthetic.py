@@ -2,7 +2,7 @@
 A seeded stored run that looks like a real one, for tests of what is shown.
 
 120,000 operations (60 s at 2,000/s) of five kinds over two channels, warm-up, some refusals and a
-frozen service: written with harness.store, so that the reports read it as they read any run.
+frozen service: written with harness.storage.run_folder, so that the reports read it as any run.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from harness.model.record import (
     ValiditySection,
 )
 from harness.model.verdict import Correctness, Performance, Validity, exit_code
-from harness.store import StoredRun, load_run, write_record
+from harness.storage.run_folder import StoredRun, load_run, write_record
 
 NANOS_PER_SECOND = 1_000_000_000
 KINDS = ("reserve", "release", "amend", "fill", "transfer")

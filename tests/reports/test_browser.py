@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import StoredRun
+from harness.storage.run_folder import StoredRun
 from reports import SideInput, compared_sides, render_run_report, rules_of, write_comparison
-from reports.load import read_evidence
+from reports.reading.run_folder import read_evidence
 from tests.reports.browser import Browser, browser_program
 
 pytestmark = pytest.mark.skipif(

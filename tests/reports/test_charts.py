@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from harness.model.quantiles import needed_count
-from harness.store import StoredRun
-from reports.load import read_run
-from reports.view.curves import response_curves
-from reports.view.percentiles import curve
-from reports.view.samples import ALL_KINDS, latencies_by_kind
-from reports.view.source import RunTables
-from reports.view.timeline import bins_of, rate_chart, response_chart
-from reports.view.usage import in_flight_chart, resource_charts
+from harness.storage.run_folder import StoredRun
+from reports.figures.latencies import ALL_KINDS, latencies_by_kind
+from reports.figures.run_tables import RunTables
+from reports.figures.timelines import bins_of
+from reports.pages.percentile_chart import curve
+from reports.pages.run.curves import response_curves
+from reports.pages.run.timeline import rate_chart, response_chart
+from reports.pages.run.usage import in_flight_chart, resource_charts
+from reports.reading.run_folder import read_run
 
 
 @pytest.fixture(scope="module")

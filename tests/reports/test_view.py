@@ -14,13 +14,13 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.text import duration
 from harness.model.verdict import Correctness, Performance, Validity
-from harness.store import StoredRun
-from reports.load import read_run
-from reports.view.model import Page, Section, Table, Tone, VerdictView, charts_of, page_to_json
-from reports.view.run import view_run
-from reports.view.source import RunTables
-from reports.view.tables import (
+from harness.storage.run_folder import StoredRun
+from reports.figures.run_tables import RunTables
+from reports.pages.model import Page, Section, Table, Tone, VerdictView, charts_of, page_to_json
+from reports.pages.run.page import view_run
+from reports.pages.run.tables import (
     checks_table,
     invariants_table,
     kinds_table,
@@ -28,8 +28,8 @@ from reports.view.tables import (
     outcomes_table,
     visible_table,
 )
-from reports.view.verdicts import verdict_group
-from reports.view.words import duration
+from reports.pages.run.verdict_section import verdict_group
+from reports.reading.run_folder import read_run
 
 OUTLINE = {
     "run": [],

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from harness.drivers.kafka_settings import consumer_arguments, producer_arguments
+from harness.drivers.aiokafka_arguments import consumer_arguments, producer_arguments
 from harness.errors import BrokerError, UsageError
 from harness.targets import apache_broker
 from harness.targets import broker as broker_module

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from harness.system import MalformedReplyError, Replies, System, load_system
 from tests.workloads.plan.test_plan import scenario
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.identity import REQUEST_ID, id_base
-from workloads.account.plan.kinds import Kind
 from workloads.account.plan.planner import make_plan
+from workloads.account.wire.identity import REQUEST_ID, id_base
+from workloads.account.wire.kinds import Kind
 
 RUN_TAG = 0x0123_4567_89AB_CDEF
 SYSTEM: System = load_system("workloads.account:SYSTEM")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from harness.system import Endpoint
-from workloads.account import survey
 from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.probe import survey
 
 ENDPOINT = Endpoint(grpc_address="", kafka_address="", topic_prefix="")
 PRODUCED_COUNT = 10

@@ -24,11 +24,19 @@ from harness.system import (
     ShardPlan,
     Subscription,
 )
-from workloads.account.audit.evidence import TargetState
+from workloads.account.audit.target_state import TargetState
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.describe import describe_plans
-from workloads.account.plan.identity import source_name
-from workloads.account.plan.kinds import (
+from workloads.account.plan.planner import make_plan
+from workloads.account.plan.seeds import reference_json
+from workloads.account.plan.watched_accounts import watched_accounts
+from workloads.account.terms.workload import (
+    parse_workload,
+    phase_faults,
+    workload_faults,
+)
+from workloads.account.wire.identity import source_name
+from workloads.account.wire.kinds import (
     BALANCES_TOPIC,
     DEAD_LETTER_TOPIC,
     EXECUTIONS_TOPIC,
@@ -36,16 +44,8 @@ from workloads.account.plan.kinds import (
     LEDGER_TOPIC,
     STREAM_SPECS,
 )
-from workloads.account.plan.messages import encode_plan, seal_execution
-from workloads.account.plan.parameters import (
-    parse_workload,
-    phase_faults,
-    workload_faults,
-)
-from workloads.account.plan.planner import make_plan
-from workloads.account.plan.seeds import reference_json
-from workloads.account.plan.watched import watched_accounts
-from workloads.account.replies import (
+from workloads.account.wire.requests import encode_plan, seal_execution
+from workloads.account.wire.write_replies import (
     ack_of,
     decode_replies,
     event_reader,
@@ -115,7 +115,7 @@ class AccountSystem:
         return known.name if known is not None else f"CODE_{code}"
 
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
-        """What the replies said, 0 where there was none; see workloads.account.replies."""
+        """What the replies said, 0 where there was none; see wire.write_replies."""
         return decode_replies(plan, replies)
 
     def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
@@ -139,7 +139,7 @@ class AccountSystem:
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """Seed the target and dump it; see harness.system."""
-        from workloads.account import survey  # noqa: PLC0415 - see above
+        from workloads.account.probe import survey  # noqa: PLC0415 - see above
 
         return survey.open_target(endpoint, scenario, seed=seed, seed_by=seed_by)
 
@@ -158,7 +158,7 @@ class AccountSystem:
         timeout_s: float,
     ) -> Any:
         """Wait for the target to be at rest and dump it; see harness.system."""
-        from workloads.account import survey  # noqa: PLC0415 - see above
+        from workloads.account.probe import survey  # noqa: PLC0415 - see above
 
         return survey.close_target(
             endpoint,

@@ -25,8 +25,8 @@ from harness.model.arrivals_hawkes import hawkes_offsets_ns
 from harness.model.quantiles import Distribution, distribution
 from harness.model.units import NANOS_PER_SECOND
 from workloads.account.plan.accounts import make_accounts, rank_weights, shard_accounts
-from workloads.account.plan.market import market
-from workloads.account.plan.parameters import parse_workload
+from workloads.account.terms.market import market
+from workloads.account.terms.workload import parse_workload
 from workloads.micro.kernel import Kernel, Round, fault_if, first_fault, unequal
 
 _SEED = 42

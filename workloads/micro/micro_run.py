@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.environment import environment_to_json, read_environment
 from harness.errors import EngineError, HarnessError, UsageError
+from harness.machine.environment import environment_to_json, read_environment
 from harness.model.quantiles import distribution
 from harness.model.record import (
     PLAIN,
@@ -28,7 +28,7 @@ from harness.model.record import (
 )
 from harness.model.validity import count_operations
 from harness.model.verdict import Correctness, Performance, Validity, exit_code
-from harness.store import INCOMPLETE_SUFFIX, StoredRun, load_run, write_record
+from harness.storage.run_folder import INCOMPLETE_SUFFIX, StoredRun, load_run, write_record
 from workloads.micro.against import CALLGRIND, INSTRUCTIONS, judge_counts, judge_validity
 from workloads.micro.instructions import count_instructions, find_valgrind
 from workloads.micro.kernel import chosen

@@ -10,9 +10,9 @@ from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides, load_scenario
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import ShardPlan
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.messages import PlanEncoder, encode_plan
 from workloads.account.plan.planner import make_plan
+from workloads.account.wire.kinds import Kind
+from workloads.account.wire.requests import PlanEncoder, encode_plan
 
 MESSAGE_COUNT = 1024  # of each kind
 RUN_TAG = 0x5EED_0000_00C0_DEC5

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.engine.event_log import Values
-from workloads.account.audit import ledger as ledger_table
-from workloads.account.audit import update_table
+from workloads.account.audit import ledger_table, update_table
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.kinds import EXECUTIONS_TOPIC
 from workloads.account.reference import machine
 from workloads.account.reference.kernels import funded_state, reserve_release_calls
 from workloads.account.reference.ledger import Ledger
 from workloads.account.reference.replies import ResultEncoder, reserve_reply, transfer_reply
 from workloads.account.reference.state import Command, Outcome, Transaction
-from workloads.account.replies import ack_of, reply_code, stream_reply
+from workloads.account.wire.kinds import EXECUTIONS_TOPIC
+from workloads.account.wire.write_replies import ack_of, reply_code, stream_reply
 from workloads.micro.kernel import Kernel, Round, first_fault, unequal
 
 _COUNT = 1024

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.messages import seal_execution
 from workloads.account.reference import inputs
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
+from workloads.account.wire.kinds import Kind
+from workloads.account.wire.requests import seal_execution
 from workloads.micro.kernel import Kernel, Round, first_fault, unequal
 from workloads.micro.plan_inputs import MESSAGE_COUNT, PlanInputs, encoded_messages, plan_inputs
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import RecordError, UsageError
 from harness.profilers.profiled_run import write_profile
-from harness.store import load_run, write_json, write_record
+from harness.storage.run_folder import load_run, write_json, write_record
 from reports.bundle.gather import Found, chosen_runs, read_run_evidence
 from reports.bundle.write import BundleRequest, write_bundle
 from tests.reports.profile.made_passes import made_profile

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
-from harness.store import write_json
+from harness.storage.run_folder import write_json
 from reports.bundle.manifest import HASH_PLACE, MANIFEST_NAME, PAGE_NAME, hash_of, seal
 from reports.bundle.manifest import read_manifest as manifest_of
 from reports.bundle.verify import Verification, verify_bundle

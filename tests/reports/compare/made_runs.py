@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from reports import SideInput
-from reports.compare.evidence import RunEvidence
-from reports.load import read_evidence
+from reports.figures.run_evidence import RunEvidence
+from reports.reading.run_folder import read_evidence
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 RUN_COUNT = 6

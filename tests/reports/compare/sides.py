@@ -6,8 +6,8 @@ import numpy as np
 
 from reports.compare.judge import judge
 from reports.compare.policy import Policy
-from reports.compare.samples import Better, Metric, RunSamples, RunTails, RunValues, Side
 from reports.compare.verdicts import Comparison, MetricVerdict
+from reports.figures.samples import Better, Metric, RunSamples, RunTails, RunValues, Side
 
 BASE_NS = 1_000_000.0
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.compare.location import Method, effect_of_pairs, effect_of_runs, welch_freedom
-from reports.compare.noise import Noise
-from reports.compare.session import SESSION_PRIOR_RATIO, session_ratios
-from reports.compare.student import student_quantile, student_upper_share
-from reports.compare.tails import paired_tail_effect, run_quantiles, tail_effect
 from reports.compare.verdicts import Change
-from reports.compare.witness import drift_ratio, signed_rank_chance
+from reports.statistics.location import Method, effect_of_pairs, effect_of_runs, welch_freedom
+from reports.statistics.noise import Noise
+from reports.statistics.rank_tests import drift_ratio, signed_rank_chance
+from reports.statistics.session import SESSION_PRIOR_RATIO, session_ratios
+from reports.statistics.student import student_quantile, student_upper_share
+from reports.statistics.tail_ratio import paired_tail_effect, run_quantiles, tail_effect
 from tests.reports.compare.sides import compare, tail
 
 

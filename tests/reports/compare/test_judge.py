@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from harness.model.verdict import ExitCode
 from reports.compare.judge import judge
-from reports.compare.multiplicity import holm
 from reports.compare.policy import (
     Design,
     MarginRule,
@@ -20,8 +19,9 @@ from reports.compare.policy import (
     Policy,
     alpha_of_look,
 )
-from reports.compare.samples import Better
 from reports.compare.verdicts import Change, comparison_to_json, worst_change
+from reports.figures.samples import Better
+from reports.statistics.multiplicity import holm
 from tests.reports.compare.sides import (
     BASE_NS,
     compare,

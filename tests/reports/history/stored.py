@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.model.quantiles import Distribution
 from harness.model.record import Latency, RunRecord
-from harness.store import write_record
+from harness.storage.run_folder import write_record
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 FIRST = datetime(2026, 9, 1, 2, 30, tzinfo=UTC)

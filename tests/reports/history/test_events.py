@@ -9,7 +9,7 @@ from harness.model.verdict import ExitCode
 from reports.history.alerts import AlertState
 from reports.history.events import Gathered, History, history_of
 from reports.history.series import Trust
-from reports.history.view import event_sentence
+from reports.pages.history.page import event_sentence
 from tests.reports.history.made import (
     CPU,
     P50,

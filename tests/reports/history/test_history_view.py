@@ -10,9 +10,9 @@ import pytest
 from reports.history.document import history_to_json
 from reports.history.events import Commits, Gathered, History, history_of
 from reports.history.runs import Skipped
-from reports.history.view import view_history
-from reports.render.page import render_page
-from reports.view.model import Page, Tone
+from reports.pages.history.page import view_history
+from reports.pages.model import Page, Tone
+from reports.render.html import render_page
 from tests.reports.browser import browser_program, open_browser
 from tests.reports.history.made import CPU, P50, accepted, history, nights, run, stepped
 

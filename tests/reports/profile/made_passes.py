@@ -17,7 +17,7 @@ from harness.model.profile import (
     profile_to_json,
 )
 from harness.model.record import ProfileEntry
-from harness.store import StoredRun, load_run, pass_folder, write_record
+from harness.storage.run_folder import StoredRun, load_run, pass_folder, write_record
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 SECOND_NS = 10**9

@@ -9,16 +9,16 @@ import pytest
 from harness.model.profile import Metric, Profile
 from harness.model.record import CorrectnessSection, RunRecord
 from harness.model.verdict import Correctness
+from reports.figures.profiled_start import ProfiledStart
+from reports.pages.profile.diff_page import profile_diff_sentences, view_profile_diff
 from reports.profile.against import (
-    ProfiledStart,
     ProfileSide,
     compare_profiles,
     comparison_to_json,
     has_compared,
     obstacles,
 )
-from reports.render.page import render_page
-from reports.view.profile_diff import profile_diff_sentences, view_profile_diff
+from reports.render.html import render_page
 from tests.reports.profile.made_profiles import cpu_profile, frame, survivor_profile
 from tests.reports.synthetic import Shape, write_synthetic_run
 

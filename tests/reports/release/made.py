@@ -13,8 +13,8 @@ from harness.model.release_file import ReleasePolicy, parse_release_policy
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_tables import ObjectiveTable
 from harness.model.verdict import Correctness
-from harness.store import load_run, write_record
-from reports.release.evidence import Circumstances, Evidence, Expected
+from harness.storage.run_folder import load_run, write_record
+from reports.release.candidates import Circumstances, Evidence, Expected
 from tests.reports.synthetic import Shape, with_exit_code, write_synthetic_run
 
 KEY = "spot-steady@gate"

@@ -6,8 +6,8 @@ import pytest
 
 from harness.model.profile import MISSING
 from harness.model.record import RunRecord
+from reports.release.candidates import Evidence, Expected
 from reports.release.contradictions import contradictions
-from reports.release.evidence import Evidence, Expected
 from reports.release.judge import judge_release
 from reports.release.verdicts import SignOff, State, Word
 from tests.reports.release.made import (

@@ -9,9 +9,9 @@ import pytest
 from harness.model.record import PLAIN, RunRecord
 from harness.model.verdict import Correctness, ExitCode, Validity
 from reports.compare.policy import Policy
-from reports.compare.samples import Better
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues, compared
-from reports.release.evidence import Circumstances, Evidence, Expected
+from reports.figures.samples import Better
+from reports.release.candidates import Circumstances, Evidence, Expected
 from reports.release.judge import judge_release
 from reports.release.verdicts import SignOff, State, WaiverState, Word
 from tests.reports.release.made import (

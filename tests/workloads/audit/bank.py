@@ -19,7 +19,7 @@ from harness.engine.event_log import EventLogWriter
 from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
 from harness.system import AuditEvidence, ShardPlan
-from workloads.account.audit.evidence import (
+from workloads.account.audit.target_state import (
     AccountsDump,
     BalanceDump,
     OrderDump,
@@ -28,11 +28,11 @@ from workloads.account.audit.evidence import (
 )
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.identity import REQUEST_ID, id_base, source_name
-from workloads.account.plan.kinds import KIND_SPECS, RECORDS, Kind
-from workloads.account.plan.parameters import parse_workload
 from workloads.account.plan.planner import make_plan
 from workloads.account.plan.seeds import seeds
+from workloads.account.terms.workload import parse_workload
+from workloads.account.wire.identity import REQUEST_ID, id_base, source_name
+from workloads.account.wire.kinds import KIND_SPECS, RECORDS, Kind
 
 RUN_TAG = 0x5EED_0000_00C0_FFEE
 FIRST_ID = 1_000

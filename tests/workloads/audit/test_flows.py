@@ -15,7 +15,7 @@ from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import AVAILABLE, LOCKED, SET_ASIDE, Run, Tamper, Txn, honest, run
 from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.kinds import Kind
+from workloads.account.wire.kinds import Kind
 
 MAKERS = {
     "accounts": {"kind": "uniform", "count": 8},

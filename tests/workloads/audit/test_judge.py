@@ -25,11 +25,11 @@ from tests.workloads.audit.bank import (
     Txn,
     run,
 )
-from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
+from workloads.account.audit.target_state import TargetState
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.identity import REQUEST_ID
-from workloads.account.plan.kinds import Kind
+from workloads.account.wire.identity import REQUEST_ID
+from workloads.account.wire.kinds import Kind
 
 ALL = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I19", "I22")
 

@@ -19,9 +19,9 @@ from tests.workloads.audit.test_judge import (
     lock_for_nobody,
     losing,
 )
-from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
 from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import TargetState
 
 
 def read_one_by_one(state: TargetState) -> TargetState:

@@ -23,13 +23,13 @@ from tests.workloads.reference.world import (
     release,
     reserve,
 )
-from workloads.account.audit.evidence import AccountsDump, BalanceDump, TargetState
-from workloads.account.audit.ledger import Transactions, decode
+from workloads.account.audit.ledger_table import Transactions, decode
 from workloads.account.audit.reads import ReadLaw, Reads
+from workloads.account.audit.target_state import AccountsDump, BalanceDump, TargetState
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.read_replies import Flaw, decode_balances, decode_page
 from workloads.account.reference.inputs import InputKind
 from workloads.account.reference.ledger import Ledger, balance_message
+from workloads.account.wire.read_replies import Flaw, decode_balances, decode_page
 
 USERS = (ALICE, BOB)
 PAGE = 5  # entries a page

@@ -14,7 +14,7 @@ from tests.workloads.audit.bank import BUY, RUN_TAG, Run, run
 from tests.workloads.audit.test_flows import MAKERS, broken, judged, of
 from tests.workloads.audit.test_judge import losing
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.identity import REQUEST_ID, id_base
+from workloads.account.wire.identity import REQUEST_ID, id_base
 
 PHASES = {
     "accounts": {"kind": "uniform", "count": 30},

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.replay import Replay
+from harness.model.journal_replay import Replay
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import run
-from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.judge import judge
 from workloads.account.audit.replayed import check_replay
+from workloads.account.audit.target_state import TargetState
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 

@@ -10,11 +10,11 @@ from harness.model.operation import Outcome
 from harness.model.scenario import Scenario
 from tests.workloads.audit.bank import BUY, FIRST_TXN_SEQ, RUN_TAG, Run, Txn, run
 from tests.workloads.audit.test_flows import MAKERS, SWEEPS, broken, judged, of
-from workloads.account.audit.ledger import decode
+from workloads.account.audit.ledger_table import decode
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally
-from workloads.account.plan.identity import REQUEST_ID
+from workloads.account.wire.identity import REQUEST_ID
 
 
 def of_one_source(left: Run) -> tuple[int, int]:

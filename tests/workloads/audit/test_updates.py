@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.event_log import Values
-from workloads.account.audit.evidence import AccountsDump
+from workloads.account.audit.target_state import AccountsDump
 from workloads.account.audit.update_table import Updates, decode
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract

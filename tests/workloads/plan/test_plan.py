@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.engine.plan_digest import plan_digest
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides, load_scenario
-from harness.plan_digest import plan_digest
 from harness.system import ShardPlan
 from workloads.account.plan.describe import describe_plans, plan_statistics
-from workloads.account.plan.kinds import Kind
 from workloads.account.plan.mixed import REFUSED_QTY_LOTS
-from workloads.account.plan.parameters import Workload, parse_workload, workload_faults
 from workloads.account.plan.planner import make_plan
+from workloads.account.terms.workload import Workload, parse_workload, workload_faults
+from workloads.account.wire.kinds import Kind
 
 PACKAGED = resources.files("workloads.scenarios")
 MIX = {"reserve": "48%", "release": "45%", "fill": "4%", "transfer": "3%"}

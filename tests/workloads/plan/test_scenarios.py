@@ -11,8 +11,8 @@ from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides, list_scenarios, load_scenario
 from workloads.account.plan.describe import plan_statistics
 from workloads.account.plan.flow_statistics import Stream, stream_of
-from workloads.account.plan.kinds import Kind
 from workloads.account.plan.planner import make_plan
+from workloads.account.wire.kinds import Kind
 
 PACKAGED = resources.files("workloads.scenarios")
 SIZES = {"smoke", "gate", "signoff", "soak"}

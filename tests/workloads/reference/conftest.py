@@ -15,7 +15,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from harness.model.kafka import placeholder_values
+from harness.model.kafka_settings import placeholder_values
 from tests.brokers import KINDS, LinkedBroker, linked_broker
 from tests.workloads.reference.world import market
 from workloads.account.contract import accounts_pb2 as contract

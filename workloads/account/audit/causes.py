@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from workloads.account.audit.columns import Column, Mask
 from workloads.account.audit.message_columns import Messages, Spans, big_endian
 from workloads.account.contract.accounts_pb2 import Cause
-from workloads.account.plan.identity import (
+from workloads.account.wire.column_types import Column, Mask
+from workloads.account.wire.identity import (
     OPERATION_BITS,
     REQUEST_ID,
     operation_of_cause,

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
-from workloads.account.audit.columns import Column, Mask
-from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.operation_log import Duty, OperationLog
 from workloads.account.audit.tally import Tally
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.kinds import Kind
+from workloads.account.wire.column_types import Column, Mask
+from workloads.account.wire.kinds import Kind
 
 
 class EffectFold:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.audit.columns import Column
+from workloads.account.wire.column_types import Column
 
 EXACT_MAX = 2.0**62  # sums below it are exact in int64, with room for the floats' own error
 _DIRECT_ID_MAX = 1 << 22  # ids below it are looked up in a table of their own: 16 MB at most

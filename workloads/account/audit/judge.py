@@ -14,28 +14,28 @@ import numpy as np
 from harness.engine.subscription_log import read_subscriptions
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
+from workloads.account.audit.account_updates import check_told
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
-from workloads.account.audit.evidence import TargetState
-from workloads.account.audit.generation import check_generation
-from workloads.account.audit.ledger import Transactions, read_ledger
+from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.order_ends import check_ends, check_lists
-from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.plan_conformance import check_generation
 from workloads.account.audit.read_table import reads_of
 from workloads.account.audit.reads import ReadLaw
-from workloads.account.audit.recall import Recall
 from workloads.account.audit.refusals import check_pending, check_refusals
 from workloads.account.audit.replayed import check_replay
+from workloads.account.audit.retold import Recall
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
-from workloads.account.audit.told import check_told
-from workloads.account.plan.identity import source_name
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.parameters import Workload, parse_workload
-from workloads.account.plan.watched import watched_accounts
+from workloads.account.audit.target_state import TargetState
+from workloads.account.plan.watched_accounts import watched_accounts
+from workloads.account.terms.workload import Workload, parse_workload
+from workloads.account.wire.identity import source_name
+from workloads.account.wire.kinds import Kind
 
 _TITLES = {
     "I1": "Money is conserved",

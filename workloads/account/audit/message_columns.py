@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.engine.event_log import PADDING_BYTES, Values
-from workloads.account.audit.columns import Column, Mask, Words
+from workloads.account.wire.column_types import Column, Mask, Words
 
 _WORD_BYTES = 8
 _FIXED64_BYTES = 8

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from workloads.account.audit.columns import Column, Mask, Words
 from workloads.account.audit.grouped import Groups, Numbering, exact, exact_together
-from workloads.account.audit.ledger import Postings
+from workloads.account.audit.ledger_table import Postings
+from workloads.account.wire.column_types import Column, Mask, Words
 
 Effect = dict[tuple[int, int, int], int]
 """Change in minor units by (account_id, asset_id, bucket); no zeros."""

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
-from workloads.account.audit.columns import Column, Words
-from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.identity import OPERATION_BITS, REQUEST_ID, id_base, tag_of_ids
-from workloads.account.plan.kinds import MATCHES, READS, Kind
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
+from workloads.account.wire.column_types import Column, Words
+from workloads.account.wire.identity import OPERATION_BITS, REQUEST_ID, id_base, tag_of_ids
+from workloads.account.wire.kinds import MATCHES, READS, Kind
 
 _NONE = -1
 _INDEX_BITS = 32

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.audit.columns import Column
-from workloads.account.audit.evidence import AccountsDump, OrderDump, TargetState
 from workloads.account.audit.operation_log import Duty, OperationLog
+from workloads.account.audit.order_checks import FEES, OrderFold
 from workloads.account.audit.order_model import lock_minor
-from workloads.account.audit.orders import FEES, OrderFold
 from workloads.account.audit.tally import Tally
-from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
+from workloads.account.audit.target_state import AccountsDump, OrderDump, TargetState
+from workloads.account.terms.market import BASE_ASSET_OFFSET, FIRST_ACCOUNT_ID, QUOTE_ASSET_ID
+from workloads.account.wire.column_types import Column
+from workloads.account.wire.kinds import Kind
 
 Listed = Mapping[int, OrderDump]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from workloads.account.audit.columns import Column, Mask
 from workloads.account.audit.grouped import EXACT_MAX, Groups, magnitude, within
+from workloads.account.wire.column_types import Column, Mask
 
 PPM = 1_000_000
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from harness.model.operation import Outcome
-from workloads.account.audit.columns import Column
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.reads import Reads
-from workloads.account.plan.kinds import Kind
+from workloads.account.wire.column_types import Column
+from workloads.account.wire.kinds import Kind
 
 
 def reads_of(table: Any, log: OperationLog, kind: Kind, *, limit_count: int) -> Reads:

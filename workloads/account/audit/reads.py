@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from workloads.account.audit.columns import Column, Mask, Words
-from workloads.account.audit.evidence import AccountsDump, TargetState
+from workloads.account.audit.account_moments import SEQ_MAX, AccountHistory, Moments
 from workloads.account.audit.grouped import Groups
-from workloads.account.audit.history import SEQ_MAX, AccountHistory, Moments
-from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import AccountsDump, TargetState
+from workloads.account.wire.column_types import Column, Mask, Words
 
 _FLAWS = (
     "",

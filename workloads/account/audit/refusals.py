@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.model.operation import Outcome
-from workloads.account.audit.columns import Column, Mask
-from workloads.account.audit.evidence import AccountsDump
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.orders import OrderFold
+from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import AccountsDump
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.kinds import Kind
+from workloads.account.wire.column_types import Column, Mask
+from workloads.account.wire.kinds import Kind
 
 _ORDER_IS_OVER: tuple[int, ...] = (contract.ORDER_UNKNOWN, contract.ORDER_TERMINAL)
 _PENDING_IS_OVER: tuple[int, ...] = (

@@ -5,9 +5,9 @@ A state that has anything in it which the journal has not would be another one a
 on the machine that takes over.
 """
 
-from harness.model.replay import Replay
-from workloads.account.audit.evidence import TargetState
+from harness.model.journal_replay import Replay
 from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import TargetState
 
 
 def check_replay(closing: TargetState, replay: Replay | None) -> Tally:

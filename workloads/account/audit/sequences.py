@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from workloads.account.audit.columns import Column
-from workloads.account.audit.evidence import TargetState
 from workloads.account.audit.grouped import Groups, stable_order
-from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import Places
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.recall import Recall, Told
+from workloads.account.audit.retold import Recall, Told
 from workloads.account.audit.tally import Tally
-from workloads.account.plan.accounts import FIRST_ACCOUNT_ID
-from workloads.account.plan.kinds import Kind
+from workloads.account.audit.target_state import TargetState
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
+from workloads.account.wire.column_types import Column
+from workloads.account.wire.kinds import Kind
 
 _INSTRUMENT_BITS = 32
 

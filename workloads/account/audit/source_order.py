@@ -8,11 +8,11 @@ those that came too early had to wait.
 
 import numpy as np
 
-from workloads.account.audit.columns import Column, Mask
 from workloads.account.audit.grouped import Groups, Numbering
-from workloads.account.audit.ledger import Transactions
+from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
+from workloads.account.wire.column_types import Column, Mask
 
 _INSTRUMENT_BITS = 32
 

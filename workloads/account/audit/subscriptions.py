@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from google.protobuf.message import DecodeError
 
 from harness.engine.subscription_log import Arrival, Entry
-from workloads.account.audit.evidence import AccountsDump
 from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import AccountsDump
 from workloads.account.contract.accounts_pb2 import AccountUpdate, Balance
 
 Amounts = tuple[int, int, int, int]

@@ -8,9 +8,9 @@ import numpy as np
 
 from harness.engine.event_log import Values
 from workloads.account.audit.causes import operations_of
-from workloads.account.audit.columns import Column, Mask, Words
 from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import AccountUpdate
+from workloads.account.wire.column_types import Column, Mask, Words
 
 _SEQ_MAX = 2**63 - 1  # what a column holds
 _ANY_RUN = 0  # whose operation caused an update is not asked here

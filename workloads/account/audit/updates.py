@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.engine.event_log import Values
-from workloads.account.audit.columns import Column
-from workloads.account.audit.evidence import AccountsDump, UpdatesDump
 from workloads.account.audit.grouped import Groups, Numbering, exact_together, within
-from workloads.account.audit.told_balances import ToldBalances
+from workloads.account.audit.newest_balances import ToldBalances
+from workloads.account.audit.target_state import AccountsDump, UpdatesDump
 from workloads.account.audit.update_table import Balances, Updates, decode
+from workloads.account.wire.column_types import Column
 
 _NONE = -1  # of an account: no number is known yet
 

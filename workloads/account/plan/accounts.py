@@ -13,10 +13,8 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.plan.market import Market, pareto
-from workloads.account.plan.parameters import HotAccounts, UniformAccounts, Workload, ZipfAccounts
-
-FIRST_ACCOUNT_ID = 1_000  # those below are the system's
+from workloads.account.terms.market import Market, pareto
+from workloads.account.terms.workload import HotAccounts, UniformAccounts, Workload, ZipfAccounts
 
 _ASSETS_SCALE, _ASSETS_SHAPE = 1.0, 1.5  # assets an account, exchange-core's generators
 

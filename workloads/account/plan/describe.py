@@ -19,14 +19,14 @@ from workloads.account.plan.flow_statistics import (
     skew_statistics,
     stream_of,
 )
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.messages import encode_plan
 from workloads.account.plan.order_statistics import (
     cap_statistics,
     open_order_statistics,
     sweep_statistics,
 )
-from workloads.account.plan.parameters import parse_workload
+from workloads.account.terms.workload import parse_workload
+from workloads.account.wire.kinds import Kind
+from workloads.account.wire.requests import encode_plan
 
 _ENGINE_BYTES = 36  # stamps, outcome and code of an operation in the load process
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from workloads.account.contract.accounts_pb2 import BUY, SELL
 from workloads.account.plan.accounts import Accounts, ShardAccounts
-from workloads.account.plan.market import Market
-from workloads.account.plan.parameters import Workload
+from workloads.account.terms.market import Market
+from workloads.account.terms.workload import Workload
 
 _SIZE_FACES = 6  # order size 1 + U U U lots, each U uniform over 0..5 (exchange-core's generator)
 LIMIT_OFFSET_MAX = 0.005  # limits lie up to 0.5 % from the mid

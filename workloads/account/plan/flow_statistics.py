@@ -17,9 +17,9 @@ from harness.model.arrivals_statistics import SIGMAS, Statistic
 from harness.model.scenario import Scenario
 from harness.system import ShardPlan
 from workloads.account.plan.accounts import make_accounts
-from workloads.account.plan.kinds import MATCHES, READS, RECORDS, Kind
-from workloads.account.plan.market import market
-from workloads.account.plan.parameters import Workload
+from workloads.account.terms.market import market
+from workloads.account.terms.workload import Workload
+from workloads.account.wire.kinds import MATCHES, READS, RECORDS, Kind
 
 _SHARE_TOLERANCE = 0.01
 _SKEW_TOLERANCE = 0.03

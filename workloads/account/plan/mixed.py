@@ -20,11 +20,11 @@ from workloads.account.plan.drawn import (
     draw_sizes,
     resting_ticks,
 )
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
 from workloads.account.plan.rows import Slots, Walked
 from workloads.account.plan.table import Columns, Table
 from workloads.account.plan.walk import walk
+from workloads.account.terms.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
+from workloads.account.wire.kinds import Kind
 
 REFUSED_QTY_LOTS = 2_000_000_000  # more than any account can pay for, and far below an overflow
 

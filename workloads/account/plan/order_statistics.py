@@ -13,8 +13,8 @@ from harness.model.arrivals_statistics import SIGMAS, Statistic
 from harness.model.units import NANOS_PER_SECOND, format_duration
 from harness.system import ShardPlan
 from workloads.account.plan.flow_statistics import Stream
-from workloads.account.plan.kinds import MATCHES, RECORDS, Kind
-from workloads.account.plan.parameters import Cap, Sweeps, Workload
+from workloads.account.terms.workload import Cap, Sweeps, Workload
+from workloads.account.wire.kinds import MATCHES, RECORDS, Kind
 
 
 def open_order_statistics(

@@ -17,11 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.parameters import Workload
 from workloads.account.plan.pool import NONE, Pool
 from workloads.account.plan.rows import Rows, Slots
 from workloads.account.plan.senders import Senders
+from workloads.account.terms.workload import Workload
+from workloads.account.wire.kinds import Kind
 
 _NEVER = -1
 _TRIES = 16  # random looks for a fitting order before the kind is owed

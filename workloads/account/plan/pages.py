@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from workloads.account.plan.accounts import generator
 from workloads.account.plan.drawn import ShardShare
-from workloads.account.plan.kinds import MATCHES, READS, Kind
 from workloads.account.plan.table import Table
+from workloads.account.wire.kinds import MATCHES, READS, Kind
 
 _PAGES = 9  # a stream of chance, see accounts.py
 _OLDER_SHARE = 0.5  # of the pages, one further back; of those again, one further back ...

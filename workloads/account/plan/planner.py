@@ -36,20 +36,19 @@ from harness.model.arrivals import offsets_ns
 from harness.model.scenario import LoadTransport, Scenario
 from harness.system import ShardPlan
 from workloads.account.plan.accounts import (
-    FIRST_ACCOUNT_ID,
     generator,
     make_accounts,
     shard_accounts,
     shard_of_slots,
 )
 from workloads.account.plan.drawn import ShardShare
-from workloads.account.plan.kinds import ON_STREAM, RECORDS, Kind
-from workloads.account.plan.market import market
 from workloads.account.plan.mixed import mixed_table
 from workloads.account.plan.pages import with_pages
-from workloads.account.plan.parameters import parse_workload
 from workloads.account.plan.sweeps import sweep_table
 from workloads.account.plan.table import Table, arranged, with_disturbed_records
+from workloads.account.terms.market import FIRST_ACCOUNT_ID, market
+from workloads.account.terms.workload import parse_workload
+from workloads.account.wire.kinds import ON_STREAM, RECORDS, Kind
 
 _RECORDS = 7  # a stream of chance, see accounts.py
 

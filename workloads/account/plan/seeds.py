@@ -9,17 +9,18 @@ import numpy as np
 from google.protobuf.json_format import MessageToJson
 
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.plan.accounts import FIRST_ACCOUNT_ID, make_accounts
-from workloads.account.plan.market import (
+from workloads.account.plan.accounts import make_accounts
+from workloads.account.terms.market import (
     BASE_ASSET_OFFSET,
     BASE_PER_LOT_MINOR,
     BASE_SCALE,
+    FIRST_ACCOUNT_ID,
     QUOTE_ASSET_ID,
     QUOTE_PER_TICK_LOT_MINOR,
     QUOTE_SCALE,
     market,
 )
-from workloads.account.plan.parameters import Workload
+from workloads.account.terms.workload import Workload
 
 _SEED = struct.Struct(">QIqQ")
 

@@ -10,9 +10,9 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 
-from workloads.account.plan.parameters import Cap, Workload
 from workloads.account.plan.pool import NONE
 from workloads.account.plan.rows import LEFT_OUT, Rows, Slots
+from workloads.account.terms.workload import Cap, Workload
 
 _TRIES = 16  # random looks for an account that may send
 _RECENT_COUNT = 1_024  # writes that may be repeated, or read

@@ -20,9 +20,9 @@ from workloads.account.plan.drawn import (
     draw_sides,
     draw_sizes,
 )
-from workloads.account.plan.kinds import Kind
-from workloads.account.plan.parameters import SWEEP_LIFE_MAX, Sweeps, sweep_lead_ns
 from workloads.account.plan.table import Columns, Table
+from workloads.account.terms.workload import SWEEP_LIFE_MAX, Sweeps, sweep_lead_ns
+from workloads.account.wire.kinds import Kind
 
 _SWEEPS = 10  # a stream of chance, see accounts.py
 _SWEEP_LIFE_MIN = 2 - SWEEP_LIFE_MAX  # of order_life; the mean is order_life

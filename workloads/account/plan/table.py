@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.plan.kinds import MATCHES, RECORDS, Kind
-from workloads.account.plan.parameters import Workload
 from workloads.account.plan.rows import LEFT_OUT
+from workloads.account.terms.workload import Workload
+from workloads.account.wire.kinds import MATCHES, RECORDS, Kind
 
 Columns = dict[str, NDArray[Any]]
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.account.plan.kinds import Kind
 from workloads.account.plan.order_walk import OrderWalk
-from workloads.account.plan.parameters import Workload
 from workloads.account.plan.pool import NONE
 from workloads.account.plan.rows import Rows, Slots, Walked
 from workloads.account.plan.senders import Senders
+from workloads.account.terms.workload import Workload
+from workloads.account.wire.kinds import Kind
 
 Handler = Callable[[int, int], None]
 """What a slot sends at its time."""

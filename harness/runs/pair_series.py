@@ -1,0 +1,306 @@
+"""
+The measuring side of a gate: builds both sides, plays pairs while the budget lasts, keeps them all.
+
+What the pairs say is not known here; whoever asks for the next one decides. A pair that the machine
+or the generator spoilt is kept and counted, and another is played in its place; a side that dies
+or loses a cent ends the gate.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from harness.errors import BrokerError, EngineError, HarnessError
+from harness.model.scenario import Scenario
+from harness.model.units import NANOS_PER_SECOND
+from harness.model.verdict import Correctness, Validity
+from harness.profilers.profiled_run import MakeProfiler
+from harness.runs.paired_run import SIDES, Duet, PairRequest
+from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, Pass, run_twin, stretch_of
+from harness.runs.run import Run, RunRequest, RunView
+from harness.storage.run_folder import StoredRun, load_run
+from harness.targets.build import build_target
+from harness.targets.target_file import LaunchSpec, TargetSpec
+
+BASE, CANDIDATE = SIDES
+PAIRS_FOLDER = "pairs"
+MEMORY_TWIN = "memory"
+_SPOILT_COUNT_MAX = 3  # more than these and than the good ones: the machine can't support a verdict
+_OVERTIME_SHARE = 0.25  # of the budget, for a confirmation that has begun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRequest:
+    """
+    What is measured.
+
+    Attributes:
+        scenario: Phases are whole rounds of turns; no steps.
+        targets: By side; without a base, the candidate runs alone, against runs that are stored.
+        budget_ns: For all pairs, builds not counted.
+        folder: Of the gate.
+        command: Repeats it.
+    """
+
+    scenario: Scenario
+    targets: Mapping[str, TargetSpec]
+    window_ns: int
+    guard_ns: int
+    budget_ns: int
+    kafka: str
+    folder: Path
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """
+    One pair, or one run of the candidate alone.
+
+    Attributes:
+        first: The side that had the first turn; empty where there was one side.
+        spoilt: Why its figures can't be used, in sentences; none: they can.
+    """
+
+    number: int
+    first: str
+    runs: Mapping[str, StoredRun]
+    spoilt: tuple[str, ...]
+    length_s: float
+
+    @property
+    def is_audit_failed(self) -> bool:
+        """Whether a side lost or made money."""
+        return any(
+            run.record.correctness.status is Correctness.FAILED for run in self.runs.values()
+        )
+
+
+class Player(Protocol):
+    """Plays one pair after the other."""
+
+    def play(self, number: int) -> Played:
+        """
+        Pair *number*.
+
+        Raises:
+            HarnessError: a side or the broker failed; the message names the side.
+        """
+        ...
+
+
+class PairPlayer:
+    """Both sides at once; enter it, since it holds a broker."""
+
+    def __init__(self, request: GateRequest, view: RunView) -> None:
+        self._request, self._view = request, view
+        self._duet = Duet(request.folder / "broker")
+
+    def __enter__(self) -> Self:
+        self._duet.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._duet.__exit__()
+
+    def play(self, number: int) -> Played:
+        """Pair *number*; the side that has the first turn changes with it."""
+        request = self._request
+        first = SIDES[(number + request.scenario.seed) % len(SIDES)]
+        began_s = time.monotonic()
+        pair = self._duet.play(
+            PairRequest(
+                number=number,
+                scenario=request.scenario,
+                targets=request.targets,
+                first=first,
+                window_ns=request.window_ns,
+                guard_ns=request.guard_ns,
+                folder=_pair_folder(request, number),
+                kafka=request.kafka,
+                command=request.command,
+            ),
+            self._view,
+        )
+        if pair.failure is not None:
+            raise _of_side(*pair.failure)
+        return _played(number, first, pair.runs, began_s)
+
+
+class AlonePlayer:
+    """The candidate by itself."""
+
+    def __init__(self, request: GateRequest, view: RunView) -> None:
+        self._request, self._view = request, view
+        self._stopped = threading.Event()
+
+    def play(self, number: int) -> Played:
+        """Run *number*."""
+        request = self._request
+        folder = _pair_folder(request, number)
+        began_s = time.monotonic()
+        run = Run(
+            RunRequest(
+                scenario=request.scenario,
+                target=request.targets[CANDIDATE],
+                kafka=request.kafka,
+                runs_folder=folder,
+                command=request.command,
+            ),
+            self._view,
+            self._stopped,
+        )
+        try:
+            stored = run.execute()
+        except HarnessError as error:
+            raise _of_side(CANDIDATE, error) from error
+        kept = load_run(stored.folder.rename(folder / CANDIDATE))
+        return _played(number, "", {CANDIDATE: kept}, began_s)
+
+
+class Gatherer:
+    """Plays until the budget is spent; `pairs` are the good ones."""
+
+    def __init__(self, player: Player, budget_ns: int) -> None:
+        self._player, self._budget_s = player, budget_ns / NANOS_PER_SECOND
+        self._began_s = time.monotonic()
+        self.played: list[Played] = []
+
+    @property
+    def pairs(self) -> list[Played]:
+        """Those that can be used."""
+        return [item for item in self.played if not item.spoilt]
+
+    @property
+    def spent_s(self) -> float:
+        """Since the first pair began."""
+        return time.monotonic() - self._began_s
+
+    @property
+    def pair_s(self) -> float:
+        """How long a pair took on average."""
+        return sum(item.length_s for item in self.played) / max(1, len(self.played))
+
+    @property
+    def affordable_count(self) -> int:
+        """
+        How many good pairs the whole budget buys, at the pace of the last, with the losses so far.
+
+        The first is slower: it starts the broker too.
+        """
+        if not self.played:
+            return 0
+        good_share = len(self.pairs) / len(self.played)
+        left_count = max(0.0, self._budget_s - self.spent_s) / self.played[-1].length_s
+        return len(self.pairs) + int(left_count * good_share)
+
+    def gather(self, count: int, *, is_confirming: bool, on_pair: Callable[[Played], None]) -> bool:
+        """
+        Play until there are *count* good pairs; False if the budget does not reach.
+
+        Raises:
+            HarnessError: a side or the broker failed.
+            EngineError: too many pairs were spoilt.
+        """
+        budget_s = self._budget_s * (1.0 + (_OVERTIME_SHARE if is_confirming else 0.0))
+        while len(self.pairs) < count:
+            if self.played and self.spent_s + self.pair_s > budget_s:
+                return False
+            one = self._player.play(len(self.played) + 1)
+            self.played.append(one)
+            on_pair(one)
+            if one.is_audit_failed:
+                return False
+            self._check_machine()
+        return True
+
+    def _check_machine(self) -> None:
+        spoilt = [item for item in self.played if item.spoilt]
+        if len(spoilt) >= _SPOILT_COUNT_MAX and len(spoilt) > len(self.pairs):
+            raise EngineError(
+                f"{len(spoilt)} of {len(self.played)} pairs are INVALID, so nothing can be said of "
+                f"either side. The last: {spoilt[-1].spoilt[0]}"
+            )
+
+
+def profile_memory(request: GateRequest, pair: Played, make: MakeProfiler, view: RunView) -> None:
+    """
+    A twin of each run of *pair* under memray, one side at a time.
+
+    They lie in their runs' folders and count as their own: what a comparison reads of such a run
+    holds the profile. Both sides are sent the same operations, equally slowed.
+
+    Raises:
+        HarnessError: a side failed; the message names it.
+    """
+    stopped = threading.Event()
+    stretch = max(stretch_of(run.record, MEMRAY_SLOWDOWN) for run in pair.runs.values())
+    twin = Pass(
+        name=MEMORY_TWIN, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
+    )
+    for side, run in pair.runs.items():
+        asked = RunRequest(
+            scenario=request.scenario,
+            target=request.targets[side],
+            kafka=request.kafka,
+            runs_folder=run.folder,
+            command=request.command,
+        )
+        try:
+            run_twin(asked, run, twin, view, lambda one: Run(one, view, stopped).execute())
+        except HarnessError as error:
+            raise _of_side(side, error) from error
+
+
+def build_sides(request: GateRequest, view: RunView) -> None:
+    """
+    Build every side once: what can't be built is known before anything is measured.
+
+    Each run builds again, into its own folder; what is up to date costs nothing then.
+
+    Raises:
+        TargetError: a step failed; the message names the side.
+    """
+    for side, target in request.targets.items():
+        if isinstance(target.how, LaunchSpec) and target.how.build_steps:
+            folder = request.folder / "build" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            view.phase("build", f"{side}: {len(target.how.build_steps)} steps")
+            try:
+                build_target(target.how, folder=folder)
+            except HarnessError as error:
+                raise _of_side(side, error) from error
+
+
+def _pair_folder(request: GateRequest, number: int) -> Path:
+    return request.folder / PAIRS_FOLDER / str(number)
+
+
+def _played(number: int, first: str, runs: Mapping[str, StoredRun], began_s: float) -> Played:
+    spoilt = [
+        f"{side} of pair {number}: {check.title}: {check.sentence}"
+        for side, run in runs.items()
+        if run.record.validity.status is Validity.INVALID
+        for check in run.record.validity.checks
+        if check.status is Validity.INVALID
+    ]
+    return Played(
+        number=number,
+        first=first,
+        runs=runs,
+        spoilt=tuple(spoilt),
+        length_s=time.monotonic() - began_s,
+    )
+
+
+def _of_side(side: str, error: HarnessError) -> HarnessError:
+    """The same error, saying whose it is; the broker is both sides'."""
+    if isinstance(error, BrokerError):
+        return error
+    try:
+        return type(error)(f"{side}: {error}")
+    except TypeError:
+        return EngineError(f"{side}: {error}")

@@ -1,0 +1,301 @@
+"""
+What a gate says at its end: the comparison of its pairs, in its own words, with how it was led.
+
+Pure. The words differ from those of a comparison in what was asked: some metrics had to be settled,
+others were watched, and nothing is called worse that fresh pairs did not confirm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.model.text import plain, share
+from harness.model.verdict import ExitCode, Performance
+from reports.compare.comparison import Dossier
+from reports.compare.policy import LOOK_COUNT_MAX
+from reports.compare.verdicts import Change, Comparison, MetricVerdict
+from reports.gate.looks import (
+    CONFIRM_COUNT_MIN,
+    PAIR_COUNT_NEEDED,
+    Look,
+    Outcome,
+    Step,
+)
+from reports.pages.compare.metric_table import change_text
+from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
+
+_PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairFacts:
+    """One pair, for the reader; *spoilt*: why it is not used."""
+
+    number: int
+    first: str
+    spoilt: tuple[str, ...]
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFacts:
+    """
+    How a gate was led.
+
+    Attributes:
+        sides: What each side is, by name: revision, commit, target file.
+        settings: What was measured, by name.
+        inconclusive_passes: As the policy says.
+    """
+
+    gate_id: str
+    sides: dict[str, dict[str, Any]]
+    settings: dict[str, str]
+    pairs: tuple[PairFacts, ...]
+    budget_s: float
+    spent_s: float
+    pair_s: float
+    inconclusive_passes: bool
+
+    @property
+    def spoilt_count(self) -> int:
+        """Pairs that could not be used."""
+        return sum(bool(pair.spoilt) for pair in self.pairs)
+
+
+def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
+    """The dossier of *outcome* with the gate's sentence, remarks and exit code."""
+    comparison = outcome.dossier.comparison
+    is_let_pass = (
+        facts.inconclusive_passes
+        and comparison.status is Change.INCONCLUSIVE
+        and comparison.exit_code == ExitCode.INCONCLUSIVE
+        and not comparison.doubts
+        and all(item.status is not Performance.INCONCLUSIVE for item in comparison.objectives)
+    )
+    remarks = [*_remarks(outcome, facts), *comparison.remarks]
+    if is_let_pass:
+        remarks.insert(
+            0,
+            "NOT SETTLED, and let pass: the policy says that an inconclusive gate passes. Nothing"
+            " is proved here.",
+        )
+    return replace(
+        outcome.dossier,
+        comparison=replace(
+            comparison,
+            sentence=_sentence(outcome, comparison),
+            remarks=tuple(remarks),
+            exit_code=int(ExitCode.OK) if is_let_pass else comparison.exit_code,
+        ),
+    )
+
+
+def gate_to_json(outcome: Outcome, facts: GateFacts) -> dict[str, Any]:
+    """What verdict.json says of the gate besides the comparison."""
+    return {
+        "gate_id": facts.gate_id,
+        "sides": facts.sides,
+        "settings": facts.settings,
+        "budget_s": facts.budget_s,
+        "spent_s": round(facts.spent_s, 3),
+        "pair_s": round(facts.pair_s, 3),
+        "pairs": [
+            {
+                "number": pair.number,
+                "first": pair.first,
+                "length_s": round(pair.length_s, 3),
+                "spoilt": list(pair.spoilt),
+            }
+            for pair in facts.pairs
+        ],
+        "looks": [
+            {
+                "step": look.step.value,
+                "pair_count": look.pair_count,
+                "alpha": look.alpha,
+                "worse": list(look.worse),
+                "open": list(look.open),
+            }
+            for look in outcome.looks
+        ],
+        "confirmed": list(outcome.confirmed),
+        "unconfirmed": list(outcome.unconfirmed),
+        "watched": [item.name for item in outcome.dossier.comparison.metrics if item.is_watched],
+    }
+
+
+def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
+    """How the gate was led, for its page."""
+    lead = (
+        "Both sides were alive at once and took turns with the same operations, in the order"
+        " A B B A; each pair is one process start of each side."
+        if any(pair.first for pair in facts.pairs)
+        else "The base is stored runs of another time, so no turns could be taken: what the two"
+        " sessions differ by counts as noise, and a candidate is held against the same base again"
+        " when it is confirmed."
+    )
+    return (
+        Section(
+            id="gate",
+            title="How the gate was led",
+            lead=lead,
+            facts=(
+                *(
+                    Fact(name=name, cell=Cell(text=plain(_side_text(side))))
+                    for name, side in facts.sides.items()
+                ),
+                *(
+                    Fact(name=name, cell=Cell(text=plain(text)))
+                    for name, text in facts.settings.items()
+                ),
+                Fact(
+                    name="time",
+                    cell=Cell(
+                        text=f"{facts.spent_s:.0f} s of {facts.budget_s:.0f} s,"
+                        f" {facts.pair_s:.1f} s a pair"
+                    ),
+                ),
+            ),
+            tables=(_looks_table(outcome.looks), _pairs_table(facts.pairs)),
+        ),
+    )
+
+
+def too_few_pairs(affordable_count: int, facts: GateFacts) -> str:
+    """Why a budget can't make anything red, and which one can."""
+    needed_s = PAIR_COUNT_NEEDED * facts.pair_s / _PARTS_FOR_LOOKS
+    return (
+        f"The budget of {facts.budget_s:.0f} s buys {affordable_count} pairs of about"
+        f" {facts.pair_s:.1f} s, and {PAIR_COUNT_NEEDED} are needed before anything can be called"
+        f" worse and confirmed; write a budget of at least {needed_s:.0f} s."
+    )
+
+
+def _sentence(outcome: Outcome, comparison: Comparison) -> str:
+    metrics = comparison.metrics
+    watched = [item for item in metrics if item.is_watched]
+    asked_count = len(metrics) - len(watched)
+    match comparison.status:
+        case Change.REGRESSED if outcome.confirmed:
+            worst = [item for item in metrics if item.name in outcome.confirmed]
+            shown = ", ".join(_change(item) for item in worst[:3])
+            more = f" and {len(worst) - 3} more" if worst[3:] else ""
+            return f"Worse, and confirmed by fresh pairs: {shown}{more}."
+        case Change.UNCHANGED if watched:
+            waived = [item.name for item in metrics if item.is_waived]
+            waivers = f" Waived: {', '.join(waived)}." if waived else ""
+            return (
+                f"All {asked_count} metrics that must be settled stayed within their margins;"
+                f" of {len(watched)} that are watched none is shown to be worse.{waivers}"
+            )
+        case _:
+            return comparison.sentence
+
+
+def _change(metric: MetricVerdict) -> str:
+    return f"{metric.name} {change_text(metric)}"
+
+
+def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
+    remarks = []
+    comparison = outcome.dossier.comparison
+    if outcome.unconfirmed:
+        remarks.append(
+            f"Looked worse, and not confirmed by fresh pairs: {', '.join(outcome.unconfirmed)}."
+        )
+    if facts.spoilt_count:
+        count = facts.spoilt_count
+        remarks.append(
+            f"{count} of {len(facts.pairs)} pairs {'was' if count == 1 else 'were'} INVALID and"
+            " played again: the machine or the generator was not fit."
+        )
+    blind = [
+        f"{item.name} {share(item.estimate.mde_share, 1)}"
+        for item in comparison.metrics
+        if item.is_watched and item.status is Change.INCONCLUSIVE and item.estimate is not None
+    ]
+    if blind:
+        remarks.append(
+            f"Watched, and not proved the same; a worsening would have been seen from: "
+            f"{', '.join(blind)}."
+        )
+    affordable_count = int(facts.budget_s / facts.pair_s) if facts.pair_s else 0
+    if affordable_count < PAIR_COUNT_NEEDED:
+        return [*remarks, too_few_pairs(affordable_count, facts)]
+    return [*remarks, *_more(comparison, facts)]
+
+
+def _more(comparison: Comparison, facts: GateFacts) -> list[str]:
+    """How many pairs would settle what is open."""
+    if comparison.status is not Change.INCONCLUSIVE:
+        return []
+    counts = [
+        item.estimate.more_run_count
+        for item in comparison.metrics
+        if item.counts is Change.INCONCLUSIVE and item.estimate is not None
+    ]
+    known = [count for count in counts if count is not None]
+    if not known:
+        return []
+    total = max(known) + max(1, len(facts.pairs) - facts.spoilt_count)
+    budget_s = total * facts.pair_s / _PARTS_FOR_LOOKS
+    return [
+        f"About {max(known)} more pairs would settle it: a budget of {budget_s / 60.0:.0f} min."
+    ]
+
+
+def _side_text(side: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in side.items() if value not in ("", None))
+
+
+def _looks_table(looks: Sequence[Look]) -> Table:
+    names = {Step.LOOK: "look", Step.CONFIRMATION: "confirmation, fresh pairs alone"}
+    return Table(
+        id="looks",
+        title="Looks",
+        columns=(
+            Column(title="what", is_number=False),
+            Column(title="pairs"),
+            Column(title="level"),
+            Column(title="worse", is_number=False),
+            Column(title="not settled", is_number=False),
+        ),
+        rows=tuple(
+            (
+                Cell(text=names[look.step]),
+                Cell(text=str(look.pair_count)),
+                Cell(text=share(look.alpha, 2)),
+                Cell(text=plain(", ".join(look.worse)) or "nothing"),
+                Cell(text=plain(", ".join(look.open)) or "nothing"),
+            )
+            for look in looks
+        ),
+        note=f"At most {LOOK_COUNT_MAX} looks share the error; nothing is called worse unless at"
+        f" least {CONFIRM_COUNT_MIN} fresh pairs say so too.",
+        absence="no look was possible",
+    )
+
+
+def _pairs_table(pairs: Sequence[PairFacts]) -> Table:
+    return Table(
+        id="pairs",
+        title="Pairs",
+        columns=(
+            Column(title="pair"),
+            Column(title="began", is_number=False),
+            Column(title="took"),
+            Column(title="used", is_number=False),
+        ),
+        rows=tuple(
+            (
+                Cell(text=str(pair.number)),
+                Cell(text=pair.first or "candidate alone"),
+                Cell(text=f"{pair.length_s:.1f} s"),
+                Cell(text="yes")
+                if not pair.spoilt
+                else Cell(text="no", detail=plain(" ".join(pair.spoilt)), tone=Tone.WARNING),
+            )
+            for pair in pairs
+        ),
+    )

@@ -1,0 +1,178 @@
+"""
+The three verdicts as a release manager reads them: a word, a sentence, the reasons when not green.
+
+Does not judge: the record's statuses are the verdicts. It only refuses to show green where nothing
+was looked at, because a reader would take it for a proof.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from harness.model.record import Check, Invariant, Objective, RunRecord
+from harness.model.text import count, plain
+from harness.model.verdict import (
+    EXIT_SENTENCES,
+    Correctness,
+    ExitCode,
+    Performance,
+    Validity,
+)
+from reports.pages.model import Tone, VerdictGroup, VerdictView
+from reports.text import sentence
+
+_REASON_COUNT_MAX = 5
+
+# By word: where two of the three verdicts share a word, it means the same to a reader.
+TONES: Mapping[str, Tone] = {
+    "VALID": Tone.GOOD,
+    "WARN": Tone.WARNING,
+    "INVALID": Tone.BAD,
+    "PASSED": Tone.GOOD,
+    "UNKNOWN": Tone.UNKNOWN,
+    "FAILED": Tone.BAD,
+    "IMPROVED": Tone.GOOD,
+    "UNCHANGED": Tone.GOOD,
+    "INCONCLUSIVE": Tone.UNKNOWN,
+    "REGRESSED": Tone.BAD,
+}
+
+_VALIDITY_QUESTION = "Was the generator honest?"
+_CORRECTNESS_QUESTION = "Is every cent accounted for?"
+_PERFORMANCE_QUESTION = "Were the objectives met?"
+
+_VALIDITY_SENTENCES = {
+    Validity.VALID: "The generator kept its schedule; the figures can be trusted.",
+    Validity.WARN: "The figures can be used, with the reservations below.",
+    Validity.INVALID: "The generator, the machine or the inputs can't support any conclusion.",
+}
+_CORRECTNESS_SENTENCES = {
+    Correctness.PASSED: "Every law that was checked holds; no money was lost or created.",
+    Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
+    Correctness.FAILED: "The audit found money or operations that don't add up.",
+}
+_PERFORMANCE_SENTENCES = {
+    Performance.PASSED: "Every objective of the scenario was met.",
+    Performance.IMPROVED: "Better than the baseline.",
+    Performance.UNCHANGED: "No change against the baseline.",
+    Performance.INCONCLUSIVE: "Not enough evidence to say whether the objectives are met.",
+    Performance.REGRESSED: "Worse than the baseline.",
+    Performance.FAILED: "At least one objective was missed.",
+}
+
+
+def verdict_group(record: RunRecord) -> VerdictGroup:
+    """The three verdicts of a run and what its exit code says."""
+    verdicts = (_validity(record), _correctness(record), _performance(record))
+    try:
+        meaning = EXIT_SENTENCES[ExitCode(record.exit_code)]
+    except ValueError:
+        meaning = "an exit code this program doesn't know"
+    return VerdictGroup(
+        run_name=plain(record.run_id),
+        summary=f"Exit code {record.exit_code}: {meaning}.",
+        tone=_worst([verdict.tone for verdict in verdicts]),
+        verdicts=verdicts,
+    )
+
+
+def _validity(record: RunRecord) -> VerdictView:
+    section = record.validity
+    if not section.checks:
+        return _nothing_checked("Validity", _VALIDITY_QUESTION, section.status, "check")
+    faults = [check for check in section.checks if check.status is not Validity.VALID]
+    return VerdictView(
+        name="Validity",
+        question=_VALIDITY_QUESTION,
+        word=section.status,
+        tone=TONES[section.status],
+        sentence=_VALIDITY_SENTENCES[section.status],
+        reasons=_bounded([_limit_reason(check) for check in faults], "check"),
+    )
+
+
+def _correctness(record: RunRecord) -> VerdictView:
+    section = record.correctness
+    if not any(invariant.checked_count for invariant in section.invariants):
+        return _nothing_checked("Correctness", _CORRECTNESS_QUESTION, section.status, "fact")
+    faults = sorted(
+        (item for item in section.invariants if item.status is not Correctness.PASSED),
+        key=lambda item: item.status is not Correctness.FAILED,
+    )
+    return VerdictView(
+        name="Correctness",
+        question=_CORRECTNESS_QUESTION,
+        word=section.status,
+        tone=TONES[section.status],
+        sentence=_CORRECTNESS_SENTENCES[section.status],
+        reasons=_bounded([_invariant_reason(item) for item in faults], "invariant"),
+    )
+
+
+def _performance(record: RunRecord) -> VerdictView:
+    section = record.performance
+    obstacle = _obstacle(record)
+    if obstacle:
+        return VerdictView(
+            name="Performance",
+            question=_PERFORMANCE_QUESTION,
+            word="NO VERDICT",
+            tone=Tone.UNKNOWN,
+            sentence=f"It would mean nothing: {obstacle}.",
+            reasons=(f"the record says {section.status}",),
+        )
+    if not section.objectives and TONES[section.status] is Tone.GOOD:
+        return _nothing_checked("Performance", _PERFORMANCE_QUESTION, section.status, "objective")
+    faults = [item for item in section.objectives if TONES[item.status] is not Tone.GOOD]
+    return VerdictView(
+        name="Performance",
+        question=_PERFORMANCE_QUESTION,
+        word=section.status,
+        tone=TONES[section.status],
+        sentence=_PERFORMANCE_SENTENCES[section.status],
+        reasons=_bounded([_limit_reason(item) for item in faults], "objective"),
+    )
+
+
+def _obstacle(record: RunRecord) -> str:
+    """Why the third verdict can't be read, empty if it can."""
+    if not record.complete:
+        return "the run is incomplete"
+    if record.validity.status is Validity.INVALID:
+        return "the run is not valid"
+    if record.correctness.status is Correctness.FAILED:
+        return "the audit failed"
+    return ""
+
+
+def _nothing_checked(name: str, question: str, status: str, what: str) -> VerdictView:
+    return VerdictView(
+        name=name,
+        question=question,
+        word="NO DATA",
+        tone=Tone.UNKNOWN,
+        sentence=f"Not a single {what} was looked at, so nothing is proved.",
+        reasons=(f"the record says {status}",),
+    )
+
+
+def _limit_reason(item: Check | Objective) -> str:
+    title, said = plain(item.title), sentence(item.sentence)
+    return said if said.startswith(title) else f"{title}: {said}"
+
+
+def _invariant_reason(item: Invariant) -> str:
+    reason = f"{plain(item.id)} {plain(item.title)}: {sentence(item.sentence)}"
+    if item.violation_count:
+        return f"{reason} {count(item.violation_count)} violations; the first: {plain(item.first)}"
+    return reason
+
+
+def _bounded(reasons: Sequence[str], what: str) -> tuple[str, ...]:
+    if len(reasons) <= _REASON_COUNT_MAX:
+        return tuple(reasons)
+    more = len(reasons) - _REASON_COUNT_MAX
+    return (*reasons[:_REASON_COUNT_MAX], f"and {more} more {what}s, all listed below")
+
+
+def _worst(tones: Sequence[Tone]) -> Tone:
+    order = (Tone.BAD, Tone.WARNING, Tone.UNKNOWN, Tone.GOOD)
+    return next(tone for tone in order if tone in tones)

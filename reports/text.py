@@ -1,0 +1,55 @@
+"""What pages say of foreign values: sentences, and the leaves of nested mappings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.model.text import Unit, plain, quantity
+
+NO_DATA_TEXT = "no data"
+DASH = "\N{EN DASH}"  # nothing to say here, by its nature
+
+
+def sentence(text: str) -> str:
+    """Foreign *text* as a sentence that another may follow."""
+    shown = plain(text).strip()
+    return shown if not shown or shown[-1] in ".!?" else f"{shown}."
+
+
+def flattened(mapping: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:
+    """The leaves of nested *mapping* as (dotted key, text), in its order."""
+    leaves: list[tuple[str, str]] = []
+    for key, value in mapping.items():
+        name = f"{prefix}{plain(str(key))}"
+        if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+            value = {str(place): item for place, item in enumerate(value)}  # noqa: PLW2901
+        if isinstance(value, Mapping):
+            leaves.extend(flattened(value, f"{name}."))
+        else:
+            leaves.append((name, plain(_leaf(name, value))))
+    return tuple(leaves)
+
+
+def _leaf(name: str, value: Any) -> str:
+    """A leaf in the unit that its name ends in."""
+    match value:
+        case None | "" | [] | ():
+            return NO_DATA_TEXT
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            suffix = next((end for end in _SUFFIX_UNITS if name.endswith(end)), None)
+            return quantity(value, _SUFFIX_UNITS[suffix]) if suffix else f"{value:.10g}"
+        case list() | tuple():
+            return ", ".join(str(item) for item in value)
+        case _:
+            return str(value)
+
+
+_SUFFIX_UNITS = {
+    "_ns": Unit.NS,
+    "_ns_total": Unit.NS,
+    "_bytes": Unit.BYTES,
+    "_count": Unit.COUNT,
+    "_share": Unit.SHARE,
+    "_per_s": Unit.PER_S,
+}

@@ -1,0 +1,148 @@
+"""
+A transaction that did not do what was asked for: which law does it break.
+
+Each difference is laid at one law: fees, locks, or (what neither explains) the effect itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.ledger_table import Transactions
+from workloads.account.audit.movements import BUCKETS, Effect
+from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.tally import Tally
+from workloads.account.contract import accounts_pb2 as contract
+
+AVAILABLE: int = contract.AVAILABLE
+LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
+FEES: int = contract.FEES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """
+    A transaction whose effect is not the expected one.
+
+    Attributes:
+        part, index: Where it stands on the ledger.
+        row_index: Of the operation that asked for it.
+        leg_fees_minor: Of a match: what each order must pay, by order_id.
+        is_balanced: It sums to 0 in every asset.
+    """
+
+    part: Transactions
+    index: int
+    row_index: int
+    expected: Effect
+    actual: Effect
+    leg_fees_minor: Mapping[int, int]
+    is_balanced: bool
+
+    @property
+    def number(self) -> int:
+        """Among all records of the ledger."""
+        return self.part.first_index + self.index
+
+    def fees_paid_minor(self) -> dict[int, int]:
+        """What it moved to FEES by order_id, as far as its postings name orders."""
+        postings = self.part.postings
+        first, last = self.part.first_posting[self.index : self.index + 2].tolist()
+        paid_minor: dict[int, int] = defaultdict(int)
+        for line in range(first, last):
+            if postings.account_id[line] == FEES and postings.order_id[line]:
+                paid_minor[int(postings.order_id[line])] += int(postings.delta_minor[line])
+        return paid_minor
+
+
+class Blame:
+    """Lays what a suspect did at the law that it breaks."""
+
+    def __init__(
+        self, log: OperationLog, *, locks: Tally, fees: Tally, effects: EffectFold
+    ) -> None:
+        self._log, self._locks, self._fees, self._effects = log, locks, fees, effects
+
+    def lay(self, suspect: Suspect) -> None:
+        """
+        Every difference between what was expected and what was done.
+
+        None passes in silence: what doesn't balance is I1's, all else breaks a law here.
+        """
+        seq = suspect.part.journal_seq[suspect.index]
+        what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"
+        left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
+        users: dict[tuple[int, int], int] = defaultdict(int)
+        has_wrong_fees = has_wrong_bucket = False
+        for key in {**suspect.expected, **suspect.actual}:
+            account_id, asset_id, bucket = key
+            wanted, got = suspect.expected.get(key, 0), suspect.actual.get(key, 0)
+            if wanted == got:
+                continue
+            left[asset_id] += got - wanted
+            if account_id == FEES:
+                has_wrong_fees = True
+                self._fees.violate(
+                    f"{what}: fee {got} in asset {asset_id}, must be {wanted}",
+                    size=abs(got - wanted),
+                    at=suspect.number,
+                )
+                continue
+            users[account_id, asset_id] += got - wanted
+            has_wrong_bucket |= bucket != AVAILABLE
+            if bucket == LOCKED_ORDERS:
+                self._locks.violate(
+                    f"{what}: moved the lock of account {account_id} by {got}, must be {wanted}",
+                    size=abs(got - wanted),
+                    at=suspect.number,
+                )
+            elif bucket != AVAILABLE:
+                self._effects.wrong(
+                    suspect.row_index,
+                    f"{_moved(account_id, asset_id, bucket, got)}, must be {wanted}",
+                    size=abs(got - wanted),
+                    at=suspect.number,
+                )
+        has_wrong_fees = has_wrong_fees or self._has_wrong_legs(suspect, what)
+        fees_explain = has_wrong_fees and all(total == 0 for total in left.values())
+        wrong = {key: delta for key, delta in users.items() if delta}
+        if wrong and suspect.is_balanced and not fees_explain:
+            (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
+            self._effects.wrong(
+                suspect.row_index,
+                f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
+                size=abs(delta),
+                at=suspect.number,
+            )
+        elif suspect.is_balanced and not (has_wrong_fees or has_wrong_bucket):
+            self._effects.wrong(
+                suspect.row_index,
+                f"is not as asked at journal_seq {seq}",
+                size=0,
+                at=suspect.number,
+            )
+
+    def _has_wrong_legs(self, suspect: Suspect, what: str) -> bool:
+        """Whether the sum of the fees is right and its sides are not, as far as FEES names them."""
+        paid_minor = suspect.fees_paid_minor()
+        if not paid_minor:
+            return False
+        for order_id, must_be in suspect.leg_fees_minor.items():
+            if paid_minor[order_id] != must_be:
+                self._fees.violate(
+                    f"{what}: order {order_id:#018x} paid a fee of {paid_minor[order_id]}, "
+                    f"must be {must_be}",
+                    size=abs(paid_minor[order_id] - must_be),
+                    at=suspect.number,
+                )
+                return True
+        return False
+
+
+def _moved(account_id: int, asset_id: int, bucket: int, delta_minor: int) -> str:
+    if bucket == LOCKED_WITHDRAWAL:
+        return f"set {delta_minor} of asset {asset_id} aside for a withdrawal"
+    name = BUCKETS[bucket] if 0 <= bucket < len(BUCKETS) else f"bucket {bucket}"
+    return f"moved {delta_minor} of asset {asset_id} of account {account_id} to {name}"

@@ -1,0 +1,330 @@
+"""
+I4, I5 and I19: every lock is what its order needs, no lock without an order, every fee is right.
+
+This is the part that goes with the ledger; order_ends.py holds the result to the closing state.
+The model of orders is driven by the ledger's own order of events (only that decides what an order
+was when it was filled) and by the operation log's terms. What each transaction should have done is
+computed first, and the difference is laid at the door of the law it breaks (attribution.py).
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from workloads.account.audit.attribution import Blame, Suspect
+from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.grouped import Groups, exact, exact_together
+from workloads.account.audit.ledger_table import Transactions
+from workloads.account.audit.movements import (
+    Lines,
+    Movements,
+    Places,
+    differing,
+    joined,
+    movements,
+)
+from workloads.account.audit.operation_log import OperationLog
+from workloads.account.audit.order_model import (
+    Followed,
+    Step,
+    Steps,
+    Terms,
+    after,
+    follow,
+    no_steps,
+    still_open,
+)
+from workloads.account.audit.tally import Tally
+from workloads.account.audit.target_state import AccountsDump
+from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.terms.market import (
+    BASE_ASSET_OFFSET,
+    BASE_PER_LOT_MINOR,
+    QUOTE_ASSET_ID,
+    QUOTE_PER_TICK_LOT_MINOR,
+)
+from workloads.account.terms.workload import Workload
+from workloads.account.wire.column_types import Column, Mask
+from workloads.account.wire.kinds import Kind
+
+AVAILABLE: int = contract.AVAILABLE
+LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
+FEES: int = contract.FEES
+EXTERNAL: int = contract.EXTERNAL
+
+_STEP_OF = {
+    Kind.RESERVE: Step.RESERVE,
+    Kind.AMEND: Step.AMEND,
+    Kind.FILL: Step.FILL,
+    Kind.RELEASE: Step.RELEASE,
+    Kind.LATE_FILL: Step.FILL,
+    Kind.ORDER_EVENT: Step.RELEASE,
+}
+_NO_STEP = -1
+_STEP_BY_KIND = np.array([int(_STEP_OF.get(kind, _NO_STEP)) for kind in Kind])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallies:
+    """The three invariants of orders."""
+
+    locks: Tally
+    orphans: Tally
+    fees: Tally
+
+
+def make_tallies() -> Tallies:
+    """With nothing checked yet."""
+    return Tallies(
+        locks=Tally(
+            "I4",
+            "Locked is what open orders need",
+            facts="lock movements, orders and balances",
+            law="locked_orders is the sum over open orders of what each must lock",
+        ),
+        orphans=Tally(
+            "I5",
+            "No lock without an open order",
+            facts="orders and lock movements",
+            law="Ended orders lock nothing, and none freed more than it held",
+        ),
+        fees=Tally(
+            "I19",
+            "Fees are right to the unit",
+            facts="matches and assets",
+            law="The fees of every match, and their sum, are as recomputed",
+        ),
+    )
+
+
+class OrderFold:
+    """
+    Fed with every new transaction, in order.
+
+    Attributes:
+        open_orders: As they are by the operation log's terms and the ledger so far.
+        fees_expected_minor: Of all matches so far, by asset.
+        fees_foreign_minor: That transactions of nobody's moved to FEES, by asset.
+    """
+
+    def __init__(
+        self,
+        log: OperationLog,
+        workload: Workload,
+        places: Places,
+        *,
+        opening: AccountsDump | None,
+        effects: EffectFold,
+    ) -> None:
+        self.tallies = make_tallies()
+        self.terms = Terms(
+            base_per_lot_minor=BASE_PER_LOT_MINOR,
+            quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
+            reserved_fee_ppm=workload.taker_fee_ppm,
+        )
+        self._log, self._workload, self._places = log, workload, places
+        self._blame = Blame(log, locks=self.tallies.locks, fees=self.tallies.fees, effects=effects)
+        self.open_orders = no_steps()
+        self.fees_expected_minor: dict[int, int] = defaultdict(int)
+        self.fees_foreign_minor: dict[int, int] = defaultdict(int)
+        listed = (opening.open_orders if opening is not None else None) or {}
+        # What an order of before the run holds is known only where the target lists it.
+        self._knows_older = opening is not None and opening.open_orders is not None
+        # What single orders hold as the ledger says; who holds nothing is left out.
+        self._holder = np.array(sorted(listed), np.uint64)
+        self._held_minor = np.array([listed[item].locked_minor for item in sorted(listed)], object)
+
+    def held_minor(self) -> dict[int, int]:
+        """What single orders hold as the ledger says, by order_id; not those that hold nothing."""
+        return dict(zip(self._holder.tolist(), self._held_minor.tolist(), strict=True))
+
+    def observe(self, part: Transactions, row: Column) -> None:
+        """Any transactions: what they do to the locks of single orders, and to FEES."""
+        self._check_held(part)
+        postings = part.postings
+        foreign = np.flatnonzero((postings.account_id == FEES) & (row[postings.owner] < 0))
+        for line in foreign.tolist():
+            delta_minor = int(postings.delta_minor[line])
+            self.fees_foreign_minor[int(postings.asset_id[line])] += delta_minor
+
+    def take(
+        self,
+        part: Transactions,
+        row: Column,
+        moves: Movements,
+        *,
+        is_first: Mask,
+        is_balanced: Mask,
+    ) -> None:
+        """The first transaction of each operation: is its effect what was asked for."""
+        first = np.flatnonzero(is_first)
+        kinds = self._log.kind[row[first]]
+        self.tallies.fees.checked_count += int(np.count_nonzero(self._log.is_match[row[first]]))
+        moves_locks = _STEP_BY_KIND[kinds] != _NO_STEP
+        self.tallies.locks.checked_count += int(np.count_nonzero(moves_locks))
+        steps, owner = self._steps(first, row[first])
+        followed = follow(steps, self.terms)
+        self.open_orders = still_open(steps, followed)
+        done = followed.is_open & (owner >= 0)
+        fees_minor = followed.fee_minor[done & (steps.what == Step.FILL)]
+        if len(fees_minor):
+            self.fees_expected_minor[QUOTE_ASSET_ID] += int(exact(fees_minor).sum())
+        expected = movements(
+            self._places,
+            joined(
+                [
+                    *self._order_lines(steps.rows(done), followed.rows(done), owner[done]),
+                    *self._transfer_lines(first, row[first]),
+                    *self._phase_lines(first, row[first]),
+                ]
+            ),
+        )
+        actual = moves.rows(is_first[moves.owner])
+        for index in differing(self._places, expected, actual).tolist():
+            legs = done & (owner == index) & (steps.what == Step.FILL)
+            self._blame.lay(
+                Suspect(
+                    part=part,
+                    index=index,
+                    row_index=int(row[index]),
+                    expected=expected.of(self._places, index),
+                    actual=actual.of(self._places, index),
+                    leg_fees_minor=dict(
+                        zip(
+                            self._log.order_ids(steps.order[legs]).tolist(),
+                            followed.fee_minor[legs].tolist(),
+                            strict=True,
+                        )
+                    ),
+                    is_balanced=bool(is_balanced[index]),
+                )
+            )
+
+    def _steps(self, owner: Column, row: Column) -> tuple[Steps, Column]:
+        """
+        What transactions do to orders, those that are open already first; and whose each step is.
+
+        Args:
+            owner: Index of the transactions in their table.
+            row: Of the operations that caused them.
+        """
+        log = self._log
+        what = _STEP_BY_KIND[log.kind[row]]
+        is_fill = what == Step.FILL
+        order = np.where(what == Step.RESERVE, row, log.order[row])
+        # A match is a step of both its orders: the taker's first.
+        order = np.concatenate([order, log.peer_order[row[is_fill]]])
+        leg = np.concatenate([np.arange(len(row)), np.flatnonzero(is_fill)])
+        is_maker = np.arange(len(leg)) >= len(row)
+        chosen = np.flatnonzero((what[leg] != _NO_STEP) & (order >= 0))
+        chosen = chosen[np.argsort(leg[chosen], kind="stable")]
+        order, leg, is_maker = order[chosen].astype(np.int64), leg[chosen], is_maker[chosen]
+        fees_ppm = np.where(is_maker, self._workload.maker_fee_ppm, self._workload.taker_fee_ppm)
+        steps = Steps(
+            order=order,
+            what=what[leg],
+            is_buy=log.side[order] == contract.BUY,
+            ticks=log.price_ticks[row[leg]].astype(np.int64),
+            lots=log.qty_lots[row[leg]].astype(np.int64),
+            fee_ppm=np.where(what[leg] == Step.FILL, fees_ppm, 0),
+            basis_ppm_minor=np.zeros(len(leg), np.int64),
+        )
+        nobody = np.full(len(self.open_orders), _NO_STEP)
+        return after(self.open_orders, steps), np.concatenate([nobody, owner[leg]])
+
+    def _order_lines(self, steps: Steps, followed: Followed, owner: Column) -> list[Lines]:
+        """What steps must move: locks, and of a match what each side pays and gets."""
+        log, order, is_buy = self._log, steps.order, steps.is_buy
+        account_id = log.account_id(order)
+        base = log.instrument[order].astype(np.int64) + BASE_ASSET_OFFSET
+        lock_asset = np.where(is_buy, QUOTE_ASSET_ID, base)
+        locked = followed.lock_change_minor
+        # A buy pays out of its lock; what that no longer needs and the match did not cost is free.
+        spent = np.where(is_buy, followed.notional_minor + followed.fee_minor, 0)
+        is_fill = steps.what == Step.FILL
+        moves_own = ~is_fill | is_buy
+        fill = np.flatnonzero(is_fill)
+        got_asset = np.where(is_buy, base, QUOTE_ASSET_ID)[fill]
+        got = np.where(
+            is_buy[fill],
+            steps.lots[fill] * self.terms.base_per_lot_minor,
+            followed.notional_minor[fill] - followed.fee_minor[fill],
+        )
+        return [
+            Lines.of(owner, account_id, lock_asset, LOCKED_ORDERS, locked),
+            Lines.of(owner, account_id, lock_asset, AVAILABLE, -locked - spent).rows(moves_own),
+            Lines.of(owner[fill], account_id[fill], got_asset, AVAILABLE, got),
+            Lines.of(owner[fill], FEES, QUOTE_ASSET_ID, AVAILABLE, followed.fee_minor[fill]),
+        ]
+
+    def _transfer_lines(self, owner: Column, row: Column) -> list[Lines]:
+        """What transfers must move: to the account, from EXTERNAL or from who sends."""
+        log, lines = self._log, []
+        for kind in (Kind.TRANSFER, Kind.INTERNAL_TRANSFER):
+            chosen = np.flatnonzero(log.kind[row] == kind)
+            rows = row[chosen]
+            sides: tuple[Any, Any] = (log.account_id(rows), EXTERNAL)
+            if kind == Kind.INTERNAL_TRANSFER:
+                sides = (log.peer_account_id(rows), log.account_id(rows))
+            asset_id, amount = log.asset[rows], log.amount_minor[rows].astype(np.int64)
+            for account_id, delta_minor in zip(sides, (amount, -amount), strict=True):
+                lines.append(Lines.of(owner[chosen], account_id, asset_id, AVAILABLE, delta_minor))
+        return lines
+
+    def _phase_lines(self, owner: Column, row: Column) -> list[Lines]:
+        """
+        What the phases of two-phase transfers must move.
+
+        A withdrawal is set aside by the first, and goes out or comes back by the second; a deposit
+        comes in by the second alone. The second one's asset and amount are its first one's.
+        """
+        log, lines = self._log, []
+        amount = log.amount_minor[row].astype(np.int64)
+        kind = log.kind[row]
+        is_withdrawal = amount < 0
+        for chosen, *moves in (
+            ((kind == Kind.PEND) & is_withdrawal, (AVAILABLE, 1), (LOCKED_WITHDRAWAL, -1)),
+            ((kind == Kind.VOID) & is_withdrawal, (LOCKED_WITHDRAWAL, 1), (AVAILABLE, -1)),
+            ((kind == Kind.POST) & is_withdrawal, (LOCKED_WITHDRAWAL, 1)),
+            ((kind == Kind.POST) & ~is_withdrawal, (AVAILABLE, 1)),
+        ):
+            rows, asset_id = row[chosen], log.asset[row[chosen]]
+            lines += [
+                Lines.of(
+                    owner[chosen], log.account_id(rows), asset_id, bucket, sign * amount[chosen]
+                )
+                for bucket, sign in moves
+            ]
+        posts = kind == Kind.POST
+        contra = Lines.of(owner[posts], EXTERNAL, log.asset[row[posts]], AVAILABLE, -amount[posts])
+        return [*lines, contra]
+
+    def _check_held(self, part: Transactions) -> None:
+        """Every posting to the lock of an order: none frees more than the order holds."""
+        postings, tally = part.postings, self.tallies.orphans
+        lines = np.flatnonzero((postings.bucket == LOCKED_ORDERS) & (postings.order_id > 0))
+        if not self._knows_older:
+            lines = lines[self._log.rows_of_orders(postings.order_id[lines]) >= 0]
+        holder, number = np.unique(
+            np.concatenate([self._holder, postings.order_id[lines]]), return_inverse=True
+        )
+        before = len(self._holder)
+        held_minor = exact_together(self._held_minor, postings.delta_minor[lines])
+        groups = Groups(number)
+        after_minor = groups.running(held_minor)
+        tally.checked_count += len(lines)
+        tally.violate_all(
+            after_minor[before:] < 0,
+            lambda index: (
+                f"order {postings.order_id[lines[index]]:#018x} freed "
+                f"{-after_minor[before + index]} more than it held at journal_seq "
+                f"{part.journal_seq[postings.owner[lines[index]]]}"
+            ),
+            size=-after_minor[before:],
+            at=part.number[postings.owner[lines]],
+        )
+        left_minor = after_minor[groups.last]
+        self._holder, self._held_minor = holder[left_minor != 0], left_minor[left_minor != 0]

@@ -25,10 +25,11 @@ def commands() -> Iterator[tuple[str, click.Context]]:
 
 
 def manual() -> str:
-    """The document."""
+    """The document: the program first, then its commands."""
+    program = ("acctbench", _context(acctbench, "acctbench", None))
     sections = [
         f"## {name}\n\n```\n{context.command.get_help(context)}\n```\n"
-        for name, context in commands()
+        for name, context in (program, *commands())
     ]
     return "\n".join([_HEAD, *sections])
 

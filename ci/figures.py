@@ -1,5 +1,5 @@
 """
-Every figure that the README claims, measured on this machine: `ci/figures [NAME ...]`.
+Measure the figures of ci/figures.md on this machine: `ci/figures [NAME ...]`.
 
     ci/figures                                  the parts that are quick, some minutes together
     ci/figures streams plain-pass               others, some minutes each
@@ -410,7 +410,7 @@ def main() -> int:
     names = [*PARTS, LARGE]
     parser = argparse.ArgumentParser(
         prog="ci/figures",
-        description="Measure what the README says.",
+        description="Measure what ci/figures.md says.",
         epilog=f"without names: {', '.join(QUICK)}",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Every example of every help text and of the README is accepted, and done."""
+"""Every example of every help text and of every page is accepted, and done."""
 
 import re
 import shlex
@@ -16,9 +16,9 @@ from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.targets.target_file import load_target, target_files
+from tests.documents import COMMANDS, PAGES, blocks
 from tests.reports.synthetic import Shape, write_synthetic_run
 
-ROOT = Path(__file__).parents[2]
 SMALL = Shape(rate_per_s=200.0, measure_s=5, warmup_s=1, freeze_ns=0)
 RUNS = ("20261122-100000-spot-steady-1f3a", "before", "after")
 EXAMPLES_MIN = 2
@@ -74,12 +74,11 @@ def examples_of(text: str) -> list[str]:
 
 
 def examples() -> list[str]:
-    """Every example once: of the program, of its commands, and of the README."""
+    """Every example once: of the program, of its commands, and of the pages."""
     shown = examples_of(acctbench.get_help(click.Context(acctbench, info_name="acctbench")))
     for _, context in commands():
         shown += examples_of(context.command.get_help(context))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"^```\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE):
+    for block in [block for page in PAGES if page != COMMANDS for block in blocks(page)]:
         shown += [line.strip() for line in block.splitlines() if line.startswith("acctbench ")]
     return list(dict.fromkeys(shown))
 

@@ -41,7 +41,7 @@ class Dialer:
         Make a connection whose peer has said its settings.
 
         Raises:
-            OSError: refused, no TLS, no HTTP/2 on the other side, or too slow.
+            OSError: refused, no such host, no TLS, no HTTP/2 on the other side, or too slow.
 
         """
         loop = asyncio.get_running_loop()
@@ -53,9 +53,12 @@ class Dialer:
                     make, self._host, ssl=tls, server_hostname=server_name
                 )
             else:
-                transport, connection = await loop.create_connection(
-                    make, self._host, self._port, ssl=tls, server_hostname=server_name
-                )
+                try:
+                    transport, connection = await loop.create_connection(
+                        make, self._host, self._port, ssl=tls, server_hostname=server_name
+                    )
+                except UnicodeError as error:  # of the host's encoding, before it is looked up
+                    raise ConnectionError(f"{self._host!r} is no host name: {error}") from error
             try:
                 await asyncio.shield(connection.settled)
             except BaseException:
@@ -80,15 +83,22 @@ def _split(address: str) -> tuple[str, int | None]:
     if address.startswith("unix:"):
         return address.removeprefix("unix:"), None
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not address.isprintable():
         raise ValueError(f'address {address!r} is neither "host:port" nor "unix:/path"')
     return host.strip("[]"), int(port)
 
 
 def _make_tls(options: TlsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.ca_file or None)
+    try:
+        context = ssl.create_default_context(cafile=options.ca_file or None)
+    except OSError as error:
+        raise OSError(f"{options.ca_file}: can't be read as certificates: {error}") from error
     if options.cert_file:
-        context.load_cert_chain(options.cert_file, options.key_file)
+        try:
+            context.load_cert_chain(options.cert_file, options.key_file)
+        except OSError as error:
+            names = f"{options.cert_file}, {options.key_file or 'which has to hold the key too'}"
+            raise OSError(f"{names}: can't be read as certificate and key: {error}") from error
     context.set_alpn_protocols(["h2"])
     return context
 

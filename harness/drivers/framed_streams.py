@@ -13,7 +13,7 @@ from typing import Final
 from harness.drivers.grpc import Clock, GrpcStatus, ReplyHandler, StreamOptions
 from harness.drivers.grpc_call import PREFIX, PREFIX_BYTES, Counters
 from harness.drivers.grpc_connection import GrpcConnection
-from harness.drivers.grpc_stream import Nobody, OpenStream
+from harness.drivers.grpc_stream import Nobody, OpenStream, Unprocessed
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 
 BACKOFF_NS_MIN: Final = 20_000_000
@@ -132,7 +132,7 @@ class FramedStream:
         """Finish: what comes from now on goes on a stream of another connection."""
         self.finish()
 
-    def ended(self, status: int, text: str, *, is_unprocessed: bool) -> None:
+    def ended(self, status: int, text: str, *, unprocessed: Unprocessed) -> None:
         """Answer what was in flight; the stream is opened anew when there is a connection."""
         stream, connection = self.stream, self._connection
         assert stream is not None, "told once, of an open stream"
@@ -149,10 +149,13 @@ class FramedStream:
         else:
             self.retry_at_ns = now_ns + self._backoff_ns
             self._backoff_ns = min(2 * self._backoff_ns, BACKOFF_NS_MAX)
-        if is_unprocessed:
-            self.book.retake(now_ns)
-        else:
-            self.book.lose(status, text)
+        match unprocessed:
+            case Unprocessed.NO:
+                self.book.lose(status, text)
+            case Unprocessed.REFUSED:
+                self.book.retake_once(text, now_ns)
+            case Unprocessed.LEFT:
+                self.book.retake(now_ns)
 
     def _give_up(self, stream: OpenStream) -> None:
         """Leave a finished stream to itself: the peer's trailers are all that is to come."""

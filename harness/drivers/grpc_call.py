@@ -9,7 +9,7 @@ import struct
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from harness.drivers.grpc import DriverStats
+from harness.drivers.grpc import DriverStats, GrpcStatus
 
 PREFIX: Final = struct.Struct(">BI")  # compressed flag, message length
 PREFIX_BYTES: Final = PREFIX.size
@@ -27,7 +27,16 @@ HEAD_SEEN: Final = ReplyState.HEAD_SEEN
 
 
 class ReplyError(Exception):
-    """The reply of one call can't be read; the connection is sound."""
+    """The reply of one call can't be read, which ends it with *status*; the connection is sound."""
+
+    def __init__(self, text: str, status: GrpcStatus = GrpcStatus.INTERNAL) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def reply_too_long(text: str) -> ReplyError:
+    """Return the error of a reply past our limit, with the status that grpcio gives it."""
+    return ReplyError(text, GrpcStatus.RESOURCE_EXHAUSTED)
 
 
 class PartialReply:
@@ -56,7 +65,7 @@ class PartialReply:
         if compressed:
             raise ReplyError("compressed reply without grpc-accept-encoding")
         if message_bytes > self._bytes_max:
-            raise ReplyError(f"reply of {message_bytes} bytes, limit {self._bytes_max}")
+            raise reply_too_long(f"reply of {message_bytes} bytes, limit {self._bytes_max}")
         missing_bytes = PREFIX_BYTES + message_bytes - len(self._pieces)
         if missing_bytes < 0:
             raise ReplyError("more than one message in a unary reply")
@@ -97,7 +106,7 @@ class PagedReply:
                 raise ReplyError("compressed reply without grpc-accept-encoding")
             self._next += PREFIX_BYTES + message_bytes
         if max(len(body), self._next) > self._bytes_max:
-            raise ReplyError(f"reply of more than {self._bytes_max} bytes in all")
+            raise reply_too_long(f"reply of more than {self._bytes_max} bytes in all")
 
     def whole(self) -> bytes | None:
         """Return all messages; None if the last one is cut short."""

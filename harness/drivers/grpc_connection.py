@@ -17,6 +17,7 @@ from typing import Final, Protocol, cast
 from harness.drivers.grpc import CONNECTION_LOST, GrpcStatus, ReplyHandler
 from harness.drivers.grpc_call import HEAD_SEEN, NOTHING, PREFIX, PREFIX_BYTES, Call, Counters
 from harness.drivers.grpc_replies import STREAM_WINDOW_BYTES, ReplyReader
+from harness.drivers.grpc_stream import Unprocessed
 from harness.drivers.header_blocks import HEADER_LIST_BYTES_MAX
 from harness.drivers.http2 import (
     FRAME_BYTES_MAX_DEFAULT,
@@ -53,6 +54,7 @@ _OPENING: Final = (
     )
     + pack_window_update(0, CONNECTION_WINDOW_BYTES - WINDOW_BYTES_DEFAULT)
 )
+_TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake; no frame begins so
 _LONGEST_FRAME: Final = FRAME_BYTES_MAX_DEFAULT << 8 | 0xFF
 _DATA: Final = FrameType.DATA
 _HEADERS: Final = FrameType.HEADERS
@@ -141,7 +143,7 @@ class GrpcConnection(asyncio.Protocol):
         for call in self.writer.take_calls():
             self._replies.answer(call, GrpcStatus.UNAVAILABLE, CONNECTION_LOST + self.fault)
         for stream in self.writer.take_streams():
-            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, is_unprocessed=False)
+            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, unprocessed=Unprocessed.NO)
 
     def close(self, fault: str, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Say goodbye with *code* and close; *fault* is what operations in flight will read."""
@@ -220,6 +222,8 @@ class GrpcConnection(asyncio.Protocol):
         if self._rest:
             data = self._rest + data
         try:
+            if not self._is_settled:
+                _check_protocol(data)
             consumed_bytes = self._read_frames(data)
             if self._used_bytes > CONNECTION_WINDOW_BYTES // 2:
                 self._give_back_window()
@@ -347,7 +351,7 @@ class GrpcConnection(asyncio.Protocol):
         self._leave()
         self._owner.resend(self.writer.take_calls(above=last_stream_id))
         for stream in self.writer.take_streams(above=last_stream_id):
-            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, is_unprocessed=True)
+            stream.user.ended(GrpcStatus.UNAVAILABLE, self.fault, unprocessed=Unprocessed.LEFT)
 
     def _read_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -370,3 +374,17 @@ class GrpcConnection(asyncio.Protocol):
         assert self._transport is not None, "frames come from a transport"
         if self._transport.get_write_buffer_size() > UNWRITTEN_BYTES_MAX:
             raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "our answers are not read")
+
+
+def _check_protocol(data: bytes) -> None:
+    """
+    Look at the first bytes of a peer, which may speak something else.
+
+    Raises:
+        PeerError: they are HTTP/1.1 or TLS.
+
+    """
+    if data.startswith(b"HTTP/1"):
+        raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer speaks HTTP/1.1, not HTTP/2")
+    if data[:2] in _TLS_RECORDS:
+        raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer speaks TLS, not plain text")

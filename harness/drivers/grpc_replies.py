@@ -19,8 +19,8 @@ from harness.drivers.grpc_call import (
     ReplyError,
 )
 from harness.drivers.grpc_status import status_of_http, status_of_reset
-from harness.drivers.grpc_stream import OpenStream
-from harness.drivers.header_blocks import HEADER_LIST_BYTES_MAX, ReplyHeaders, ReplyHeadersDecoder
+from harness.drivers.grpc_stream import OpenStream, Unprocessed
+from harness.drivers.header_blocks import HEADER_BLOCK_BYTES_MAX, ReplyHeaders, ReplyHeadersDecoder
 from harness.drivers.http2 import ErrorCode, Flag, PeerError, pack_window_update, unpad
 from harness.drivers.request_writer import RequestWriter
 
@@ -93,7 +93,7 @@ class ReplyReader:
         try:
             self._add(stream_id, call, body, len(payload))
         except ReplyError as error:
-            self._refuse(stream_id, str(error), ErrorCode.CANCEL)
+            self._refuse(stream_id, str(error), ErrorCode.CANCEL, error.status)
             return
         if flags & Flag.END_STREAM:
             self._finish(stream_id, call, _NO_TRAILERS)
@@ -107,7 +107,7 @@ class ReplyReader:
         try:
             stream.receive(data, start, stop)
         except ReplyError as error:
-            self._refuse_stream(stream, str(error), ErrorCode.CANCEL)
+            self._refuse_stream(stream, str(error), ErrorCode.CANCEL, error.status)
             return
         if stream.flow_bytes > STREAM_WINDOW_BYTES // 2:
             self._writer.out += pack_window_update(stream.stream_id, stream.flow_bytes)
@@ -141,7 +141,7 @@ class ReplyReader:
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
         is_last = bool(flags & Flag.END_HEADERS)
         self._block += payload
-        if len(self._block) > HEADER_LIST_BYTES_MAX or not (payload or is_last):
+        if len(self._block) > HEADER_BLOCK_BYTES_MAX or not (payload or is_last):
             raise PeerError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
         if is_last:
             self.is_block_open = False
@@ -161,10 +161,11 @@ class ReplyReader:
         stream = self._writer.streams.get(stream_id)
         if stream is not None:
             self._writer.drop_stream(stream, None)
+            is_refused = code == ErrorCode.REFUSED_STREAM and not stream.is_head_seen
             stream.user.ended(
                 status_of_reset(code),
                 f"the peer reset the stream, code {code}",
-                is_unprocessed=code == ErrorCode.REFUSED_STREAM and not stream.is_head_seen,
+                unprocessed=Unprocessed.REFUSED if is_refused else Unprocessed.NO,
             )
             return
         call = self._find(stream_id)
@@ -177,9 +178,10 @@ class ReplyReader:
             return
         certainty = NOT_SENT if code == ErrorCode.REFUSED_STREAM else ""
         self.answered_count += 1
-        self.answer(
-            call, status_of_reset(code), f"{certainty}the peer reset the stream, code {code}"
-        )
+        status = status_of_reset(code)
+        if code == ErrorCode.CANCEL and call.deadline_ns <= self._writer.clock():
+            status = GrpcStatus.DEADLINE_EXCEEDED  # the peer keeps the same deadline
+        self.answer(call, status, f"{certainty}the peer reset the stream, code {code}")
 
     def widen(self, stream_id: int, increment_bytes: int) -> None:
         """
@@ -273,9 +275,15 @@ class ReplyReader:
         else:
             self.answer(call, GrpcStatus.INTERNAL, "status OK without a message")
 
-    def _refuse(self, stream_id: int, text: str, code: ErrorCode) -> None:
+    def _refuse(
+        self,
+        stream_id: int,
+        text: str,
+        code: ErrorCode,
+        status: GrpcStatus = GrpcStatus.INTERNAL,
+    ) -> None:
         self.answered_count += 1
-        self.answer(self._writer.reset(stream_id, code), GrpcStatus.INTERNAL, text)
+        self.answer(self._writer.reset(stream_id, code), status, text)
 
     # ------------------------------------------------------------- streams of many messages
 
@@ -303,11 +311,17 @@ class ReplyReader:
         elif status == GrpcStatus.OK and stream.is_cut_short:
             status, text = GrpcStatus.INTERNAL, "the stream's last message was cut short"
         name = GrpcStatus(status).name
-        stream.user.ended(status, f"the stream ended, {name}: {text}", is_unprocessed=False)
+        stream.user.ended(status, f"the stream ended, {name}: {text}", unprocessed=Unprocessed.NO)
 
-    def _refuse_stream(self, stream: OpenStream, text: str, code: ErrorCode) -> None:
+    def _refuse_stream(
+        self,
+        stream: OpenStream,
+        text: str,
+        code: ErrorCode,
+        status: GrpcStatus = GrpcStatus.INTERNAL,
+    ) -> None:
         self._writer.drop_stream(stream, code)
-        stream.user.ended(GrpcStatus.INTERNAL, text, is_unprocessed=False)
+        stream.user.ended(status, text, unprocessed=Unprocessed.NO)
 
 
 def _awaits_head(call: Call) -> bool:

@@ -5,6 +5,7 @@ Pure tables from the gRPC-over-HTTP/2 description (grpc/grpc, doc/PROTOCOL-HTTP2
 doc/http-grpc-status-mapping.md).
 """
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -22,17 +23,9 @@ _FROM_HTTP_STATUS: Final = {
     504: GrpcStatus.UNAVAILABLE,
 }
 
-_FROM_RESET: Final = {
-    ErrorCode.NO_ERROR: GrpcStatus.INTERNAL,
-    ErrorCode.PROTOCOL_ERROR: GrpcStatus.INTERNAL,
-    ErrorCode.INTERNAL_ERROR: GrpcStatus.INTERNAL,
-    ErrorCode.FLOW_CONTROL_ERROR: GrpcStatus.INTERNAL,
-    ErrorCode.SETTINGS_TIMEOUT: GrpcStatus.INTERNAL,
-    ErrorCode.FRAME_SIZE_ERROR: GrpcStatus.INTERNAL,
+_FROM_RESET: Final[Mapping[int, GrpcStatus]] = {
     ErrorCode.REFUSED_STREAM: GrpcStatus.UNAVAILABLE,
     ErrorCode.CANCEL: GrpcStatus.CANCELLED,
-    ErrorCode.COMPRESSION_ERROR: GrpcStatus.INTERNAL,
-    ErrorCode.CONNECT_ERROR: GrpcStatus.INTERNAL,
     ErrorCode.ENHANCE_YOUR_CALM: GrpcStatus.RESOURCE_EXHAUSTED,
     ErrorCode.INADEQUATE_SECURITY: GrpcStatus.PERMISSION_DENIED,
 }
@@ -44,11 +37,8 @@ def status_of_http(http_status: int) -> GrpcStatus:
 
 
 def status_of_reset(error_code: int) -> GrpcStatus:
-    """Return the status of a call whose stream the peer reset."""
-    for known, status in _FROM_RESET.items():
-        if known == error_code:
-            return status
-    return GrpcStatus.UNKNOWN
+    """Return the status of a call whose stream the peer reset, as grpcio words it."""
+    return _FROM_RESET.get(error_code, GrpcStatus.INTERNAL)
 
 
 def decode_grpc_message(value: bytes) -> str:

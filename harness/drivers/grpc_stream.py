@@ -6,12 +6,21 @@ deadlines or other streams. The one idea: a message that lies whole in what was 
 slice; only one that is cut by a frame is copied together.
 """
 
+from enum import Enum, auto
 from typing import Final, Protocol
 
 from harness.drivers.grpc import OnEnd, OnMessage
-from harness.drivers.grpc_call import PREFIX, PREFIX_BYTES, ReplyError
+from harness.drivers.grpc_call import PREFIX, PREFIX_BYTES, ReplyError, reply_too_long
 
 _unpack_prefix: Final = PREFIX.unpack_from
+
+
+class Unprocessed(Enum):
+    """Whether the peer has certainly looked at nothing of a stream that ended."""
+
+    NO = auto()
+    REFUSED = auto()  # REFUSED_STREAM: what was on it may go once more
+    LEFT = auto()  # above the last stream of a GOAWAY: it goes again, as often as that happens
 
 
 class StreamUser(Protocol):
@@ -23,14 +32,14 @@ class StreamUser(Protocol):
     def leaving(self) -> None:
         """Hear that the connection takes nothing new: the stream is to be finished."""
 
-    def ended(self, status: int, text: str, *, is_unprocessed: bool) -> None:
+    def ended(self, status: int, text: str, *, unprocessed: Unprocessed) -> None:
         """
         Hear that the stream is over, once.
 
         Args:
             status: of gRPC; OK too, if the peer says so.
             text: why, in the peer's words or ours.
-            is_unprocessed: the peer has certainly looked at nothing of it.
+            unprocessed: whether the peer has certainly looked at nothing of it.
 
         """
 
@@ -44,7 +53,7 @@ class Nobody:
     def leaving(self) -> None:
         """Ignore it."""
 
-    def ended(self, status: int, text: str, *, is_unprocessed: bool) -> None:
+    def ended(self, status: int, text: str, *, unprocessed: Unprocessed) -> None:
         """Ignore it."""
 
 
@@ -63,9 +72,9 @@ class FeedUser:
     def leaving(self) -> None:
         """Nothing to finish: the request was whole."""
 
-    def ended(self, status: int, text: str, *, is_unprocessed: bool) -> None:
+    def ended(self, status: int, text: str, *, unprocessed: Unprocessed) -> None:
         """Hand it on."""
-        del is_unprocessed
+        del unprocessed
         self._on_end(self._token, status, text)
 
 
@@ -153,4 +162,4 @@ class OpenStream:
     def _refuse(self, compressed: int, message_bytes: int) -> None:
         if compressed:
             raise ReplyError("compressed message without grpc-accept-encoding")
-        raise ReplyError(f"message of {message_bytes} bytes, limit {self._message_bytes_max}")
+        raise reply_too_long(f"message of {message_bytes} bytes, limit {self._message_bytes_max}")

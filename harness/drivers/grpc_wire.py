@@ -195,6 +195,7 @@ class GrpcWireDriver:
             for connection in connections:
                 if connection.lost in late:
                     connection.abort()
+                    connection.connection_lost(None)  # TLS tells it later than we promise
         self._fault = "the driver was closed"
         self._fail_waiting(len(self._waiting))
         if self._streams is not None:
@@ -274,7 +275,10 @@ class GrpcWireDriver:
             call = self._waiting.popleft()
             self._counters.unblock(call, now_ns)
             self._counters.reply_count += 1
-            if self._ready:
+            if any(connection.writer.are_slots_held for connection in self._ready):
+                status = GrpcStatus.DEADLINE_EXCEEDED
+                text = "standing streams hold every stream that the peer allows on a connection"
+            elif self._ready:
                 status, text = GrpcStatus.DEADLINE_EXCEEDED, "no stream slot or window in time"
             else:
                 status, text = GrpcStatus.UNAVAILABLE, self._fault

@@ -29,7 +29,7 @@ from harness.drivers.grpc import (
     Shape,
     StreamOptions,
 )
-from harness.drivers.grpc_call import PREFIX, Counters, ReplyError
+from harness.drivers.grpc_call import PREFIX, Counters, ReplyError, reply_too_long
 from harness.drivers.grpcio_streams import GrpcioStream, is_unprocessed
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 from harness.errors import TransportError
@@ -173,13 +173,19 @@ class GrpcioDriver:
             certainty = NOT_SENT if is_unprocessed(text) else ""
             self._answer(token, status, b"", certainty + text)
         except ReplyError as error:
-            self._answer(token, GrpcStatus.INTERNAL, b"", str(error))
+            self._answer(token, error.status, b"", str(error))
         except asyncio.CancelledError:
             text = CONNECTION_LOST + "closed by the driver"
             self._answer(token, GrpcStatus.UNAVAILABLE, b"", text)
             raise
+        except KeyError as error:  # grpcio fails on a grpc-status that it doesn't know
+            self._answer(token, GrpcStatus.UNKNOWN, b"", f"grpc-status {error}, unknown to gRPC")
         else:
-            self._answer(token, GrpcStatus.OK, reply, "")
+            if reply is None:
+                text = "status OK without a message"
+                self._answer(token, GrpcStatus.INTERNAL, b"", text)
+            else:
+                self._answer(token, GrpcStatus.OK, reply, "")
 
     async def _follow(
         self, token: int, target: Any, message: bytes, on_message: OnMessage, on_end: OnEnd
@@ -252,5 +258,5 @@ async def _read_pages(call: Any) -> bytes:
         total_bytes += PREFIX.size + len(message)
         if total_bytes > REPLY_BYTES_MAX:
             call.cancel()
-            raise ReplyError(f"reply of more than {REPLY_BYTES_MAX} bytes in all")
+            raise reply_too_long(f"reply of more than {REPLY_BYTES_MAX} bytes in all")
     return b"".join(pages)

@@ -67,7 +67,7 @@ class GrpcioStream:
             self.book.open()
             status, text = await self._serve(call)
             if is_unprocessed(text):
-                self.book.retake(self._clock())
+                self.book.retake_once(text, self._clock())
             else:
                 name = GrpcStatus(status).name
                 self.book.lose(status, f"the stream ended, {name}: {text}")

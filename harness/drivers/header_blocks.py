@@ -22,6 +22,10 @@ from harness.drivers.grpc_status import decode_grpc_message
 from harness.drivers.http2 import ErrorCode, PeerError
 
 HEADER_LIST_BYTES_MAX: Final = 65_536
+"""What a reply's fields may come to (RFC 9113, section 6.5.2); a longer one fails its call."""
+HEADER_BLOCK_BYTES_MAX: Final = 4 * HEADER_LIST_BYTES_MAX
+"""Past this a block is not decoded, and without it nothing that comes later can be."""
+_FIELD_BYTES: Final = 32  # added for each field by that definition
 _REMEMBERED_COUNT_MAX: Final = 512
 _REMEMBERED_BLOCK_BYTES_MAX: Final = 256
 
@@ -138,7 +142,8 @@ class ReplyHeadersDecoder:
 
     def __init__(self) -> None:
         self._table = _WatchedTable()
-        self._decoder = Decoder(max_header_list_size=HEADER_LIST_BYTES_MAX)
+        # The decoder must read a block to its end to know the table: our own limit comes after it.
+        self._decoder = Decoder(max_header_list_size=HEADER_BLOCK_BYTES_MAX * 4_096)
         self._decoder.header_table = self._table
         self.remembered: dict[bytes, ReplyHeaders] = {}
         """Blocks whose meaning is known as long as the table stays; read by the hot path."""
@@ -156,10 +161,10 @@ class ReplyHeadersDecoder:
             return known
         insertion_count = self._table.insertion_count
         try:
-            fields = self._decoder.decode(block, raw=True)
+            fields = list(self._decoder.decode(block, raw=True))
         except (HPACKError, IndexError, UnicodeDecodeError) as error:
             raise PeerError(ErrorCode.COMPRESSION_ERROR, f"header block: {error!r}") from error
-        headers = _read_fields(fields)
+        headers = _TOO_LONG if _is_too_long(fields) else _read_fields(fields)
         has_resize = block[:1] and block[0] & 0xE0 == 0x20
         if has_resize or self._table.insertion_count != insertion_count:
             self.remembered.clear()
@@ -168,6 +173,21 @@ class ReplyHeadersDecoder:
                 self.remembered.clear()
             self.remembered[block] = headers
         return headers
+
+
+_TOO_LONG: Final = ReplyHeaders(
+    http_status=None,
+    is_grpc=False,
+    grpc_status=GrpcStatus.RESOURCE_EXHAUSTED,
+    grpc_message=f"headers of more than {HEADER_LIST_BYTES_MAX} bytes",
+    is_plain_head=False,
+    is_plain_ok=False,
+)
+
+
+def _is_too_long(fields: Sequence[tuple[Any, Any]]) -> bool:
+    list_bytes = sum(len(name) + len(value) + _FIELD_BYTES for name, value in fields)
+    return list_bytes > HEADER_LIST_BYTES_MAX
 
 
 def _read_fields(fields: Iterable[tuple[Any, Any]]) -> ReplyHeaders:

@@ -33,6 +33,9 @@ EXPIRY_STEP_NS: Final = 1_000_000
 """Deadlines are noted once per millisecond, so that noting them costs nothing per call."""
 
 _DATA_END_STREAM: Final = FrameType.DATA << 8 | Flag.END_STREAM
+_TABLE_BYTES_DEFAULT: Final = 4_096
+_TABLE_RESIZED_TO_ZERO: Final = b"\x20"
+"""Dynamic table size update (RFC 7541, section 6.3): our blocks use no table."""
 
 
 class _Upload:
@@ -77,8 +80,9 @@ class RequestWriter:
         self._blocks = blocks
         self._templates = [_template(block) for block in blocks]
         self._counters = counters
-        self._clock = clock
+        self.clock = clock
         self._uploads: dict[int, _Upload] = {}
+        self._starved: dict[int, _Upload | OpenStream] = {}  # only the connection holds them back
         self._expiries: deque[tuple[int, int]] = deque()  # deadline of the first id of a step
         self._expiry_edge_ns = 0
         self._window_bytes = WINDOW_BYTES_DEFAULT
@@ -89,6 +93,8 @@ class RequestWriter:
         self._slot_count = 0  # what admits: 0 while paused, retired or before the peer's settings
         self._is_paused = True
         self._is_retired = False
+        self._has_to_resize = False  # the next header block begins with a table size update
+        self._has_resized = False
 
     # ---------------------------------------------------------------------------------- calls
 
@@ -151,20 +157,20 @@ class RequestWriter:
     def reset(self, stream_id: int, code: ErrorCode) -> Call:
         """End an open stream from our side."""
         self.out += pack_reset(stream_id, code)
-        self._uploads.pop(stream_id, None)
+        self._drop_upload(stream_id)
         return self.calls.pop(stream_id)
 
     def close_stream(self, stream_id: int) -> None:
         """Forget a stream that the peer ended; a half-sent message is given up."""
         del self.calls[stream_id]
-        if self._uploads and self._uploads.pop(stream_id, None) is not None:
+        if self._uploads and self._drop_upload(stream_id):
             self.out += pack_reset(stream_id, ErrorCode.NO_ERROR)
 
     def take_calls(self, above: int = 0) -> list[Call]:
         """Remove and return the open calls with ids above *above*, oldest first."""
         stream_ids = sorted(one for one in self.calls if one > above)
         for stream_id in stream_ids:
-            self._uploads.pop(stream_id, None)
+            self._drop_upload(stream_id)
         return [self.calls.pop(stream_id) for stream_id in stream_ids]
 
     # -------------------------------------------------------------------------------- streams
@@ -175,8 +181,7 @@ class RequestWriter:
             return False
         stream.stream_id = self.next_stream_id
         stream.window_bytes = self._stream_window_bytes
-        block = self._blocks[method]
-        self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream.stream_id, block)
+        self._write_head(stream.stream_id, method)
         self.streams[stream.stream_id] = stream
         self.next_stream_id += 2
         if self.next_stream_id > STREAM_ID_MAX:
@@ -194,6 +199,8 @@ class RequestWriter:
         while pending:
             room_bytes = min(self.room_bytes(stream), self._frame_bytes_max)
             if room_bytes <= 0:
+                if stream.window_bytes > 0:
+                    self._starved[stream.stream_id] = stream
                 return
             chunk_bytes = min(len(pending), room_bytes)
             self.out += HEAD.pack(chunk_bytes << 8 | FrameType.DATA, 0, stream.stream_id)
@@ -214,11 +221,14 @@ class RequestWriter:
         if code is not None:
             self.out += pack_reset(stream.stream_id, code)
         del self.streams[stream.stream_id]
+        self._starved.pop(stream.stream_id, None)
         self._count_slots()
 
     def take_streams(self, above: int = 0) -> list[OpenStream]:
         """Remove and return the open streams with ids above *above*."""
         taken = [self.streams.pop(one) for one in sorted(self.streams) if one > above]
+        for stream in taken:
+            self._starved.pop(stream.stream_id, None)
         self._count_slots()
         return taken
 
@@ -243,7 +253,7 @@ class RequestWriter:
         """Go on after `pause`; also the start, once the peer's settings are here."""
         self._is_paused = False
         self._count_slots()
-        self._feed_all()
+        self._feed_starved()
 
     def apply_settings(self, settings: list[tuple[int, int]]) -> None:
         """
@@ -261,7 +271,9 @@ class RequestWriter:
             elif identifier == Setting.INITIAL_WINDOW_SIZE:
                 self._change_stream_windows(value - self._stream_window_bytes)
                 self._stream_window_bytes = value
-        self._whole_bytes_max = min(self._frame_bytes_max, self._stream_window_bytes)
+            elif identifier == Setting.HEADER_TABLE_SIZE and value < _TABLE_BYTES_DEFAULT:
+                self._has_to_resize = not self._has_resized
+        self._count_whole()
         self.out += pack_frame(FrameType.SETTINGS, Flag.ACK, 0)
         if not self._is_paused:
             self.resume()
@@ -277,7 +289,7 @@ class RequestWriter:
         self._window_bytes += increment_bytes
         if self._window_bytes > WINDOW_BYTES_LIMIT:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow")
-        self._feed_all()
+        self._feed_starved()
 
     def widen_stream(self, stream_id: int, increment_bytes: int) -> bool:
         """Take a WINDOW_UPDATE of a stream; False if its window would exceed 2^31 - 1."""
@@ -287,33 +299,56 @@ class RequestWriter:
         holder.window_bytes += increment_bytes
         if holder.window_bytes > WINDOW_BYTES_LIMIT:
             return False
-        self._feed_all()
+        if holder.window_bytes > 0:
+            self._starved[stream_id] = holder
+            self._feed_starved()
         return True
+
+    @property
+    def are_slots_held(self) -> bool:
+        """True while streams that stand hold every stream that the peer allows at once."""
+        return bool(self.streams) and len(self.streams) >= self._peer_slot_count
 
     def _count_slots(self) -> None:
         is_closed = self._is_paused or self._is_retired
         self._slot_count = 0 if is_closed else self._peer_slot_count - len(self.streams)
 
+    def _count_whole(self) -> None:
+        """What `open` may write at once; nothing before a table size update has gone out."""
+        whole_bytes = min(self._frame_bytes_max, self._stream_window_bytes)
+        self._whole_bytes_max = 0 if self._has_to_resize else whole_bytes
+
+    def _write_head(self, stream_id: int, method: int) -> None:
+        block = self._blocks[method]
+        if self._has_to_resize:
+            block = _TABLE_RESIZED_TO_ZERO + block
+            self._has_to_resize, self._has_resized = False, True
+            self._count_whole()
+        self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream_id, block)
+
     # -------------------------------------------------------------------------------- uploads
 
     def _begin_upload(self, stream_id: int, call: Call) -> None:
-        block = self._blocks[call.method]
-        self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream_id, block)
+        self._write_head(stream_id, call.method)
         upload = self._uploads[stream_id] = _Upload(call, self._stream_window_bytes)
         self._feed(stream_id, upload)
         if stream_id in self._uploads:
-            self._counters.block(call, self._clock())
+            self._counters.block(call, self.clock())
 
-    def _feed_all(self) -> None:
-        if self._is_paused:
-            return
-        for stream in self.streams.values():
-            if stream.pending:
-                self.feed(stream)
-        for stream_id, upload in list(self._uploads.items()):
-            if self._window_bytes <= 0:
-                return
-            self._feed(stream_id, upload)
+    def _drop_upload(self, stream_id: int) -> bool:
+        self._starved.pop(stream_id, None)
+        return self._uploads.pop(stream_id, None) is not None
+
+    def _feed_starved(self) -> None:
+        """Feed what only the connection held back, in turn; each is looked at once a window."""
+        starved = self._starved
+        while starved and self._window_bytes > 0 and not self._is_paused:
+            stream_id = next(iter(starved))
+            holder = starved.pop(stream_id)
+            if isinstance(holder, _Upload):
+                self._feed(stream_id, holder)
+            else:
+                self.feed(holder)
 
     def _feed(self, stream_id: int, upload: _Upload) -> None:
         body = memoryview(upload.body)
@@ -322,6 +357,8 @@ class RequestWriter:
                 left_bytes, self._frame_bytes_max, self._window_bytes, upload.window_bytes
             )
             if chunk_bytes <= 0:
+                if upload.window_bytes > 0:
+                    self._starved[stream_id] = upload
                 return
             flags = Flag.END_STREAM if chunk_bytes == left_bytes else 0
             self.out += HEAD.pack(chunk_bytes << 8 | FrameType.DATA, flags, stream_id)
@@ -330,11 +367,13 @@ class RequestWriter:
             upload.window_bytes -= chunk_bytes
             self._window_bytes -= chunk_bytes
         del self._uploads[stream_id]
-        self._counters.unblock(upload.call, self._clock())
+        self._counters.unblock(upload.call, self.clock())
 
     def _change_stream_windows(self, difference_bytes: int) -> None:
-        holders: list[_Upload | OpenStream] = [*self._uploads.values(), *self.streams.values()]
-        for holder in holders:
+        holders: dict[int, _Upload | OpenStream] = {**self.streams, **self._uploads}
+        for stream_id, holder in holders.items():
             holder.window_bytes += difference_bytes
+            if holder.window_bytes > 0:
+                self._starved[stream_id] = holder
             if holder.window_bytes > WINDOW_BYTES_LIMIT:
                 raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "stream window overflow")

@@ -25,7 +25,7 @@ UNSENT_TEXT: Final = "no stream or window in time"
 class StreamMessage:
     """A message of a lane on its way."""
 
-    __slots__ = ("blocked_since_ns", "deadline_ns", "message", "token")
+    __slots__ = ("blocked_since_ns", "deadline_ns", "is_retry", "message", "token")
 
     def __init__(
         self, token: int, message: bytes | bytearray | memoryview, deadline_ns: int
@@ -33,6 +33,7 @@ class StreamMessage:
         self.token = token
         self.message = message
         self.deadline_ns = deadline_ns
+        self.is_retry = False
         self.blocked_since_ns = 0
 
 
@@ -138,6 +139,15 @@ class StreamBook:
         """Let all that is in flight wait again, in order: the peer has looked at none of it."""
         self._counters.resent_count += len(self.in_flight)
         self.put_back(list(self.in_flight.values()), now_ns)
+
+    def retake_once(self, text: str, now_ns: int) -> None:
+        """The same after a refusal; a message that the peer refuses again is answered."""
+        for token, message in list(self.in_flight.items()):
+            if message.is_retry:
+                del self.in_flight[token]
+                self._answer(token, GrpcStatus.UNAVAILABLE, NOT_SENT + text)
+            message.is_retry = True
+        self.retake(now_ns)
 
     def _answer(self, token: int, status: int, text: str) -> None:
         self._counters.reply_count += 1

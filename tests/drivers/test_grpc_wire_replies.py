@@ -195,7 +195,7 @@ FAILED_REPLIES = {
     ),
     "announced too long": (
         head(1) + frame(DATA, 0, 1, struct.pack(">BI", 0, 2**31)),
-        GrpcStatus.INTERNAL,
+        GrpcStatus.RESOURCE_EXHAUSTED,
         "limit",
     ),
     "DATA first": (PLAIN_DATA, GrpcStatus.INTERNAL, "DATA before HEADERS"),
@@ -204,7 +204,7 @@ FAILED_REPLIES = {
     "reset: calm": (reset(1, 11), GrpcStatus.RESOURCE_EXHAUSTED, "code 11"),
     "reset: internal": (reset(1, 2), GrpcStatus.INTERNAL, "code 2"),
     "reset: security": (reset(1, 12), GrpcStatus.PERMISSION_DENIED, "code 12"),
-    "reset: unheard of": (reset(1, 77), GrpcStatus.UNKNOWN, "code 77"),
+    "reset: unheard of": (reset(1, 77), GrpcStatus.INTERNAL, "code 77"),
 }
 
 
@@ -308,7 +308,7 @@ HOSTILE = {
     "block interrupted": (frame(HEADERS, 0, 1, HEAD_BLOCK) + frame(DATA, 0, 1, b""), 1),
     "block of another stream": (frame(HEADERS, 0, 1) + frame(CONTINUATION, 4, 3, HEAD_BLOCK), 1),
     "block without end": (
-        frame(HEADERS, 0, 1) + frame(CONTINUATION, 0, 1, bytes(16_384)) * 5,
+        frame(HEADERS, 0, 1) + frame(CONTINUATION, 0, 1, bytes(16_384)) * 17,
         11,
     ),
     "padding longer than its frame": (frame(DATA, PADDED, 1, b"\x09abc"), 1),

@@ -1,6 +1,9 @@
 """Both drivers against real grpcio servers: they must agree on every outcome."""
 
 import asyncio
+import socket
+import ssl
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +19,7 @@ from harness.drivers.grpc_wire import GrpcWireDriver
 from harness.drivers.grpcio_driver import GrpcioDriver
 from harness.errors import TransportError
 from harness.model.tls import TlsOptions
-from tests.drivers.peer import Replies, Reply, run
+from tests.drivers.peer import Replies, Reply, run, settings
 
 METHODS = tuple(
     f"/t.S/{name}" for name in ("Echo", "Refuse", "Hang", "Grow", "Metadata", "Break", "Missing")
@@ -276,3 +279,71 @@ def test_tls_that_must_fail(options: dict[str, str] | None, cause: str, certific
                     pass
 
     run(main)
+
+
+def test_files_that_are_not_there_are_named(certificates: Path) -> None:
+    """A missing or wrong CA, certificate or key is a TransportError that names the file."""
+    there = {name: str(certificates / name) for name in ("ca.pem", "client.pem", "client.key")}
+    not_there = str(certificates / "gone.pem")
+    cases = (
+        TlsOptions(ca_file=not_there),
+        TlsOptions(ca_file=there["client.key"]),
+        TlsOptions(ca_file=there["ca.pem"], cert_file=not_there, key_file=there["client.key"]),
+        TlsOptions(ca_file=there["ca.pem"], cert_file=there["client.pem"], key_file=not_there),
+    )
+
+    async def main() -> None:
+        for tls in cases:
+            with pytest.raises(TransportError) as caught:
+                async with driving(GrpcWireDriver, "127.0.0.1:1", tls=tls):
+                    pass
+            assert ".pem" in str(caught.value) or ".key" in str(caught.value)
+
+    run(main)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "x..y"])
+def test_hosts_that_are_no_names(host: str) -> None:
+    """A host that can't be encoded is a TransportError that says so."""
+
+    async def main() -> None:
+        with pytest.raises(TransportError, match="can't connect"):
+            async with driving(GrpcWireDriver, f"{host}:50051"):
+                pass
+
+    run(main)
+
+
+def test_close_keeps_its_promise_over_tls(certificates: Path) -> None:
+    """A peer that reads nothing any more holds no answer back: all are here when close returns."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    is_done = threading.Event()
+
+    def serve() -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        context.set_alpn_protocols(["h2"])
+        with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(1_000)
+            connection.send(settings())
+            is_done.wait(20)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+
+    async def main() -> None:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        tls = TlsOptions(ca_file=str(certificates / "ca.pem"))
+        async with driving(GrpcWireDriver, address, tls=tls) as (driver, replies):
+            driver.send(0, ECHO, b"never read")
+            driver.flush()
+            await driver.close()
+
+            assert replies.by_token[0].status == GrpcStatus.UNAVAILABLE
+
+    try:
+        run(main)
+    finally:
+        is_done.set()
+        server.join()
+        listener.close()

@@ -27,6 +27,7 @@ _PAGE_START = 0x00  # a page's prefix begins "not compressed"; no message begins
 _REQUEST_HEAD = b"\x0a\x12\x0a\x10"  # JournalTxn.cause (18 bytes) = Cause.request_id (16 bytes)
 _MATCH_ID_TAG, _KAFKA_TAG = 0x39, 0x12
 _FIXED64 = struct.Struct("<Q")
+_INT64_MAX = 2**63 - 1
 
 _SEQUENCES = ("journal_seq", "account_seq")
 _TIMES = ("t_ingress_ns", "t_commit_ns")
@@ -154,7 +155,8 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
     What the replies said, a row an operation, 0 where there was none.
 
     Columns: journal_seq, account_seq, replayed, t_ingress_ns, t_commit_ns, locked_minor,
-    available_minor, malformed; if the plan has reads also those of read_replies.Told.
+    available_minor, malformed; if the plan has reads also those of read_replies.Told. What is past
+    63 bits, which a service may well say, reads as the largest number: nothing is ever that.
     """
     has_reads = bool(np.isin(plan.kind, READS).any())
     columns = {
@@ -177,7 +179,7 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
             continue
         ack = reply if message is contract.Ack else reply.ack
         for name in (*_SEQUENCES, *_TIMES):
-            columns[name][operation] = getattr(ack, name)
+            columns[name][operation] = min(getattr(ack, name), _INT64_MAX)
         replayed[operation] = ack.replayed
         if message is contract.ReserveReply:
             columns["locked_minor"][operation] = reply.locked_minor
@@ -190,4 +192,4 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
 
 def _tell(told: Told, operation: int, columns: Mapping[str, NDArray[Any]]) -> None:
     for name, value in told._asdict().items():
-        columns[name][operation] = value
+        columns[name][operation] = min(value, _INT64_MAX)

@@ -25,7 +25,7 @@ def read_text(path: Path) -> str:
         content = file.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
         raise OSError(f"longer than {FILE_BYTES_MAX // 2**20} MiB, so not meant as TOML")
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")
 
 
 def parse_toml(text: str, *, file: str, error: type[FileFaultsError]) -> dict[str, Any]:

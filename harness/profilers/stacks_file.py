@@ -9,6 +9,7 @@ consecutive segments; operations are shared out among them by samples, since the
 known.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +31,8 @@ STACKS = "stacks"  # how the profiler is called that is not ours
 _FILE_BYTES_MAX = 64 << 20
 _COUNT_SUM_MAX = 10**15
 _DEPTH_MAX = 2_000
+_PROCESS_NUMBER = re.compile(r"-(\?|\d+)(/\d+)?$")  # of stackcollapse --pid and --tid
+_SECOND_COUNT = re.compile(r"\S \d+$")  # before the last one: difffolded's first
 # No sampling profiler of a service goes faster; above it counts are cycles or nanoseconds.
 _SAMPLES_PER_S_MAX = 50_000
 
@@ -103,7 +106,7 @@ def read_stacks(path: Path, *, not_before: datetime | None = None) -> StacksFile
                 f"--stacks {path}: last written before the run began, so not of this run; fold the"
                 " stacks while it runs, or use acctbench report RUN --stacks for another run"
             )
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"--stacks {path}: byte {error.start:,} is not UTF-8 text; fold perf.data or a pprof"
@@ -129,18 +132,26 @@ def _check_paths(paths: Sequence[Path]) -> None:
 
 def _parsed(name: str, text: str) -> StacksFile:
     counts: dict[tuple[str, ...], int] = {}
+    is_differential = True
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         if not line.strip().isprintable():
             raise ValueError(f"line {number}: control characters; is it text of folded stacks?")
         ((frames, count),) = parse_folded([line], first_number=number)
+        is_differential &= _SECOND_COUNT.search(frames[-1]) is not None
         if len(frames) > _DEPTH_MAX:
             raise ValueError(f"line {number}: {len(frames):,} frames; at most {_DEPTH_MAX:,}")
         if count:
+            frames[0] = _PROCESS_NUMBER.sub("", frames[0])
             stack = tuple(frame.strip() or "<unknown>" for frame in frames)
             counts[stack] = counts.get(stack, 0) + count
     count_sum = sum(counts.values())
+    if counts and is_differential:
+        raise ValueError(
+            "two counts on every line: stacks of a difference; give the folded stacks of one"
+            " profile, and acctbench profile --against the other run"
+        )
     if not count_sum:
         raise ValueError('no samples in it; a line is "root;...;leaf count"')
     if count_sum > _COUNT_SUM_MAX:

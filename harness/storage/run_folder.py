@@ -31,12 +31,14 @@ samples.parquet: offset_ns int64 as above; subjects target, generator, observer,
 import gzip
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -236,9 +238,21 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     Where to write what becomes *path* when it is whole: a reader sees the old file or the new one.
 
+    A device, a pipe or a link is the user's own and is never replaced: it is written to.
+
     Raises:
         RecordError: it can't be written.
     """
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            with TemporaryDirectory() as folder, path.open("wb") as given:
+                partial = Path(folder) / path.name
+                yield partial
+                with partial.open("rb") as made:
+                    shutil.copyfileobj(made, given)
+            return
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise RecordError(f"{path}: can't be written: {error}") from error
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial

@@ -58,9 +58,17 @@ def pinned_version() -> str:
 
 
 def install_folder() -> Path:
-    """Where the jars are, or will be: $XDG_CACHE_HOME/acctbench/kafka-VERSION."""
+    """
+    Where the jars are, or will be: $XDG_CACHE_HOME/acctbench/kafka-VERSION.
+
+    Raises:
+        InstallError: this user has no home folder.
+    """
     given = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
+    try:
+        cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise InstallError("no home folder is known; set XDG_CACHE_HOME to a folder") from error
     return cache / "acctbench" / f"kafka-{pinned_version()}"
 
 

@@ -18,7 +18,7 @@ from harness.drivers.aiokafka_arguments import client_settings
 from harness.errors import BrokerError, UsageError
 from harness.model.kafka_settings import ANY_BROKER, KafkaSettings
 from harness.targets.apache_broker import APACHE, ApacheBroker
-from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
+from harness.targets.ports import LOOPBACK, Listener, accepts, free_port, is_address
 from harness.targets.process import ChildFailedError, ChildProcess, Command
 from harness.targets.topics import check_answers
 
@@ -101,7 +101,8 @@ def start_broker(
     A broker that answers.
 
     Args:
-        where: "embedded", "apache" or "HOST:PORT".
+        where: "embedded", "apache" or "HOST:PORT", or several of these with commas between: any
+            broker of a cluster will do to begin with.
         folder: The run folder; a broker started here writes broker.log there.
         affinity: The CPUs of a broker started here; none given means all of this process.
         advertised: The host:port that its clients are told; its own if empty.
@@ -114,8 +115,7 @@ def start_broker(
         return EmbeddedBroker(folder=folder, affinity=affinity, advertised=advertised)
     if where == APACHE:
         return ApacheBroker(folder=folder, affinity=affinity, advertised=advertised)
-    host, _, port = where.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    if not all(map(is_address, where.split(","))):
         raise UsageError(
             f'--kafka: "{where}" is no broker; write "{EMBEDDED}", "{APACHE}", or the HOST:PORT of '
             "one that runs"
@@ -190,7 +190,7 @@ class RemoteBroker:
     def __init__(self, address: str) -> None:
         """See that it answers; raises BrokerError."""
         self.address = address
-        self._listener = Listener(address)
+        self._listener = Listener(*address.split(","))
         check_answers(address)
 
     def check_alive(self) -> None:

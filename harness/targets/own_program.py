@@ -31,16 +31,20 @@ REMEDY = (
 )
 
 
-def fault_of_program(how: LaunchSpec, root: Path) -> str:
-    """Why *how* runs no program of the revision at *root*; empty if it does."""
-    return _Command(how, root).fault()
+def fault_of_program(how: LaunchSpec, root: Path, missing: Sequence[Path] = ()) -> str:
+    """
+    Why *how* runs no program of the revision at *root*; empty if it does.
+
+    *missing*: its submodules that are not checked out.
+    """
+    return _Command(how, root, missing).fault()
 
 
 class _Command:
     """One command, with the folders its words may mean."""
 
-    def __init__(self, how: LaunchSpec, root: Path) -> None:
-        self._how, self._root = how, root.resolve()
+    def __init__(self, how: LaunchSpec, root: Path, missing: Sequence[Path]) -> None:
+        self._how, self._root, self._missing = how, root.resolve(), missing
 
     def fault(self) -> str:
         """Why its program is no program of the revision; empty if it is one."""
@@ -61,9 +65,11 @@ class _Command:
             own = next((n for n, w in enumerate(rest) if not _WRAPPERS_OWN_WORD.fullmatch(w)), None)
             return self._fault_of([] if own is None else rest[own:])
         if name not in _RUNTIMES:
-            return f"{program} is found outside of it"
+            return self._why_not(program)
         script = next((word for word in rest if self._is_script(word)), "")
-        return "" if script and self._is_own(script) else f"what {name} runs is found outside of it"
+        if script and self._is_own(script):
+            return ""
+        return self._why_not(script) if script else f"what {name} runs is found outside of it"
 
     def _fault_of_python(self, rest: Sequence[str]) -> str:
         words = iter(rest)
@@ -77,14 +83,14 @@ class _Command:
             elif word == "-c":
                 return "the program is a text on the command line"
             elif not word.startswith("-"):
-                return "" if self._is_own(word) else f"{word} is found outside of it"
+                return "" if self._is_own(word) else self._why_not(word)
         return "Python is given no program"
 
     def _fault_of_java(self, rest: Sequence[str]) -> str:
         for option, value in pairwise(rest):
             if option in _JAVA_OPTIONS_OF_PROGRAM:
                 first = value.split(os.pathsep)[0]
-                return "" if self._is_own(first) else f"{first} is found outside of it"
+                return "" if self._is_own(first) else self._why_not(first)
         return "java is given no -jar and no -cp"
 
     def _is_script(self, word: str) -> bool:
@@ -113,6 +119,17 @@ class _Command:
         if self._how.build_steps:
             return path.resolve().is_relative_to(self._root)  # it may be built into it
         return self._is_inside(path)
+
+    def _why_not(self, word: str) -> str:
+        """Of a program that is not the revision's own."""
+        path = self._at(word)
+        if os.sep not in word or path.exists() or not path.resolve().is_relative_to(self._root):
+            return f"{word} is found outside of it"
+        for module in self._missing:
+            if path.resolve().is_relative_to(module.resolve()):
+                name = module.relative_to(self._root)
+                return f"{word} is in the submodule {name}, which is not checked out"
+        return f"{word} is not in this revision: git does not have it, and no [build] makes it"
 
     def _is_inside(self, path: Path) -> bool:
         return path.exists() and path.resolve().is_relative_to(self._root)

@@ -68,33 +68,34 @@ def split_address(address: str) -> tuple[str, int]:
 
 class Listener:
     """
-    Someone else's server: gone when it refuses connections.
+    Someone else's server: gone when it refuses connections, at every address that it has.
 
     One that is too slow to answer is not gone: what it does to latency is for the run to show.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address = split_address(address)
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = [split_address(address) for address in addresses]
         self._looked_s = -_LOOK_INTERVAL_S
         self._is_gone = False
 
     def accepts(self, *, timeout_s: float) -> bool:
         """Whether it accepts connections."""
-        return accepts(*self._address, timeout_s=timeout_s)
+        return any(accepts(*address, timeout_s=timeout_s) for address in self._addresses)
 
     def is_gone(self) -> bool:
         """Whether it refused the last connection; looks once a second, however often asked."""
         now_s = time.monotonic()
         if now_s - self._looked_s >= _LOOK_INTERVAL_S:
             self._looked_s = now_s
-            self._is_gone = self._refuses()
+            self._is_gone = all(map(_refuses, self._addresses))
         return self._is_gone
 
-    def _refuses(self) -> bool:
-        try:
-            socket.create_connection(self._address, timeout=_CONNECT_TIMEOUT_S).close()
-        except TimeoutError:
-            return False
-        except OSError:
-            return True
+
+def _refuses(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=_CONNECT_TIMEOUT_S).close()
+    except TimeoutError:
         return False
+    except OSError:
+        return True
+    return False

@@ -12,12 +12,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.machine.git import GitError, git
+from harness.machine.git import ForeignOwnerError, GitError, git
 from harness.targets.own_program import REMEDY, fault_of_program
 from harness.targets.target_file import LaunchSpec, TargetSpec, load_target, target_files
 
@@ -67,6 +67,8 @@ class Repository:
         """
         try:
             self.root = Path(_git(folder, "rev-parse", "--show-toplevel"))
+        except ForeignOwnerError as error:
+            raise UsageError(str(error)) from error
         except GitError as error:
             raise UsageError(
                 f"{folder.resolve()} is in no git repository ({error}); call the gate in one, or "
@@ -130,7 +132,7 @@ class Repository:
             )
         if shipped:
             return replace(spec, how=_as_module_of(root, how))
-        fault = fault_of_program(how, root)
+        fault = fault_of_program(how, root, missing=_missing_submodules(root))
         if fault:
             raise UsageError(
                 f"target: {path}: its command runs no program of the revision ({fault}), so both "
@@ -172,12 +174,12 @@ def checked_out(
             if revision != HERE:
                 root = folder / f"{place}-{commit[:_SHOWN_BYTES]}"
                 made.append(root)
-                _add_worktree(repository, root, commit)
+                _add_worktree(repository.root, root, commit)
             found.append(repository.revision_at(root, revision, target, commit))
         yield tuple(found)
     finally:
         for root in made:
-            _remove_worktree(repository, root)
+            _remove_worktree(repository.root, root)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -188,21 +190,41 @@ def _as_module_of(root: Path, how: LaunchSpec) -> LaunchSpec:
     return replace(how, environment=environment, cwd=root)
 
 
-def _add_worktree(repository: Repository, root: Path, commit: str) -> None:
+def _add_worktree(repository_root: Path, root: Path, commit: str) -> None:
     # No hooks: what a checkout of a developer should do has no place in a measurement.
     _git(
-        repository.root,
+        repository_root,
         *("-c", "core.hooksPath=/dev/null"),
         *("worktree", "add", "--detach", "--force", str(root), commit),
     )
+    for path, module_commit in _submodules(repository_root, commit):
+        module = repository_root / path
+        with suppress(GitError):  # its objects are not at hand: own_program says what is missing
+            _git(module, "cat-file", "-e", f"{module_commit}^{{commit}}")
+            _add_worktree(module, root / path, module_commit)
 
 
-def _remove_worktree(repository: Repository, root: Path) -> None:
-    try:
-        _git(repository.root, "worktree", "remove", "--force", str(root))
-    except GitError:  # half made, or in use: the folder goes all the same
-        shutil.rmtree(root, ignore_errors=True)
-        _git(repository.root, "worktree", "prune")
+def _missing_submodules(root: Path) -> tuple[Path, ...]:
+    """Submodules of the checkout at *root* that are empty."""
+    listed = _git(root, "ls-files", "--stage", "-z").split("\0")
+    modules = (line.partition("\t")[2] for line in listed if line.startswith("160000 "))
+    return tuple(root / path for path in modules if not (root / path / ".git").exists())
+
+
+def _submodules(root: Path, commit: str) -> Iterator[tuple[Path, str]]:
+    """Where *commit* has submodules that are checked out in the repository too, at what commits."""
+    for line in _git(root, "ls-tree", "-r", "-z", commit).split("\0"):
+        about, _, path = line.partition("\t")
+        if about.startswith("160000 ") and (root / path / ".git").exists():
+            yield Path(path), about.split()[2]
+
+
+def _remove_worktree(repository_root: Path, root: Path) -> None:
+    """Take *root* away; what git knows of it and of its submodules is forgotten."""
+    shutil.rmtree(root, ignore_errors=True)
+    for path, _ in _submodules(repository_root, "HEAD"):
+        _git(repository_root / path, "worktree", "prune")
+    _git(repository_root, "worktree", "prune")
 
 
 def _remove_abandoned(repository: Repository) -> None:
@@ -211,7 +233,7 @@ def _remove_abandoned(repository: Repository) -> None:
         key, _, value = line.partition(" ")
         owner = _FOLDER.match(Path(value).parent.name) if key == "worktree" else None
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():
-            _remove_worktree(repository, Path(value))
+            _remove_worktree(repository.root, Path(value))
             shutil.rmtree(Path(value).parent, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +12,15 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from harness.errors import BrokerError, Fault, TargetFileError
 from harness.model.kafka_settings import ANY_BROKER
+from harness.targets.ports import split_address
 from harness.targets.target_file import TargetSpec
 
 _TOPIC_EXISTS_CODE = 36
 _LEADER_TIMEOUT_S = 30.0
 _POLL_S = 0.01
+_PROBE_TIMEOUT_S = 0.5
+_NO_TLS = b"\0\0\0\x08\0\x12\0\0\0\0\0\0"  # ApiVersions, of a Kafka client
+_TLS_ALERT = b"\x15\x03"
 
 
 def create_topics(address: str, partitions: Mapping[str, int]) -> None:
@@ -70,15 +75,45 @@ async def _create_topics(address: str, partitions: Mapping[str, int]) -> None:
             topics = [NewTopic(name, count, 1) for name, count in partitions.items()]
             _check_created(await client.create_topics(topics), address)
             await _await_leaders(client, list(partitions), address)
-    except KafkaConnectionError as error:
-        raise BrokerError(
-            f"the broker at {address} can't be used: nothing that speaks Kafka answers there; "
-            "start it, or write the HOST:PORT of one that runs"
-        ) from error
     except (KafkaError, OSError) as error:
-        raise BrokerError(f"the broker at {address} can't be used: {error}") from error
+        raise BrokerError(
+            f"the broker at {address} can't be used: {_reason(client, address, error)}"
+        ) from error
     finally:
         await client.close()
+
+
+def _reason(client: AIOKafkaAdminClient, address: str, error: Exception) -> str:
+    """Why, in a sentence: whoever answers may send clients to an address where nobody does."""
+    known = client._client.cluster.brokers()  # noqa: SLF001 - there is no other way to ask
+    named = sorted(f"{broker.host}:{broker.port}" for broker in known)
+    elsewhere = [one for one in named if one not in address.split(",")]
+    if elsewhere:
+        return (
+            f"it answers, and sends its clients to {', '.join(elsewhere)}, where it can't be"
+            " reached from here; correct advertised.listeners of the broker"
+        )
+    if any(map(_speaks_tls, address.split(","))):
+        return (
+            "it speaks TLS there, and only plain listeners are spoken to; write the HOST:PORT of"
+            " a plain one"
+        )
+    if isinstance(error, KafkaConnectionError):
+        return (
+            "nothing that speaks Kafka answers there; start it, or write the HOST:PORT of one that"
+            " runs"
+        )
+    return str(error) or type(error).__name__
+
+
+def _speaks_tls(address: str) -> bool:
+    """Whether whoever listens there answers a word that is no TLS with an alert of it."""
+    try:
+        with socket.create_connection(split_address(address), timeout=_PROBE_TIMEOUT_S) as probe:
+            probe.sendall(_NO_TLS)
+            return probe.recv(2) == _TLS_ALERT
+    except OSError:
+        return False
 
 
 async def _await_leaders(client: AIOKafkaAdminClient, topics: list[str], address: str) -> None:

@@ -23,6 +23,7 @@ from reports.reading.samples_file import (
     facts_unlike,
     merged,
     read_measured,
+    short_named,
 )
 
 FILE_BYTES_MAX = 512 * 2**20
@@ -63,8 +64,35 @@ def _side_name(names: Sequence[str]) -> str:
 
 
 def _paths(names: Sequence[str], runs_folder: Path) -> tuple[Path, ...]:
-    parts = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    parts = [part for name in names for part in _parts(name)]
     return tuple(path for part in parts for path in _named(part, runs_folder))
+
+
+def _parts(name: str) -> Iterator[str]:
+    """The names in *name*, with commas between; one that exists as it is written has its own."""
+    words = name.split(",")
+    while words:
+        joined = next(
+            (
+                count
+                for count in range(len(words), 1, -1)
+                if Path(",".join(words[:count])).exists()
+                or any(_glob(Path(",".join(words[:count]))))
+            ),
+            1,
+        )
+        part = ",".join(words[:joined]).strip()
+        words = words[joined:]
+        if part:
+            yield part
+
+
+def _glob(pattern: Path) -> Iterator[Path]:
+    """What fits *pattern*, whose first folders are taken as written where they exist."""
+    folder, rest = Path(pattern.anchor), list(pattern.relative_to(pattern.anchor).parts)
+    while rest and (folder / rest[0]).exists():
+        folder /= rest.pop(0)
+    return folder.glob("/".join(rest)) if rest else iter(())
 
 
 def _named(name: str, runs_folder: Path) -> Iterator[Path]:
@@ -81,8 +109,7 @@ def _named(name: str, runs_folder: Path) -> Iterator[Path]:
 
 def _matching(pattern: str, runs_folder: Path) -> tuple[Path, ...]:
     """Runs, or files, whose path or whose name fits *pattern*."""
-    root = Path(Path(pattern).anchor)
-    found = sorted(root.glob(str(Path(pattern).relative_to(root))))
+    found = sorted(_glob(Path(pattern)))
     found = [path for path in found if path.is_file() or (path / "record.json").is_file()]
     found = found or [path for path in run_folders(runs_folder) if fnmatchcase(path.name, pattern)]
     if not found:
@@ -94,7 +121,8 @@ def _matching(pattern: str, runs_folder: Path) -> tuple[Path, ...]:
 
 
 def _files(names: Sequence[str], paths: Sequence[Sequence[Path]]) -> tuple[SideInput, SideInput]:
-    parts = [[_measured(path) for path in side] for side in paths]
+    named = iter(short_named([_measured(path) for side in paths for path in side]))
+    parts = [[next(named) for _ in side] for side in paths]
     unlike = facts_unlike([part for side in parts for part in side])
     contents = [[path.read_bytes() for path in side] for side in paths]
     sides: list[SideInput] = []
@@ -123,7 +151,7 @@ def _measured(path: Path) -> MeasuredElsewhere:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise UsageError(f"compare: {path}: longer than {FILE_BYTES_MAX // 2**20} MiB")
-        return read_measured(json.loads(path.read_text(encoding="utf-8")))
+        return read_measured(json.loads(path.read_text(encoding="utf-8-sig")))
     except SamplesFileError as error:
         lines = "\n".join(f"compare: {path}: {line}" for line in str(error).splitlines())
         raise UsageError(lines) from error

@@ -22,8 +22,9 @@ metric is the median of a benchmark's rounds, its name that of the benchmark.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -49,10 +50,12 @@ class MeasuredElsewhere:
 
     Attributes:
         facts: What must be the same on both sides.
+        short_names: Of metrics that have two names, by the full one that they are given.
     """
 
     metrics: tuple[Metric, ...]
     facts: Mapping[str, str]
+    short_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Strict(BaseModel):
@@ -93,10 +96,18 @@ class _Stats(BaseModel):
     data: list[float] = Field(default_factory=list)
 
 
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    timer: str = "perf_counter"
+    disable_gc: bool = False
+
+
 class _Benchmark(BaseModel):
     name: _Text
     fullname: _Text
     stats: _Stats
+    options: _Options = Field(default_factory=_Options)
 
 
 class _BenchmarkFile(BaseModel):
@@ -122,12 +133,33 @@ def read_measured(document: Any) -> MeasuredElsewhere:
         table = _SamplesTable.model_validate(document)
     except ValidationError as error:
         raise _faults(error, _SamplesTable) from error
-    names = [item.name for item in table.metrics]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SamplesFileError(f"metrics: {twice[0]!r} is there twice; name each once")
+    _check_unique([item.name for item in table.metrics])
     return MeasuredElsewhere(
         metrics=tuple(item.to_metric() for item in table.metrics), facts=table.facts
+    )
+
+
+def short_named(parts: Sequence[MeasuredElsewhere]) -> tuple[MeasuredElsewhere, ...]:
+    """
+    The same files, benchmarks by their short names if these name the same in all of them.
+
+    Decided over all files of both sides: else one of them would have other names than the rest.
+    """
+    full_names: dict[str, set[str]] = {}
+    for part in parts:
+        for full_name, name in part.short_names.items():
+            full_names.setdefault(name, set()).add(full_name)
+    if any(len(names) > 1 for names in full_names.values()):
+        return tuple(parts)
+    return tuple(
+        replace(
+            part,
+            metrics=tuple(
+                replace(metric, name=part.short_names.get(metric.name, metric.name))
+                for metric in part.metrics
+            ),
+        )
+        for part in parts
     )
 
 
@@ -190,11 +222,10 @@ def _of_benchmarks(document: Mapping[str, Any]) -> MeasuredElsewhere:
         table = _BenchmarkFile.model_validate(document)
     except ValidationError as error:
         raise _faults(error, _BenchmarkFile) from error
-    names = [item.name for item in table.benchmarks]
-    is_unique = len(set(names)) == len(names)
+    _check_unique([item.fullname for item in table.benchmarks])
     metrics = tuple(
         Metric(
-            name=item.name if is_unique else item.fullname,
+            name=item.fullname,
             unit="ns",
             better=Better.LESS,
             data=RunValues(
@@ -213,12 +244,25 @@ def _of_benchmarks(document: Mapping[str, Any]) -> MeasuredElsewhere:
     cpu = machine.get("cpu")
     if isinstance(cpu, dict):
         facts["cpu"] = f"{cpu.get('brand_raw', 'unknown')}, {cpu.get('count', 'unknown')} CPUs"
-    return MeasuredElsewhere(metrics=metrics, facts=facts)
+    options = {item.options for item in table.benchmarks}
+    for option in _Options.model_fields:
+        facts[f"options.{option}"] = ", ".join(sorted({str(getattr(o, option)) for o in options}))
+    return MeasuredElsewhere(
+        metrics=metrics,
+        facts=facts,
+        short_names={item.fullname: item.name for item in table.benchmarks},
+    )
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> SamplesFileError:
     lines = [f"{fault.key}: {fault.value}: {fault.remedy}" for fault in plain_faults(error, model)]
     return SamplesFileError("\n".join(lines))
+
+
+def _check_unique(names: Sequence[str]) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise SamplesFileError(f"metrics: {twice[0]!r} is there twice; name each once")
 
 
 def _middle(samples: Sequence[float]) -> float:

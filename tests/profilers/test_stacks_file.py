@@ -10,6 +10,7 @@ import pytest
 from harness.errors import UsageError
 from harness.model.profile import Metric, Profile
 from harness.profilers.stacks_file import attach_stacks, check_stacks, read_stacks
+from harness.profilers.symbols import symbol_frame
 from harness.storage.run_folder import StoredRun, load_run, write_record
 from harness.targets.target_file import parse_target
 from tests.reports.synthetic import Shape, write_synthetic_run
@@ -83,6 +84,23 @@ def test_nanoseconds_are_not_taken_for_samples(run: StoredRun, tmp_path: Path) -
     assert attached(run, cycles).segments[0].sample_count == 3
 
 
+def test_functions_of_two_starts_are_the_same(tmp_path: Path) -> None:
+    """What a runtime numbers anew at each start, and a mark of Windows, are no part of a name."""
+    texts = [
+        "\ufeffjava-{n};[pool-{n}-thread-{n} tid={n}];com/shop/A$$Lambda${n}/0x{n:016x}.apply 7",
+        "java-{n}/{n};com/shop/Ledger$$Lambda/0x{n:016x}.apply_[j] 7",
+        "svc-{n};jdk/internal/reflect/GeneratedMethodAccessor{n}.invoke 7",
+    ]
+    for place, text in enumerate(texts):
+        one, other = (
+            read_stacks(written(tmp_path, text.format(n=number) + "\n", f"{place}-{number}"))
+            for number in (14_000_001, 31_000_002)
+        )
+        frames = [tuple(map(symbol_frame, stack)) for file in (one, other) for stack in file.counts]
+
+        assert frames[0] == frames[1]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -100,6 +118,7 @@ def test_nanoseconds_are_not_taken_for_samples(run: StoredRun, tmp_path: Path) -
         (b"\x1f\x8b\x08\x00\xff\xfe", "not UTF-8"),
         (b"a;b \xff 3\n", "byte 4 is not UTF-8"),
         (b";".join([b"f"] * 3_000) + b" 1\n", "3,000 frames"),
+        (b"m;count 3 7\nm;x 0 12\n", "two counts on every line"),
         (b"a 999999999999999999\nb 999999999999999999\n", "at most"),
     ],
 )

@@ -20,7 +20,7 @@ from harness.profilers.symbols import symbol_frame
         ("encoding/json.Marshal", "Marshal", "encoding/json", "native"),
         ("core_ledger::book::append", "append", "core_ledger::book", "core_ledger"),
         ("std::vector<int>::push_back(int)", "vector<int>::push_back(int)", "std", "native"),
-        ("com/shop/Ledger.append_[j]", "append", "com/shop/Ledger", "com"),
+        ("com/shop/Ledger.append_[j]", "append", "com/shop/Ledger", "com/shop"),
         ("py::append:/app/core/ledger.py", "append", "ledger", "ledger"),
         ("Journal.write (core/journal.py:60)", "Journal.write", "core.journal", "core"),
         ("[libc.so.6]", "<libc.so.6>", "libc.so.6", "native"),

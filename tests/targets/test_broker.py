@@ -4,8 +4,10 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -227,7 +229,48 @@ def test_address_of_nobody(tmp_path: Path) -> None:
         start_broker(f"127.0.0.1:{free_port()}", folder=tmp_path)
 
 
-@pytest.mark.parametrize("where", ["apach", "", "host:", "host:0", "host:99999"])
+def test_any_broker_of_a_cluster_will_do(tmp_path: Path) -> None:
+    """A list of addresses is used to the end, where one of them answers."""
+    with linked_broker("embedded", tmp_path) as broker:
+        remote = start_broker(f"127.0.0.1:{free_port()},{broker.address}", folder=tmp_path)
+        create_topics(remote.address, {"several": 1})
+        remote.check_alive()
+
+
+def test_advertised_address_of_nobody_is_named(tmp_path: Path) -> None:
+    """A broker that answers and sends its clients elsewhere is told from one that is away."""
+    nobody = f"127.0.0.1:{free_port()}"
+    embedded = start_broker("embedded", folder=tmp_path, advertised=nobody)
+    try:
+        said = rf"sends its clients to {nobody}.*advertised\.listeners"
+        with pytest.raises(BrokerError, match=said):
+            create_topics(embedded.address, {"any": 1})
+    finally:
+        embedded.stop()
+
+
+def test_a_listener_that_speaks_tls_is_named(tmp_path: Path) -> None:
+    """An alert of TLS is not "nothing that speaks Kafka"."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.recv(100)
+                connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
+                connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    with pytest.raises(BrokerError, match="it speaks TLS"):
+        start_broker(f"127.0.0.1:{listener.getsockname()[1]}", folder=tmp_path)
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    "where", ["apach", "", "host:", "host:0", "host:99999", "host:9092,", "::1:9092"]
+)
 def test_what_is_no_broker(where: str, tmp_path: Path) -> None:
     """Anything but "embedded", "apache" and HOST:PORT is refused, with what there is."""
     with pytest.raises(UsageError, match='write "embedded", "apache", or the HOST:PORT'):

@@ -172,6 +172,68 @@ def test_targets_that_would_be_the_same_twice(
         pass
 
 
+@pytest.fixture
+def with_submodule(tmp_path: Path, folder: Path) -> Path:
+    """The repository, with its program in a submodule at vendor/library."""
+    library = tmp_path / "library"
+    library.mkdir()
+    git(library, "init", "--quiet", "--initial-branch=main")
+    (library / "service.py").write_text("print(3)\n")
+    git(library, "add", ".")
+    git(library, "commit", "--quiet", "-m", "library")
+    allowed = ("-c", "protocol.file.allow=always")
+    git(folder, *allowed, "submodule", "--quiet", "add", str(library), "vendor/library")
+    text = TARGET.replace("{here}/service.py", "{here}/../vendor/library/service.py")
+    (folder / "deploy" / "target.toml").write_text(text)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "three")
+    return folder
+
+
+def test_submodules_at_hand_are_checked_out(
+    with_submodule: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A side has its revision's submodules, and nothing of them is left behind."""
+    folder = with_submodule
+    monkeypatch.chdir(folder)
+    with checked_out(Repository(folder), ["main"], "deploy/target.toml") as sides:
+        assert said_by(sides[0]) == "3"
+
+    assert git(folder / "vendor" / "library", "worktree", "list").count("\n") == 0
+    assert git(folder, "worktree", "list").count("\n") == 0
+
+
+def test_submodules_that_are_missing_are_named(
+    with_submodule: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that lies in one is not "outside"."""
+    folder = with_submodule
+    git(folder, "submodule", "--quiet", "deinit", "--force", "vendor/library")
+    monkeypatch.chdir(folder)
+    said = "in the submodule vendor/library, which is not checked out"
+
+    with (
+        pytest.raises(UsageError, match=said),
+        checked_out(Repository(folder), ["main"], "deploy/target.toml"),
+    ):
+        pass
+
+
+def test_programs_that_git_does_not_have_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only a build would make, and no build makes, is missing, not elsewhere."""
+    (folder / "deploy" / "target.toml").write_text(TARGET.replace("service.py", "built.py"))
+    git(folder, "commit", "--quiet", "-a", "-m", "three")
+    monkeypatch.chdir(folder)
+
+    with (
+        pytest.raises(UsageError, match="not in this revision: git does not have it"),
+        checked_out(Repository(folder), ["main"], "deploy/target.toml"),
+    ):
+        pass
+
+
 def test_outside_of_a_repository(tmp_path: Path) -> None:
     """It says so, and names the other way."""
     with pytest.raises(UsageError, match="--base-target"):

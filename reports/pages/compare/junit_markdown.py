@@ -4,6 +4,7 @@ A comparison for a pull request (Markdown) and for a pipeline (JUnit XML). Pure.
 Foreign text is escaped for each: a metric's name may come from anyone's file.
 """
 
+from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
 from harness.model.text import plain
@@ -11,7 +12,11 @@ from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_
 from reports.pages.compare.metric_table import change_text, interval_text, side_text, worst_first
 from reports.text import sentence
 
+# GitHub takes 65,536 characters a comment: four lists of so many lines, each of so many letters
+# that may all have to be escaped, stay below it.
 _ROW_COUNT_MAX = 30
+_LINE_LENGTH_MAX = 200
+_NOT_TIMED = "0"  # seconds; readers of JUnit's form refuse a case without a time
 _MARKS = {
     Change.INVALID: "⛔",
     Change.REGRESSED: "🔴",
@@ -34,12 +39,9 @@ def comparison_markdown(comparison: Comparison) -> str:
         "",
         f"Exit code {int(comparison.exit_code)}: {meaning_of(comparison)}.",
         "",
-        *(f"- {_escaped(sentence(fault))}" for fault in (*comparison.faults, *comparison.doubts)),
-        *(
-            f"- {item.status}: {_escaped(sentence(item.sentence))}"
-            for item in comparison.objectives
-        ),
-        *(f"- {_escaped(remark)}" for remark in comparison.remarks),
+        *_bounded([sentence(fault) for fault in (*comparison.faults, *comparison.doubts)]),
+        *_bounded([f"{item.status}: {sentence(item.sentence)}" for item in comparison.objectives]),
+        *_bounded(comparison.remarks),
     ]
     if shown:
         lines += [
@@ -69,6 +71,7 @@ def comparison_junit(comparison: Comparison) -> str:
     suite = ET.Element(
         "testsuite",
         {
+            "time": _NOT_TIMED,
             "name": f"acctbench compare {plain(comparison.baseline)} {plain(comparison.candidate)}",
             "tests": str(len(cases)),
             "failures": str(sum(case.find("failure") is not None for case in cases)),
@@ -98,13 +101,24 @@ def _markdown_row(metric: MetricVerdict) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _bounded(items: Sequence[str]) -> Iterator[str]:
+    """The first of *items* as a list, and how many more there are."""
+    yield from (f"- {_escaped(item)}" for item in items[:_ROW_COUNT_MAX])
+    if len(items) > _ROW_COUNT_MAX:
+        yield f"- and {len(items) - _ROW_COUNT_MAX} more in the report."
+
+
 def _escaped(text: str) -> str:
     """*text* as itself in Markdown: nothing in it may make a link, an image or a row."""
-    return plain(text).translate(_MARKDOWN_SPECIAL).replace("@", "@\N{ZERO WIDTH SPACE}")
+    return (
+        plain(text, _LINE_LENGTH_MAX)
+        .translate(_MARKDOWN_SPECIAL)
+        .replace("@", "@\N{ZERO WIDTH SPACE}")
+    )
 
 
 def _input_case(comparison: Comparison) -> ET.Element:
-    case = ET.Element("testcase", {"classname": "acctbench.compare", "name": "inputs"})
+    case = ET.Element("testcase", _named("acctbench.compare", "inputs"))
     problems = [*comparison.faults, *comparison.doubts]
     if problems or not comparison.metrics:
         text = "\n".join(map(plain, problems)) or "There is no metric to compare."
@@ -113,9 +127,7 @@ def _input_case(comparison: Comparison) -> ET.Element:
 
 
 def _metric_case(metric: MetricVerdict) -> ET.Element:
-    case = ET.Element(
-        "testcase", {"classname": "acctbench.compare.metrics", "name": plain(metric.name)}
-    )
+    case = ET.Element("testcase", _named("acctbench.compare.metrics", metric.name))
     text = f"{change_text(metric)}. {metric.sentence}"
     match metric.status:
         case Change.REGRESSED if metric.waiver:
@@ -133,14 +145,16 @@ def _metric_case(metric: MetricVerdict) -> ET.Element:
 
 def _objective_case(comparison: Comparison, place: int) -> ET.Element:
     item = comparison.objectives[place]
-    case = ET.Element(
-        "testcase", {"classname": "acctbench.compare.objectives", "name": plain(item.id)}
-    )
+    case = ET.Element("testcase", _named("acctbench.compare.objectives", item.id))
     if item.status == "FAILED":
         _said(case, "failure", item.sentence, item.status)
     elif item.status != "PASSED":
         _said(case, "error", item.sentence, item.status)
     return case
+
+
+def _named(classname: str, name: str) -> dict[str, str]:
+    return {"classname": classname, "name": plain(name), "time": _NOT_TIMED}
 
 
 def _said(case: ET.Element, tag: str, text: str, kind: str) -> None:

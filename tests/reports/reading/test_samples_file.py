@@ -12,7 +12,13 @@ from harness.model.verdict import ExitCode
 from reports import compared_sides, read_sides, rules_of
 from reports.compare.verdicts import Change, Comparison
 from reports.figures.samples import Better, RunTails, RunValues
-from reports.reading.samples_file import SamplesFileError, facts_unlike, merged, read_measured
+from reports.reading.samples_file import (
+    SamplesFileError,
+    facts_unlike,
+    merged,
+    read_measured,
+    short_named,
+)
 
 METRIC: dict[str, Any] = {
     "name": "parse",
@@ -70,13 +76,48 @@ def test_a_quantile_keeps_the_samples() -> None:
 
 def test_pytest_benchmark_is_one_run_a_file() -> None:
     """The median of the rounds in nanoseconds; files are runs."""
-    parts = [read_measured(benchmarks(seconds)) for seconds in (1e-6, 2e-6)]
+    parts = short_named([read_measured(benchmarks(seconds)) for seconds in (1e-6, 2e-6)])
     (metric,), faults = merged(parts)
 
     assert metric.name == "test_fees"
     assert metric.data == RunValues(values=pytest.approx((1000.0, 2000.0)))  # type: ignore[arg-type]
     assert faults == ()
     assert facts_unlike(parts) == ()
+
+
+def test_names_are_decided_over_all_files() -> None:
+    """A short name that means two benchmarks in one file is used in none."""
+    one, two = benchmarks(1e-6), benchmarks(2e-6)
+    other = {**two["benchmarks"][0], "fullname": "tests/other.py::test_fees"}
+    parts = short_named([read_measured(one), read_measured({**two, "benchmarks": [other]})])
+
+    assert [metric.name for part in parts for metric in part.metrics] == [
+        "tests/test_fees.py::test_fees",
+        "tests/other.py::test_fees",
+    ]
+
+
+@pytest.mark.parametrize("options", [{"timer": "process_time"}, {"disable_gc": True}])
+def test_another_timer_is_another_thing(options: dict[str, Any], tmp_path: Path) -> None:
+    """Rounds that were timed otherwise are never compared."""
+    other = benchmarks(1e-6)
+    other["benchmarks"][0]["options"] = options
+
+    assert compared(tmp_path, benchmarks(1e-6), other).exit_code is ExitCode.INVALID
+
+
+def test_a_name_that_is_there_twice_is_refused() -> None:
+    """Two rounds of one benchmark in a file are no run."""
+    document = benchmarks(1e-6)
+    with pytest.raises(SamplesFileError, match="twice"):
+        read_measured({**document, "benchmarks": document["benchmarks"] * 2})
+
+
+def test_files_of_windows_are_read(tmp_path: Path) -> None:
+    """A byte order mark at the start says nothing."""
+    text = "\ufeff" + json.dumps(benchmarks(1e-6))
+
+    assert compared(tmp_path, text, text.replace("1e-06", "1.1e-06")).metrics
 
 
 def test_another_machine_is_named() -> None:

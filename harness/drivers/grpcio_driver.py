@@ -227,7 +227,8 @@ class GrpcioDriver:
         self._on_reply(token, status, message, text)
 
     def _make_channel(self) -> grpc.aio.Channel:
-        options: list[tuple[str, Any]] = [
+        options = [
+            *channel_options(self._tls),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_receive_message_length", REPLY_BYTES_MAX),
             ("grpc.max_send_message_length", -1),
@@ -237,7 +238,6 @@ class GrpcioDriver:
         if self._tls is None:
             return grpc.aio.insecure_channel(self._address, options)
         credentials = channel_credentials(self._tls)
-        options += channel_options(self._tls)
         return grpc.aio.secure_channel(self._address, credentials, options)
 
 

@@ -223,6 +223,24 @@ def test_connections_that_age() -> None:
     run(main)
 
 
+@BOTH
+def test_proxies_of_the_environment(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls go straight to the service, whatever proxy is named for others."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:1")
+    for name in ("no_proxy", "no_grpc_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def main() -> None:
+        async with serving() as (address, _), driving(make, address) as (driver, replies):
+            driver.send(0, ECHO, b"straight")
+            driver.flush()
+            assert (await replies.of(0)).message == b"straight"
+
+    run(main)
+
+
 def _server_credentials(folder: Path) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [((folder / "server.key").read_bytes(), (folder / "server.pem").read_bytes())],

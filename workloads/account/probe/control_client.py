@@ -41,10 +41,12 @@ class Reading(NamedTuple):
 
 
 def _channel(endpoint: Endpoint) -> grpc.Channel:
-    options: list[tuple[str, Any]] = [("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)]
+    options = [
+        *channel_options(endpoint.tls),
+        ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+    ]
     if endpoint.tls is None:
         return grpc.insecure_channel(endpoint.grpc_address, options)
-    options += channel_options(endpoint.tls)
     return grpc.secure_channel(endpoint.grpc_address, channel_credentials(endpoint.tls), options)
 
 

@@ -178,9 +178,9 @@ def redraw_gate(words: list[str]) -> int:
     process, and what would play a pair, or run it under memray, gives the stored ones. The time
     that was spent is that of the pairs.
     """
-    from harness.cli import gate_trial  # noqa: PLC0415
-    from harness.gate import Gatherer, Played  # noqa: PLC0415
-    from harness.store import load_run  # noqa: PLC0415
+    from harness.runs.pair_series import Gatherer, Played  # noqa: PLC0415
+    from harness.storage.run_folder import load_run  # noqa: PLC0415
+    from harness.workflows import gate as gate_trial  # noqa: PLC0415
 
     (stored,) = (path.parent for path in Path("gates").glob("*/pairs"))
     verdict = json.loads((stored / "verdict.json").read_text("utf-8"))

@@ -258,6 +258,21 @@ def test_a_bundle_of_another_program_says_so(bundle: Bundle, copy: Path) -> None
     assert "(made by acctbench 0.1.0, checked by acctbench 9)" in found.faults[0]
 
 
+def test_another_version_may_word_it_otherwise(bundle: Bundle, copy: Path) -> None:
+    """Sentences may differ then, the verdict's word, statuses and numbers may not."""
+    other = {"name": "acctbench", "version": "9"}
+    change_json(copy / "signoff.json", "findings", 0, "sentence", value="Put in other words.")
+    resealed(copy)
+    assert verify_bundle(copy, signed_hash="", program=other).faults == ()
+    assert checked(copy).faults != ()
+
+    page = copy / PAGE_NAME
+    page.write_bytes(page.read_bytes().replace(bundle.sign_off.word.encode(), b"MAYBE"))
+    resealed(copy)
+    (fault,) = verify_bundle(copy, signed_hash="", program=other).faults
+    assert fault.startswith(f"{PAGE_NAME} is not the page")
+
+
 def test_a_bundle_from_before_objectives_were_kept_can_be_checked(copy: Path) -> None:
     """Its runs are held to what their records say, as they were then."""
     path = copy / "inputs.json"

@@ -13,6 +13,7 @@ from reports.compare.comparison import (
     dossier_to_json,
     rules_of,
 )
+from reports.figures.run_evidence import counts_of
 from reports.gate.looks import (
     Gathered,
     LookPlan,
@@ -21,7 +22,7 @@ from reports.gate.looks import (
     Sequential,
     plan_looks,
 )
-from reports.gate.memory_counts import look_worse, with_counts, without_counted
+from reports.gate.memory_counts import with_counts, without_counted
 from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
 from reports.pages.gate.former_gates import (
     former_gates_section,
@@ -65,13 +66,13 @@ __all__ = [
     "compared_sides",
     "comparison_junit",
     "comparison_markdown",
+    "counts_of",
     "dossier_to_json",
     "former_gates_section",
     "former_gates_to_json",
     "gate_dossier",
     "gate_sections",
     "gate_to_json",
-    "look_worse",
     "plan_looks",
     "profile_comparison_to_json",
     "profile_diff_sentences",

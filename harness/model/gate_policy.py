@@ -2,7 +2,8 @@
 What a policy file says of a gate: the table [gate], every key optional.
 
     [gate]
-    budget = "5min"                  for all pairs; builds before the first don't count
+    budget = "5min"                  for all pairs; builds before the first don't count; as much
+                                     again for pairs under memray, where they are asked for
     scenario = "spot-steady"         a name, or a file beside the policy
     profile = "smoke"                a size of it
     rate = "500/s"                   highest rate

@@ -18,7 +18,7 @@ of a comparison, all optional:
     metric = "*.p99"
     floor = "3%"                            a smaller change is never called one
     margin = "10%"                          UNCHANGED: no further apart than this
-    exact = false                           true: the same in every run, so one run tells
+    exact = false                           true: one build, one number: one run tells
     [[waivers]]                             a regression that is accepted for a time: shown, but
     metric = "fill.response_ns.p99"         not counted; an expired one is a fault of the file
     owner = "settlement team"

@@ -7,7 +7,7 @@ operations that were answered in it: a figure divided by them is a cost per oper
 scatter is the noise of that cost.
 
 History of the stored form
-    1   first; later, with defaults: samples and by_allocator of a segment
+    1   first; later, with defaults: samples and by_allocator of a segment, rest
 """
 
 from collections.abc import Mapping
@@ -96,6 +96,8 @@ class Profile:
         frames: All functions; stacks refer to them by index.
         stacks: Root first.
         segments: In order of time.
+        rest: After the load, when all was answered: what the target does by the second, not by the
+            operation; None where nobody looked.
         notes: What a reader should know (what is missing, and why).
     """
 
@@ -105,13 +107,16 @@ class Profile:
     frames: tuple[Frame, ...]
     stacks: tuple[tuple[int, ...], ...]
     segments: tuple[ProfileSegment, ...]
+    rest: ProfileSegment | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """A stack that names no frame, or a weight that names no stack, is a bug."""
         assert all(0 <= frame < len(self.frames) for stack in self.stacks for frame in stack)
         assert all(
-            0 <= stack < len(self.stacks) for segment in self.segments for stack in segment.weights
+            0 <= stack < len(self.stacks)
+            for segment in (*self.segments, *([self.rest] if self.rest else ()))
+            for stack in segment.weights
         )
 
 

@@ -67,6 +67,7 @@ class LoadSpec:
     stream_count: int = 8  # standing streams a worker, over its connections
     stream_window_count: int = 256  # messages in flight a stream; past it they wait
     stretch_ratio: float = 1.0  # the plan's times are multiplied by it: the same operations, slower
+    burst_ns: int = 0  # what is planned within so long is sent at its beginning; 0: each by itself
     turns: Turns | None = None  # in alternation with another run's load; None: all the time
 
 
@@ -125,7 +126,9 @@ class Scenario:
 
     def driven_ns(self, planned_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """When operations planned at *planned_ns* are due; both count from the load's start."""
-        turns = self.load.turns
+        turns, burst_ns = self.load.turns, self.load.burst_ns
+        if burst_ns:
+            planned_ns = planned_ns // burst_ns * burst_ns
         stretched: NDArray[np.int64] = (planned_ns * self.load.stretch_ratio).astype(np.int64)
         return stretched if turns is None else turns.driven_ns(stretched)
 

@@ -73,9 +73,9 @@ class AgentLink:
             )
         return pid
 
-    def command(self, **words: Any) -> None:
+    def command(self, **words: Any) -> int:
         """
-        Have the agent do something.
+        Have the agent do something; when tracking began or ended (CLOCK_MONOTONIC) in the target.
 
         Raises:
             ProfilerError: it did not; the message has its reason.
@@ -89,6 +89,7 @@ class AgentLink:
             raise ProfilerError(f"the agent inside the target is gone: {error}") from error
         if answer["error"]:
             raise ProfilerError(f"memray: {answer['error']}")
+        return int(answer["at_ns"])
 
     def close(self) -> None:
         """Hang up: the agent stops tracking, the service goes on. Harmless twice."""

@@ -5,15 +5,16 @@ memray runs inside the target (see agent/sitecustomize.py) and traces every allo
 under it gives no timings. Segments alternate between one and two units of time: memory that is
 merely in flight or cached survives in equal amounts from a short and a long segment, memory that
 leaks survives in proportion to the operations. Survivors of a single segment prove nothing, since
-some are freed later; their slope over segments does. The first segments, seconds long, keep every
-allocation, for bytes and counts an operation; the others keep aggregates, of which a long run has
-kilobytes. A kill loses one segment.
+some are freed later; their slope over segments does. Those of the first seconds keep every
+allocation, for bytes and counts an operation; later ones keep aggregates, of which a long
+run has kilobytes. A kill loses one segment. After the load comes one at rest: a service that polls
+allocates by the second too, and that is no operation's.
 """
 
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -32,10 +33,13 @@ from harness.targets.process_tree import process_tree
 
 _UNITS = (1, 2)  # lengths of segments, in turn
 _SEGMENT_COUNT_MIN = 6  # fewer tell neither growth from caches nor the noise of what is allocated
-_EVERY_COUNT_MAX = 6  # segments that keep every allocation
+_EVERY_COUNT_MAX = 6  # segments that keep every allocation, unless all do
 _EVERY_NS_MAX = 10 * NANOS_PER_SECOND  # of one of them: megabytes a second
+_ALL_NS_MAX = 20 * NANOS_PER_SECOND  # a phase of which all of them do
+_REST_NS = NANOS_PER_SECOND
 _FREE_BYTES_MIN = 16 << 20
 _NO_STACK = Frame(function="<no Python frame>", module="", package="native")
+_EVERY = frozenset({Metric.ALLOCATED_BYTES, Metric.ALLOCATED_COUNT})  # of every allocation
 _FREEING = frozenset({"FREE", "MUNMAP", "PYMALLOC_FREE"})
 
 
@@ -45,6 +49,7 @@ class _Segment:
     end_ns: int
     path: Path
     has_every: bool  # each allocation is in it, not only survivors and peak
+    is_rest: bool = False
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class _Tables:
 
     stacks: StackTable = field(default_factory=StackTable)
     segments: list[ProfileSegment] = field(default_factory=list)
+    rest: ProfileSegment | None = None
 
 
 class MemrayProfiler:
@@ -72,10 +78,16 @@ class MemrayProfiler:
 
     instrumentation = "memory"
 
-    def __init__(self, folder: Path, *, native: bool = False) -> None:
-        """Raw segments go to *folder*; *native* adds frames of C code."""
+    def __init__(self, folder: Path, *, native: bool = False, is_split: bool = True) -> None:
+        """
+        Raw segments go to *folder*; *native* adds frames of C code.
+
+        Not *is_split*: one segment, of every allocation: no growth, and no gap between segments, in
+        which nothing is counted and the service goes on.
+        """
         self._folder = folder
         self._native = native
+        self._is_split = is_split
         folder.mkdir(parents=True, exist_ok=True)
         self._link = AgentLink(folder)
         self._segments: list[_Segment] = []
@@ -91,9 +103,14 @@ class MemrayProfiler:
 
     def segment_shares(self, length_ns: int) -> Sequence[float]:
         """One and two units in turn; those with every allocation, the first, are short."""
+        if not self._is_split:
+            return [1.0]
         count = max(_SEGMENT_COUNT_MIN, segment_count(length_ns))
-        self._every_count = min(_EVERY_COUNT_MAX, count // 2)
         units = [_UNITS[index % 2] for index in range(count)]
+        if length_ns <= _ALL_NS_MAX:
+            self._every_count = count
+            return [unit / sum(units) for unit in units]
+        self._every_count = min(_EVERY_COUNT_MAX, count // 2)
         every, others = units[: self._every_count], units[self._every_count :]
         unit = min(1 / sum(units), _EVERY_NS_MAX / max(_UNITS) / length_ns)
         rest = (1 - unit * sum(every)) / sum(others)
@@ -102,27 +119,26 @@ class MemrayProfiler:
     def prepare(self, target: ProfiledTarget) -> None:
         """Reach the agent; what start-up left alive becomes a segment before the phase."""
         pid = self._link.choose(process_tree(pid_of(target)))
-        self._link.command(do="stop")
-        self._keep(self._begun_at_ns, self._folder / f"start-{pid}.bin", has_every=False)
+        self._start_ns = self._begun_at_ns
+        self._stop(self._folder / f"start-{pid}.bin", has_every=False)
 
     def begin_segment(self) -> None:
         """Start a tracker."""
-        self._start_ns = time.monotonic_ns()
-        self._link.command(
-            do="start", path=str(self._path()), native=self._native, every=self._has_every
-        )
+        self._start(self._path(), has_every=self._has_every)
 
     def check(self) -> None:
         """Nothing: the tracker is part of the target and stops nothing."""
 
     def end_segment(self) -> None:
         """Stop it; its file is whole after that, unless the disk is full."""
-        path, has_every = self._path(), self._has_every
-        self._link.command(do="stop")
-        if shutil.disk_usage(self._folder).free < _FREE_BYTES_MIN:
-            # memray then stops tracking without a word to its caller, and what it wrote reads well.
-            raise ProfilerError("the disk is full: what memray wrote of a segment may be its head")
-        self._keep(self._start_ns, path, has_every=has_every)
+        self._stop(self._path(), has_every=self._has_every)
+
+    def rest(self, wait: Callable[[int], object]) -> None:
+        """A second of it, every allocation."""
+        path = (self._folder / "rest.bin").resolve()
+        self._start(path, has_every=True)
+        wait(_REST_NS)
+        self._stop(path, has_every=True, is_rest=True)
 
     def close(self) -> None:
         """Hang up: the agent stops tracking, the target goes on."""
@@ -134,17 +150,19 @@ class MemrayProfiler:
         for segment in self._segments:
             for metric, weights in self._read(segment).items():
                 tables = metrics[metric]
-                tables.segments.append(
-                    ProfileSegment(
-                        start_ns=segment.start_ns - window.start_ns,
-                        end_ns=segment.end_ns - window.start_ns,
-                        operation_counts=count_operations(segment.start_ns, segment.end_ns),
-                        cpu_ns=0,
-                        sample_count=0,
-                        weights=_numbered(weights.by_stack, tables.stacks),
-                        by_allocator=dict(sorted(weights.by_allocator.items())),
-                    )
+                found = ProfileSegment(
+                    start_ns=segment.start_ns - window.start_ns,
+                    end_ns=segment.end_ns - window.start_ns,
+                    operation_counts=count_operations(segment.start_ns, segment.end_ns),
+                    cpu_ns=0,
+                    sample_count=0,
+                    weights=_numbered(weights.by_stack, tables.stacks),
+                    by_allocator=dict(sorted(weights.by_allocator.items())),
                 )
+                if segment.is_rest:
+                    tables.rest = found if metric in _EVERY else None
+                else:
+                    tables.segments.append(found)
         return tuple(
             Profile(
                 metric=metric,
@@ -156,6 +174,7 @@ class MemrayProfiler:
                 frames=tables.stacks.frames,
                 stacks=tables.stacks.stacks,
                 segments=tuple(tables.segments),
+                rest=tables.rest,
                 notes=tuple(self._notes),
             )
             for metric, tables in metrics.items()
@@ -169,9 +188,24 @@ class MemrayProfiler:
     def _path(self) -> Path:
         return (self._folder / f"segment-{len(self._segments) - 1:03}.bin").resolve()
 
-    def _keep(self, start_ns: int, path: Path, *, has_every: bool) -> None:
+    def _start(self, path: Path, *, has_every: bool) -> None:
+        self._start_ns = self._link.command(
+            do="start", path=str(path), native=self._native, every=has_every
+        )
+
+    def _stop(self, path: Path, *, has_every: bool, is_rest: bool = False) -> None:
+        end_ns = self._link.command(do="stop")
+        if shutil.disk_usage(self._folder).free < _FREE_BYTES_MIN:
+            # memray then stops tracking without a word to its caller, and what it wrote reads well.
+            raise ProfilerError("the disk is full: what memray wrote of a segment may be its head")
         self._segments.append(
-            _Segment(start_ns=start_ns, end_ns=time.monotonic_ns(), path=path, has_every=has_every)
+            _Segment(
+                start_ns=self._start_ns,
+                end_ns=end_ns,
+                path=path,
+                has_every=has_every,
+                is_rest=is_rest,
+            )
         )
 
     def _read(self, segment: _Segment) -> dict[Metric, _Weights]:

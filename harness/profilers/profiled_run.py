@@ -64,6 +64,11 @@ class ProfiledRun:
             self._window = window
             self._clock.start(window)
 
+    def rest(self) -> None:
+        """Nothing is left to be done: look at the target at rest."""
+        if self._clock is not None:
+            self._clock.rest()
+
     def stop(self) -> None:
         """End the last segment; harmless twice, and without start()."""
         if self._clock is not None:

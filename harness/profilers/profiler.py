@@ -8,7 +8,8 @@ on, and the record says what is missing and why. Whatever happens, the target is
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from harness.errors import ProfilerError
@@ -76,6 +77,14 @@ class Profiler(Protocol):
         """End what begin_segment began, and keep it; raises ProfilerError."""
         ...
 
+    def rest(self, wait: Callable[[int], object]) -> None:
+        """
+        Collect what the target does at rest, its load over; harmless where that tells nothing.
+
+        *wait* takes nanoseconds, and returns early where the run is stopped. Raises ProfilerError.
+        """
+        ...
+
     def close(self) -> None:
         """Leave the target alone and running; harmless twice."""
         ...
@@ -122,14 +131,31 @@ class SegmentClock:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
+        self._profiler.close()
+
+    def rest(self) -> None:
+        """After the window, with nothing left to be done: see what the target does all the same."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        if self._failure_count < _FAILURE_COUNT_MAX and not self._stopped.is_set():
+            with self._noted():
+                self._profiler.rest(lambda ns: self._wait_until(time.monotonic_ns() + ns))
 
     def _run(self, window: Window) -> None:
-        try:
+        with self._noted():
             self._take(window)
+        if self._failure_count >= _FAILURE_COUNT_MAX:
+            self._profiler.close()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """A failure here is the last one."""
+        try:
+            yield
         except ProfilerError as error:
             self.failures.append(str(error))
-        finally:
-            self._profiler.close()
+            self._failure_count = _FAILURE_COUNT_MAX
 
     def _take(self, window: Window) -> None:
         profiler = self._profiler

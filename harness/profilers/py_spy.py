@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -169,6 +169,9 @@ class PySpyProfiler:
         self._segments.append(
             _Segment(start_ns=self._start_ns, end_ns=end_ns, path=self._path, cpu_ns=used)
         )
+
+    def rest(self, wait: Callable[[int], object]) -> None:
+        """Nothing: a service at rest uses no CPU time to speak of."""
 
     def close(self) -> None:
         """Leave the target running, whatever became of py-spy."""

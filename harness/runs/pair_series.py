@@ -9,17 +9,18 @@ or loses a cent ends the gate.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
 from harness.errors import BrokerError, EngineError, HarnessError
+from harness.model.record import PLAIN
 from harness.model.scenario import Scenario
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Correctness, Validity
 from harness.profilers.profiled_run import MakeProfiler
 from harness.runs.paired_run import SIDES, Duet, PairRequest
-from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, Pass, run_twin, stretch_of
+from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, stretch_of
 from harness.runs.run import Run, RunRequest, RunView
 from harness.storage.run_folder import StoredRun, load_run
 from harness.targets.build import build_target
@@ -27,7 +28,8 @@ from harness.targets.target_file import LaunchSpec, TargetSpec
 
 BASE, CANDIDATE = SIDES
 PAIRS_FOLDER = "pairs"
-MEMORY_TWIN = "memory"
+MEMORY_FOLDER = "memory"
+_BURST_COUNT = 50  # operations sent at once under memray, on average
 _SPOILT_COUNT_MAX = 3  # more than these and than the good ones: the machine can't support a verdict
 _OVERTIME_SHARE = 0.25  # of the budget, for a confirmation that has begun
 
@@ -43,6 +45,7 @@ class GateRequest:
         budget_ns: For all pairs, builds not counted.
         folder: Of the gate.
         command: Repeats it.
+        profiler: Looks into both sides, so that nothing of the pairs is a timing.
     """
 
     scenario: Scenario
@@ -53,6 +56,7 @@ class GateRequest:
     kafka: str
     folder: Path
     command: str
+    profiler: MakeProfiler | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,7 @@ class PairPlayer:
                 folder=_pair_folder(request, number),
                 kafka=request.kafka,
                 command=request.command,
+                profiler=request.profiler,
             ),
             self._view,
         )
@@ -226,33 +231,29 @@ class Gatherer:
             )
 
 
-def profile_memory(request: GateRequest, pair: Played, make: MakeProfiler, view: RunView) -> None:
+def memory_request(request: GateRequest, pair: Played, make: MakeProfiler) -> GateRequest:
     """
-    A twin of each run of *pair* under memray, one side at a time.
+    *request* for pairs under memray, sent as *pair* allows.
 
-    They lie in their runs' folders and count as their own: what a comparison reads of such a run
-    holds the profile. Both sides are sent the same operations, equally slowed.
-
-    Raises:
-        HarnessError: a side failed; the message names it.
+    Both sides are sent the same at the same time, more slowly where memray would saturate them, and
+    in bursts: what a service allocates for a batch (a commit, a request to the broker) is by how
+    many operations happen to meet in it, and where each comes alone that is a matter of how busy
+    the machine is. Of a burst it is a small share.
     """
-    stopped = threading.Event()
-    stretch = max(stretch_of(run.record, MEMRAY_SLOWDOWN) for run in pair.runs.values())
-    twin = Pass(
-        name=MEMORY_TWIN, profiler=make, slowdown_ratio=MEMRAY_SLOWDOWN, stretch_ratio=stretch
+    records = [run.record for run in pair.runs.values()]
+    rate_per_s = max(record.rate.offered_per_s for record in records)
+    load = replace(
+        request.scenario.load,
+        stretch_ratio=max(stretch_of(record, MEMRAY_SLOWDOWN) for record in records),
+        burst_ns=int(_BURST_COUNT / max(rate_per_s, 1.0) * NANOS_PER_SECOND),
     )
-    for side, run in pair.runs.items():
-        asked = RunRequest(
-            scenario=request.scenario,
-            target=request.targets[side],
-            kafka=request.kafka,
-            runs_folder=run.folder,
-            command=request.command,
-        )
-        try:
-            run_twin(asked, run, twin, view, lambda one: Run(one, view, stopped).execute())
-        except HarnessError as error:
-            raise _of_side(side, error) from error
+    return replace(
+        request,
+        scenario=replace(request.scenario, load=load),
+        window_ns=0,
+        folder=request.folder / MEMORY_FOLDER,
+        profiler=make,
+    )
 
 
 def build_sides(request: GateRequest, view: RunView) -> None:
@@ -280,13 +281,7 @@ def _pair_folder(request: GateRequest, number: int) -> Path:
 
 
 def _played(number: int, first: str, runs: Mapping[str, StoredRun], began_s: float) -> Played:
-    spoilt = [
-        f"{side} of pair {number}: {check.title}: {check.sentence}"
-        for side, run in runs.items()
-        if run.record.validity.status is Validity.INVALID
-        for check in run.record.validity.checks
-        if check.status is Validity.INVALID
-    ]
+    spoilt = [f"{side} of pair {number}: {why}" for side, run in runs.items() for why in _why(run)]
     return Played(
         number=number,
         first=first,
@@ -294,6 +289,17 @@ def _played(number: int, first: str, runs: Mapping[str, StoredRun], began_s: flo
         spoilt=tuple(spoilt),
         length_s=time.monotonic() - began_s,
     )
+
+
+def _why(run: StoredRun) -> list[str]:
+    """Why the figures of *run* can't be used; of a profiled one, which has no timings, a lack."""
+    record = run.record
+    if record.instrumentation != PLAIN:
+        return [] if record.profiles else list(record.notes) or ["it has no profile"]
+    if record.validity.status is not Validity.INVALID:
+        return []
+    checks = record.validity.checks
+    return [f"{it.title}: {it.sentence}" for it in checks if it.status is Validity.INVALID]
 
 
 def _of_side(side: str, error: HarnessError) -> HarnessError:

@@ -18,6 +18,7 @@ from harness.engine.supervisor import InterruptedRunError
 from harness.errors import HarnessError, UsageError
 from harness.model.scenario import Scenario
 from harness.model.turns import Turns
+from harness.profilers.profiled_run import MakeProfiler
 from harness.runs.companion import Alone
 from harness.runs.run import Run, RunRequest, RunView
 from harness.storage.run_folder import StoredRun, load_run
@@ -39,10 +40,12 @@ class PairRequest:
         scenario: Without turns; both sides get the same operations.
         targets: By side.
         first: The side that has the first turn.
-        window_ns, guard_ns: Of a turn (see harness.model.turns).
+        window_ns, guard_ns: Of a turn (see harness.model.turns); a window of 0: no turns, both
+            sides are sent the same at the same time.
         folder: Where both runs are kept: folder/base and folder/candidate.
         kafka: The kind of broker; the one that the duet holds.
         command: Repeats the whole.
+        profiler: Looks into both, over the measured phase and at rest after it.
     """
 
     number: int
@@ -54,6 +57,7 @@ class PairRequest:
     folder: Path
     kafka: str
     command: str
+    profiler: MakeProfiler | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,10 +257,14 @@ class _Lent:
 
 def _request_of(side: str, request: PairRequest, company: _Company) -> RunRequest:
     scenario = request.scenario
-    turns = Turns(
-        begins=side == request.first,
-        window_ns=request.window_ns,
-        guard_ns=request.guard_ns,
+    turns = (
+        Turns(
+            begins=side == request.first,
+            window_ns=request.window_ns,
+            guard_ns=request.guard_ns,
+        )
+        if request.window_ns
+        else None
     )
     return RunRequest(
         scenario=replace(scenario, load=replace(scenario.load, turns=turns)),
@@ -264,5 +272,6 @@ def _request_of(side: str, request: PairRequest, company: _Company) -> RunReques
         kafka=request.kafka,
         runs_folder=request.folder,
         command=request.command,
+        profiler=request.profiler,
         company=company,
     )

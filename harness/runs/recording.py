@@ -265,6 +265,7 @@ def _describe_load(
         "in_flight_count_max": scenario.load.in_flight_count_max,
         "stretch": scenario.load.stretch_ratio,
         **_describe_turns(facts),
+        **({"burst_ns": scenario.load.burst_ns} if scenario.load.burst_ns else {}),
         "scheduling": [report["scheduling"] for report in reports],
         "affinity": [report["affinity"] for report in reports],
         "target_cores": list(facts.placement.target),

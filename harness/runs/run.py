@@ -223,7 +223,6 @@ class Run:
         with self._profiled.kept_on_failure(supervisor.answered):
             driven = supervisor.drive(self._surroundings(target, broker, sampler))
             self._request.company.drained()
-            self._profiled.stop()
             self.is_driving = False
             sampler.stop()
             plans = PlansAgain(
@@ -232,6 +231,8 @@ class Run:
             stack.callback(plans.close)
             self._enter("settle", "unknown outcomes asked for again, events awaited")
             facts, closing = self._settle(supervisor, target.endpoint, opening)
+            self._profiled.rest()
+            self._profiled.stop()
         return _Loaded(
             opening=opening,
             floor=floor,

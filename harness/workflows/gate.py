@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from harness.runs.pair_series import (
     PairPlayer,
     Played,
     build_sides,
-    profile_memory,
+    memory_request,
 )
 from harness.storage.run_folder import INCOMPLETE_SUFFIX, load_run, write_json
 from harness.workflows.gate_sides import BASE, CANDIDATE, GateSides
@@ -98,7 +99,7 @@ def judge_gate(order: GateOrder) -> GateResult:
     """
     folder = order.runs_folder / (order.gate_id + INCOMPLETE_SUFFIX)
     view = GateView(order.is_quiet)
-    _, counted = _rules(order)
+    _, counted = reports.without_counted(_rules(order))
     if order.sides.baseline and counted is not None:
         raise UsageError(
             "policy: figures of a memory profile are counted on both sides, and runs that are"
@@ -157,7 +158,8 @@ def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[reports.Outc
             else stack.enter_context(PairPlayer(request, view))
         )
         gatherer = Gatherer(player, spec.budget_ns)
-        outcome = _looked_at(order, gatherer, stored, view)
+        plain, _ = reports.without_counted(_rules(order))
+        outcome = _looked_at(order, gatherer, _Evidence(stored), plain, view)
     return _counted(order, request, gatherer, outcome, view), gatherer
 
 
@@ -168,28 +170,27 @@ def _counted(
     outcome: reports.Outcome,
     view: GateView,
 ) -> reports.Outcome:
-    """*outcome* with the bytes of an operation, if the policy names them and there is a verdict."""
-    _, rules = _rules(order)
-    if rules is None or outcome.dossier.comparison.faults:
+    """
+    *outcome* with the bytes of an operation, if the policy names them and there is a verdict.
+
+    They have pairs of their own, and as much time again as the others may take.
+    """
+    _, rules = reports.without_counted(_rules(order))
+    if rules is None or outcome.dossier.comparison.faults or not gatherer.pairs:
         return outcome
-    counts: list[reports.Gathered] = []
-    for pair in gatherer.pairs[:2]:
-        profile_memory(request, pair, MemrayProfiler, view)
-        base, candidate = (
-            reports.read_evidence(load_run(run.folder)) for run in pair.runs.values()
-        )
-        counts.append(reports.Gathered(baseline=(base,), candidate=(candidate,)))
-        worse = reports.look_worse(counts[-1], rules)
-        view.say(f"memory of pair {pair.number}: worse: {', '.join(worse) or 'nothing'}")
-        if not worse:
-            break
-    return reports.with_counts(outcome, counts, rules)
+    whole = partial(MemrayProfiler, is_split=False)
+    asked = memory_request(request, gatherer.pairs[0], whole)
+    view.say("memory: pairs of starts under memray")
+    with PairPlayer(asked, view) as player:
+        memory = Gatherer(player, order.spec.budget_ns)
+        counted = _looked_at(order, memory, _Evidence(are_counts=True), rules, view)
+    return reports.with_counts(outcome, counted)
 
 
 def _looked_at(
-    order: GateOrder, gatherer: Gatherer, stored: tuple[RunEvidence, ...], view: GateView
+    order: GateOrder, gatherer: Gatherer, evidence: _Evidence, rules: reports.Rules, view: GateView
 ) -> reports.Outcome:
-    evidence = _Evidence(stored)
+    """What the pairs of *gatherer*, played while its budget lasts, say of *rules*."""
 
     def on_pair(one: Played) -> None:
         evidence.add(one)
@@ -204,7 +205,7 @@ def _looked_at(
     if not is_enough:
         view.say(reports.too_few_pairs(gatherer.affordable_count, _facts(order, gatherer)))
         plan = replace(plan, look_counts=(max(1, gatherer.affordable_count),))
-    looks = reports.Sequential(_questions(order), plan)
+    looks = reports.Sequential(_questions(order, rules), plan)
     while looks.outcome is None:
         can_go_on = can_go_on and gather(looks.wanted_count, is_confirming=looks.is_confirming)
         looks.look(evidence.gathered, is_last=not can_go_on or not is_enough)
@@ -212,46 +213,44 @@ def _looked_at(
     return looks.outcome
 
 
-def _questions(order: GateOrder) -> reports.Questions:
-    rules, _ = _rules(order)
+def _questions(order: GateOrder, rules: reports.Rules) -> reports.Questions:
     return reports.Questions(
         baseline_name=order.sides.names[BASE],
         candidate_name=order.sides.names[CANDIDATE],
         rules=rules,
-        settled=tuple(rules.policy.required),
+        settled=tuple(_rules(order).policy.required),
         command=order.command,
     )
 
 
-def _rules(order: GateOrder) -> tuple[reports.Rules, reports.Rules | None]:
-    """Of what the pairs are asked, settled or watched; and of what is counted besides, if any."""
+def _rules(order: GateOrder) -> reports.Rules:
+    """Of all that is asked, settled or watched, of the pairs and of those under memray."""
     design = Design.APART if order.sides.baseline else Design.PAIRED
     rules = reports.rules_of(order.policy, design)
     policy = order.policy
     watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
     # What must be settled must be there: a name that nobody measured would settle nothing.
     required = tuple(dict.fromkeys((*order.spec.settled, *rules.policy.required)))
-    return reports.without_counted(
-        replace(
-            rules,
-            policy=replace(rules.policy, required=required),
-            patterns=tuple(dict.fromkeys((*required, *watched))),
-        )
+    return replace(
+        rules,
+        policy=replace(rules.policy, required=required),
+        patterns=tuple(dict.fromkeys((*required, *watched))),
     )
 
 
 class _Evidence:
     """What is kept of the runs: of a baseline that was stored, all of it from the beginning."""
 
-    def __init__(self, stored: tuple[RunEvidence, ...]) -> None:
-        self._stored = stored
+    def __init__(self, stored: tuple[RunEvidence, ...] = (), *, are_counts: bool = False) -> None:
+        self._stored, self._are_counts = stored, are_counts
         self._by_side: dict[str, list[RunEvidence]] = {BASE: [], CANDIDATE: []}
 
     def add(self, one: Played) -> None:
         """A pair that was spoilt is not evidence, unless it lost money."""
         if not one.spoilt or one.is_audit_failed:
             for side, run in one.runs.items():
-                self._by_side[side].append(reports.read_evidence(run))
+                found = reports.read_evidence(run)
+                self._by_side[side].append(reports.counts_of(found) if self._are_counts else found)
 
     @property
     def gathered(self) -> reports.Gathered:
@@ -278,8 +277,8 @@ def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
         "broker": order.kafka,
         "policy": f"{order.policy.name} ({order.policy.digest})" if order.policy else "none",
     }
-    if _rules(order)[1] is not None:
-        settings["memory"] = "a start of each side under memray; a second where that looked worse"
+    if reports.without_counted(_rules(order))[1] is not None:
+        settings["memory"] = "pairs of starts under memray, both sides at once, sent in bursts"
     return reports.GateFacts(
         gate_id=order.gate_id,
         sides={side: dict(facts) for side, facts in order.sides.facts.items()},

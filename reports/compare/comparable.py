@@ -34,6 +34,7 @@ _ENVIRONMENT = (
 )
 _LOAD = (
     *("driver", "worker_count", "connection_count", "in_flight_count_max", "stretch"),
+    *("burst_ns",),
     *("scheduling", "affinity", "target_cores", "observer_cores", "transport", "streams"),
     *("stream_window", "spin_ns", "timeout_ns", "windows"),
 )

@@ -217,13 +217,21 @@ def _of_profiles(baseline: SideInput, candidate: SideInput, rules: Rules) -> tup
     """
     A run without a profile is no worse a run: what profiles cost is judged if all have one.
 
-    And if they were taken alike: another sampling rate, or a slower schedule, is another figure.
+    And if they were taken alike: another sampling rate, a slower schedule, or what is done at rest
+    taken off on one side only (older runs never were looked at then) is another figure.
     """
     runs = (*baseline.runs, *candidate.runs)
     if not rules.are_profiles_judged or not all(run.starts for run in runs):
         return ()
     sides = baseline.profile_side, candidate.profile_side
-    is_fit = all(side.starts for side in sides) and not obstacles(*sides)
+    looked = {
+        (profile.metric, profile.rest is not None)
+        for run in runs
+        for start in run.starts
+        for profile in start.profiles
+    }
+    is_alike = len(looked) == len({metric for metric, _ in looked})
+    is_fit = is_alike and all(side.starts for side in sides) and not obstacles(*sides)
     return PROFILE_PATTERNS if is_fit else ()
 
 

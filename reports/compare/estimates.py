@@ -1,7 +1,7 @@
 """
 From the runs of one metric to its effect, whatever kind of numbers the runs brought.
 
-Pure. An exact metric (counts that repeat) has no noise; the others have that of their runs.
+Pure. An exact metric (instructions of one build) has no noise; the others have that of their runs.
 """
 
 from dataclasses import dataclass, replace

@@ -32,8 +32,8 @@ class Margins:
         floor_share: A change is called one only if its estimate is larger.
         margin_share: UNCHANGED means: no further apart than this. Of shares of failures both are
             differences: 0.001 is one operation more in a thousand.
-        is_exact: The metric repeats exactly (counts of instructions, allocations, bytes sent): one
-            run tells, and any change beyond the floor is real.
+        is_exact: One build gives the same number every time (counts of instructions): one run
+            tells, and a change beyond the floor is not noise.
     """
 
     floor_share: float

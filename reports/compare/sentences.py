@@ -56,7 +56,10 @@ def _changed(found: MetricFindings) -> str:
     estimate = found.estimate
     text = f"{_capital(_worse_or_better(found, estimate.ratio))} (95 %: {_interval(found)})"
     if found.margins.is_exact:
-        return f"{_capital(_worse_or_better(found, estimate.ratio))}; this metric repeats exactly."
+        return (
+            f"{_capital(_worse_or_better(found, estimate.ratio))}; one build gives the same number"
+            " in every run, so this is no noise, though unrelated changes of a build move it too."
+        )
     metrics = "1 metric" if found.family_count == 1 else f"{found.family_count} metrics"
     return (
         f"{text}: beyond chance for {metrics} together, and over the floor of"

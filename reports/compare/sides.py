@@ -164,7 +164,7 @@ def _faults(runs: Sequence[RunEvidence]) -> Iterator[str]:
         if times > 1:
             yield f"{plain(run_id)} is given {times} times; a run counts once"
     for run in runs:
-        for fault in (*_record_faults(run.record), *_twin_faults(run), *run.faults):
+        for fault in (*_record_faults(run), *_twin_faults(run), *run.faults):
             yield f"{plain(run.record.run_id)}: {fault}"
 
 
@@ -176,13 +176,15 @@ def _twin_faults(run: RunEvidence) -> Iterator[str]:
             yield f"the audit of its twin under {plain(start.record.instrumentation)} failed"
 
 
-def _record_faults(record: RunRecord) -> Iterator[str]:
+def _record_faults(run: RunEvidence) -> Iterator[str]:
+    record = run.record
     if not record.complete:
         reason = plain(record.incomplete_reason) or "no reason was recorded"
         yield f"the run is incomplete ({reason})"
-    if record.instrumentation != PLAIN and not _is_counted(record):
+    is_counted = run.is_counted or _is_counted(record)
+    if record.instrumentation != PLAIN and not is_counted:
         yield f"it ran under {plain(record.instrumentation)}, so its times are no timings"
-    if record.validity.status is Validity.INVALID:
+    if record.validity.status is Validity.INVALID and not run.is_counted:
         first = next(
             (check for check in record.validity.checks if check.status is Validity.INVALID), None
         )

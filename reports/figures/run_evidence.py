@@ -6,7 +6,7 @@ run can't vouch for is a fault in a sentence, never left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class RunEvidence:
         timelines: What happened when; none of a run without tables.
         starts: The run and its twins, as far as they were profiled.
         faults: What makes it unfit beyond what its record says, in sentences.
+        is_counted: It is asked for its counts alone, whatever was slow or late.
     """
 
     record: RunRecord
@@ -40,6 +41,7 @@ class RunEvidence:
     timelines: Mapping[str, Line] = field(default_factory=dict)
     starts: tuple[ProfiledStart, ...] = ()
     faults: tuple[str, ...] = ()
+    is_counted: bool = False
 
 
 def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunEvidence:
@@ -56,6 +58,14 @@ def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunE
         timelines=lines_to_compare(record, tables.operations, tables.samples),
         starts=tuple(starts),
         faults=(*tables.faults, *_faults(record, measured_count(tables.operations), samples)),
+    )
+
+
+def counts_of(evidence: RunEvidence) -> RunEvidence:
+    """Of a profiled run what its profiles say; its times are none."""
+    profiles = [profile for start in evidence.starts for profile in start.profiles]
+    return replace(
+        evidence, figures=profile_figures(profiles), samples={}, timelines={}, is_counted=True
     )
 
 

@@ -6,7 +6,8 @@ Pure. The names are those of objectives (harness.model.objectives), and besides 
     target.cpu_ns_per_operation     CPU time of the target over the measured phase, an answer
     generator.lateness_ns.p99       what the generator itself caused
     kernel.NAME.ns                  of a micro suite; kernel.NAME.instructions where counted
-    profile.METRIC_per_operation    of a profile (harness.model.profile.Metric), an answer
+    profile.METRIC_per_operation    of a profile (harness.model.profile.Metric), an answer; of
+                                    memory less what the service does by the second, at rest
 
 A figure that was not measured, or on too few samples, is not there; one that falls among
 operations that were never answered is infinite.
@@ -23,6 +24,7 @@ from harness.model.profile import Metric, Profile
 from harness.model.quantiles import Distribution
 from harness.model.record import KernelSamples, RunRecord
 from harness.model.text import Unit
+from reports.figures.rest import measured, rest_per_operation, weight_of
 from reports.figures.samples import Better
 
 HEADLINE_PATTERNS = (
@@ -104,12 +106,12 @@ def profile_figures(profiles: Sequence[Profile]) -> tuple[Figure, ...]:
             name=f"profile.{profile.metric.value}_per_operation",
             unit=_PROFILE_UNITS[profile.metric],
             better=Better.LESS,
-            value=total / count,
+            value=cost,
         )
         for profile in profiles
         if profile.metric in _PER_ANSWER
-        for total, count in [_measured_total(profile)]
-        if count
+        for cost in [_cost_of_operation(profile)]
+        if cost is not None
     )
 
 
@@ -199,8 +201,11 @@ def _figure(name: str, unit: Unit, value: float) -> Figure:
     return Figure(name=name, unit=unit, better=better, value=value)
 
 
-def _measured_total(profile: Profile) -> tuple[float, int]:
-    """All weights, and the operations, of the segments of the measured phase."""
-    segments = [segment for segment in profile.segments if segment.start_ns >= 0]
-    total = math.fsum(weight for segment in segments for weight in segment.weights.values())
-    return total, sum(segment.operation_count for segment in segments)
+def _cost_of_operation(profile: Profile) -> float | None:
+    """Less what the service does at rest; None where nothing was answered."""
+    segments = measured(profile)
+    count = sum(segment.operation_count for segment in segments)
+    if not count:
+        return None
+    whole = math.fsum(map(weight_of, segments)) / count
+    return whole - (rest_per_operation([profile]) or 0.0)

@@ -121,12 +121,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How it ended: the comparison of all pairs, with what was confirmed and what was not."""
+    """
+    How it ended: the comparison of all pairs, with what was confirmed and what was not.
+
+    *memory_looks*: those at pairs under memray (reports.gate.memory_counts).
+    """
 
     dossier: Dossier
     looks: tuple[Look, ...]
     confirmed: tuple[str, ...]
     unconfirmed: tuple[str, ...]
+    memory_looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,26 +1,28 @@
 """
 What a gate counts besides its pairs: bytes and allocations of an operation, under memray.
 
-Pure. Counts repeat to a fraction of a percent where timings vary by several, so that one start of
-each side tells, and a second, fresh one of each confirms. They are asked for by name: a policy
-whose metrics or objectives name one of COUNTED has them counted.
+Pure. They don't repeat: how many operations meet in a commit or a request to the broker is chance,
+and equal starts differ by percents. So they are judged like any other figure, over several starts
+of both sides with an interval, and confirmed by fresh ones (reports.gate.looks). They are
+asked for by name: a policy whose metrics or objectives name one of COUNTED has them counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.model.verdict import ExitCode
-from reports.compare.comparison import Rules, SideInput, compared_sides
+from reports.compare.comparison import Rules
 from reports.compare.policy import MarginRule, Margins
-from reports.compare.verdicts import Change, Comparison, MetricVerdict, resummed
+from reports.compare.verdicts import resummed
 from reports.figures.run_figures import is_chosen
-from reports.gate.looks import Gathered, Outcome
+from reports.gate.looks import Outcome
+from reports.statistics.rank_tests import PAIR_COUNT_MIN
 
 COUNTED = (
     "profile.allocated_bytes_per_operation",
     "profile.allocated_count_per_operation",
 )
-COUNTED_MARGINS = Margins(floor_share=0.02, margin_share=0.02, is_exact=True)
+COUNTED_MARGINS = Margins(floor_share=0.02, margin_share=0.03)
 _PREFIX = "profile."
 
 
@@ -49,8 +51,8 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
         policy=replace(
             policy,
             rules=(
-                # One start of each side tells, whatever the policy's own margins are meant for.
-                *(replace(r, margins=replace(r.margins, is_exact=True)) for r in policy.rules),
+                # A policy of the time when one start was thought to tell may still say "exact".
+                *(replace(r, margins=replace(r.margins, is_exact=False)) for r in policy.rules),
                 MarginRule(pattern=f"{_PREFIX}*", margins=COUNTED_MARGINS),
             ),
             required=tuple(dict.fromkeys(names)),
@@ -63,57 +65,44 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
     return plain, counted
 
 
-def look_worse(count: Gathered, rules: Rules) -> tuple[str, ...]:
-    """What one run of each side shows to be worse, so that another of each must say so too."""
-    return _compared(count, rules).counting_as(Change.REGRESSED)
-
-
-def with_counts(outcome: Outcome, counts: Sequence[Gathered], rules: Rules) -> Outcome:
+def with_counts(outcome: Outcome, counted: Outcome) -> Outcome:
     """
-    *outcome* with the metrics of *counts*: one run of each side, and another if that looked worse.
+    *outcome* with the metrics of *counted*, of pairs under memray.
 
     Money that was lost in one of these runs is lost, as in any other.
     """
-    every = [_compared(count, rules) for count in counts]
-    found, *fresh = every
-    worse = [set(one.counting_as(Change.REGRESSED)) for one in every]
-    confirmed = set.intersection(*worse) if fresh else set()
-    comparison = outcome.dossier.comparison
+    pairs, memory = outcome.dossier.comparison, counted.dossier.comparison
     merged = replace(
-        comparison,
-        metrics=(*comparison.metrics, *(_final(item, confirmed) for item in found.metrics)),
-        objectives=(*comparison.objectives, *found.objectives),
-        faults=tuple(dict.fromkeys(fault for one in (comparison, *every) for fault in one.faults)),
+        pairs,
+        metrics=(*pairs.metrics, *memory.metrics),
+        objectives=(*pairs.objectives, *memory.objectives),
+        faults=_each(pairs.faults, memory.faults),
+        doubts=_each(pairs.doubts, (*memory.doubts, *_too_few(counted))),
         exit_code=ExitCode.AUDIT_FAILED
-        if any(one.exit_code == ExitCode.AUDIT_FAILED for one in every)
-        else comparison.exit_code,
+        if memory.exit_code == ExitCode.AUDIT_FAILED
+        else pairs.exit_code,
     )
-    looked = sorted(worse[0] - confirmed)
     return replace(
         outcome,
         dossier=replace(outcome.dossier, comparison=resummed(merged)),
-        confirmed=(*outcome.confirmed, *sorted(confirmed)),
-        unconfirmed=(*outcome.unconfirmed, *looked),
+        confirmed=(*outcome.confirmed, *counted.confirmed),
+        unconfirmed=(*outcome.unconfirmed, *counted.unconfirmed),
+        memory_looks=counted.looks,
     )
 
 
-def _final(metric: MetricVerdict, confirmed: set[str]) -> MetricVerdict:
-    if metric.status is not Change.REGRESSED or metric.is_waived:
-        return metric
-    if metric.name in confirmed:
-        return replace(metric, sentence=f"{metric.sentence} A second start of each side agrees.")
-    sentence = (
-        "It looked worse, and a second start of each side did not; so it is not called worse."
-    )
-    return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)
+def _too_few(counted: Outcome) -> Iterator[str]:
+    """A metric that is only watched must have been looked at."""
+    count = max((look.pair_count for look in counted.looks), default=0)
+    if count < PAIR_COUNT_MIN:
+        yield (
+            f"{count} of {PAIR_COUNT_MIN} pairs under memray, too few to judge what is counted"
+            " there: write a larger budget"
+        )
 
 
-def _compared(count: Gathered, rules: Rules) -> Comparison:
-    return compared_sides(
-        SideInput(name="base", runs=count.baseline),
-        SideInput(name="candidate", runs=count.candidate),
-        rules,
-    ).comparison
+def _each(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _others(names: Sequence[str]) -> Sequence[str]:

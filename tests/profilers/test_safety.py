@@ -273,6 +273,7 @@ class Flaky:
 
     def __init__(self, *, failing: Collection[int]) -> None:
         self.failing, self.begun, self.taken, self.is_closed = failing, 0, 0, False
+        self.rested_after = -1
 
     def segment_shares(self, length_ns: int) -> Sequence[float]:
         return [0.1] * 10
@@ -290,6 +291,9 @@ class Flaky:
         if self.begun in self.failing:
             raise ProfilerError("it was killed")
         self.taken += 1
+
+    def rest(self, wait: object) -> None:
+        self.rested_after = self.taken
 
     def close(self) -> None:
         self.is_closed = True
@@ -314,6 +318,21 @@ def test_one_lost_segment_is_not_the_end(failing: Collection[int], taken: int) -
     assert flaky.is_closed
 
 
+@pytest.mark.parametrize(("failing", "rested_after"), [((), 10), (range(1, 11), -1)])
+def test_rest_comes_after_the_window(failing: Collection[int], rested_after: int) -> None:
+    """Once every segment is taken, with the agent still there; not of what was given up."""
+    flaky = Flaky(failing=failing)
+    clock = SegmentClock(flaky, Looked(pid=os.getpid()))
+    now_ns = time.monotonic_ns()
+    clock.start(Window(start_ns=now_ns + 3 * 10**8, end_ns=now_ns + 4 * 10**8))
+    clock.rest()
+
+    assert flaky.rested_after == rested_after
+    assert flaky.is_closed is bool(failing)
+    clock.stop()
+    assert flaky.is_closed
+
+
 @pytest.mark.parametrize(
     ("length_s", "count"), [(1, 1), (4, 4), (12, 12), (60, 12), (2_880, 12), (12 * 3_600, 180)]
 )
@@ -334,6 +353,15 @@ def test_memory_segments(tmp_path: Path, length_s: int) -> None:
     assert sum(shares[:3]) * length_s <= 25 or length_s <= 30
     assert max(shares[-2:]) == pytest.approx(2 * min(shares[-2:]))
     assert max(shares) * length_s <= max(6 * 60, length_s / 2)
+
+
+def test_memory_in_one_piece(tmp_path: Path) -> None:
+    """Where nobody asks for growth nothing is missed between segments, however long it takes."""
+    profiler = MemrayProfiler(tmp_path, is_split=False)
+    shares = profiler.segment_shares(600 * 10**9)
+    profiler.close()
+
+    assert list(shares) == [1.0]
 
 
 def test_other_processes_of_the_target_run_free(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.model.profile import MISSING
+from harness.model.profile import MISSING, Metric
 from harness.model.text import Unit
 from harness.storage.run_folder import StoredRun, load_run, pass_folder, write_record
 from reports import render_run_report
@@ -249,6 +249,20 @@ class TestMemory:
         assert table.rows[0][-1].tone is Tone.BAD
         assert not part.flames[0].own
         assert part.flames[0].absence.startswith("no data")
+
+    def test_what_goes_by_the_second_is_said(self, tmp_path: Path) -> None:
+        """Of the bytes of an operation so many are allocated at rest too."""
+        found = made_profile(Metric.ALLOCATED_BYTES)
+        second = replace(
+            found.segments[-1], start_ns=10**10, end_ns=11 * 10**9, weights={0: 90 << 10}
+        )
+        run = write_profiled_run(
+            tmp_path / "resting", cpu=(), memory=(replace(found, rest=second),)
+        )
+        facts = section(view_run(read_profiled_run(run)), "memory-profile").headlines
+
+        said = {fact.name: fact.cell.text for fact in facts}
+        assert said["of it by the second, at rest too"] == "102 B"  # 4 seconds, 3,600 operations
 
     def test_a_short_run_can_not_tell_a_leak(self, page: Page) -> None:
         """Five samples of memory are no evidence, and the page does not look relieved."""

@@ -1,13 +1,21 @@
 """What a gate plays: as many good pairs as were asked for, within the budget, and no more."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.cli.options import checked_scenario
 from harness.errors import EngineError, TargetError
+from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
+from harness.profilers.memray_profiler import MemrayProfiler
 from harness.runs import pair_series as gate
-from harness.runs.pair_series import Gatherer, Played
+from harness.runs.pair_series import GateRequest, Gatherer, Played, memory_request
+from harness.storage.run_folder import StoredRun
+from tests.reports.synthetic import Shape, write_synthetic_run
 
 PAIR_S = 20.0
 GOOD: tuple[str, ...] = ()
@@ -107,3 +115,51 @@ def test_errors_keep_their_kind_and_say_whose_they_are() -> None:
 
     assert type(error) is TargetError
     assert str(error) == "candidate: it died"
+
+
+def run_that_used(folder: Path, cpu_cores: float) -> StoredRun:
+    """A run of 500 operations a second whose target used so much of a core."""
+    run = write_synthetic_run(folder, Shape(rate_per_s=500.0, measure_s=3, freeze_ns=0))
+    record = run.record
+    used = replace(record.resources["target"], cpu_cores_mean=cpu_cores)
+    return replace(
+        run,
+        record=replace(
+            record,
+            resources={**record.resources, "target": used},
+            rate=replace(record.rate, offered_per_s=500.0),
+        ),
+    )
+
+
+def test_pairs_under_memray_are_sent_the_same_in_bursts(tmp_path: Path) -> None:
+    """Both at once, as slowly as the dearer side needs; which operations there are stays."""
+    scenario = checked_scenario("spot-steady", ScenarioOverrides())
+    request = GateRequest(
+        scenario=scenario,
+        targets={},
+        window_ns=100,
+        guard_ns=25,
+        budget_ns=1,
+        kafka="embedded",
+        folder=tmp_path,
+        command="",
+    )
+    runs = {
+        side: run_that_used(tmp_path / side, cpu_cores)
+        for side, cpu_cores in (("base", 0.1), ("candidate", 0.3))
+    }
+    pair = Played(number=1, first="base", runs=runs, spoilt=(), length_s=1.0)
+
+    asked = memory_request(request, pair, MemrayProfiler)
+    planned_ns = np.array([0, 1, 99_999_999, 100_000_000, 250_000_001])
+
+    assert asked.window_ns == 0
+    assert asked.folder == tmp_path / "memory"
+    assert asked.profiler is MemrayProfiler
+    assert asked.scenario.load.burst_ns == 100_000_000  # 50 operations at 500/s
+    assert asked.scenario.digest == scenario.digest
+    assert (asked.scenario.driven_ns(planned_ns) / asked.scenario.load.stretch_ratio).tolist() == [
+        *(0, 0, 0, 100_000_000, 200_000_000)
+    ]
+    assert asked.scenario.load.stretch_ratio == 2.0

@@ -1,8 +1,9 @@
 """
 Instruction counts against those of a stored run. Pure.
 
-A count is exact on one build, so a single one is evidence: no interval, no test. It is evidence of
-nothing where the interpreter, a compiled module, valgrind or the kernel's own work is another.
+A count repeats on one build, so a single one has no noise: no interval, no test. It is the build's
+and not the kernel's alone: unrelated changes move it through the layout of memory. It is evidence
+of nothing where the interpreter, a compiled module, valgrind or the kernel's own work is another.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

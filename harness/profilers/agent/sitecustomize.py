@@ -8,7 +8,8 @@ nothing of the harness, and does nothing at all unless ACCTBENCH_AGENT is set.
 
 It says one JSON line, {"pid", "argv", "error"}, on the abstract Unix socket that ACCTBENCH_AGENT
 names, and then answers each line {"do": "start", "path", "native", "every"} or {"do": "stop"} with
-{"error": ""}. From its first moment until the first "stop" it tracks what start-up leaves alive.
+{"error": "", "at_ns"}: when tracking began or ended, since to begin it imports memray, and to end
+it writes a file. From its first moment until the first "stop" it tracks what start-up leaves alive.
 """
 
 import json
@@ -16,6 +17,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from importlib import machinery, util
 from typing import Any
 
@@ -37,6 +39,7 @@ class _Agent:
 
     def __init__(self, name: str, folder: str) -> None:
         self._tracker: Any = None
+        self._at_ns = time.monotonic_ns()
         self._name = name
         error = self._start(os.path.join(folder, f"start-{os.getpid()}.bin"))  # noqa: PTH118
         self._hello = {"pid": os.getpid(), "argv": sys.orig_argv, "error": error}
@@ -49,7 +52,8 @@ class _Agent:
                 with peer.makefile("rw", encoding="utf-8") as lines:
                     _say(lines, self._hello)
                     for line in lines:
-                        _say(lines, {"error": self._do(json.loads(line))})
+                        error = self._do(json.loads(line))
+                        _say(lines, {"error": error, "at_ns": self._at_ns})
         except (OSError, ValueError):
             pass  # nobody listens: a child of a child, or the harness has gone
         finally:
@@ -73,6 +77,7 @@ class _Agent:
                 file_format=kind.ALL_ALLOCATIONS if every else kind.AGGREGATED_ALLOCATIONS,
             )
             self._tracker.__enter__()
+            self._at_ns = time.monotonic_ns()
         except Exception as error:  # noqa: BLE001 - the service must never fail for this
             self._tracker = None
             return f"{type(error).__name__}: {error}"
@@ -80,6 +85,7 @@ class _Agent:
 
     def _stop(self) -> str:
         tracker, self._tracker = self._tracker, None
+        self._at_ns = time.monotonic_ns()
         try:
             if tracker is not None:
                 tracker.__exit__(None, None, None)

@@ -109,19 +109,21 @@ def gate_to_json(outcome: Outcome, facts: GateFacts) -> dict[str, Any]:
             }
             for pair in facts.pairs
         ],
-        "looks": [
-            {
-                "step": look.step.value,
-                "pair_count": look.pair_count,
-                "alpha": look.alpha,
-                "worse": list(look.worse),
-                "open": list(look.open),
-            }
-            for look in outcome.looks
-        ],
+        "looks": [_look_json(look) for look in outcome.looks],
+        "memory_looks": [_look_json(look) for look in outcome.memory_looks],
         "confirmed": list(outcome.confirmed),
         "unconfirmed": list(outcome.unconfirmed),
         "watched": [item.name for item in outcome.dossier.comparison.metrics if item.is_watched],
+    }
+
+
+def _look_json(look: Look) -> dict[str, Any]:
+    return {
+        "step": look.step.value,
+        "pair_count": look.pair_count,
+        "alpha": look.alpha,
+        "worse": list(look.worse),
+        "open": list(look.open),
     }
 
 
@@ -157,7 +159,7 @@ def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
                     ),
                 ),
             ),
-            tables=(_looks_table(outcome.looks), _pairs_table(facts.pairs)),
+            tables=(_looks_table(outcome), _pairs_table(facts.pairs)),
         ),
     )
 
@@ -249,7 +251,11 @@ def _side_text(side: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in side.items() if value not in ("", None))
 
 
-def _looks_table(looks: Sequence[Look]) -> Table:
+def _looks_table(outcome: Outcome) -> Table:
+    looks = [
+        *(("", look) for look in outcome.looks),
+        *((" under memray", look) for look in outcome.memory_looks),
+    ]
     names = {Step.LOOK: "look", Step.CONFIRMATION: "confirmation, fresh pairs alone"}
     return Table(
         id="looks",
@@ -263,13 +269,13 @@ def _looks_table(looks: Sequence[Look]) -> Table:
         ),
         rows=tuple(
             (
-                Cell(text=names[look.step]),
+                Cell(text=names[look.step] + where),
                 Cell(text=str(look.pair_count)),
                 Cell(text=share(look.alpha, 2)),
                 Cell(text=plain(", ".join(look.worse)) or "nothing"),
                 Cell(text=plain(", ".join(look.open)) or "nothing"),
             )
-            for look in looks
+            for where, look in looks
         ),
         note=f"At most {LOOK_COUNT_MAX} looks share the error; nothing is called worse unless at"
         f" least {CONFIRM_COUNT_MIN} fresh pairs say so too.",

@@ -6,6 +6,7 @@ from harness.model.memory_slope import MemorySlope
 from harness.model.profile import Metric, Profile, ProfileSegment
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, share, size
+from reports.figures.rest import rest_per_operation
 from reports.figures.run_tables import ProfiledPass, RunTables, profiles_of
 from reports.pages import glossary
 from reports.pages.cells import NO_DATA, cell
@@ -54,7 +55,7 @@ def memory_section(tables: RunTables) -> tuple[Section, ...]:
                     _growth_sentence(of[Metric.SURVIVING_BYTES], growth),
                 )
             ),
-            headlines=_headlines(costs, parts),
+            headlines=_headlines(costs, rest_per_operation(of[Metric.ALLOCATED_BYTES]), parts),
             flames=_flames(parts, of[Metric.ALLOCATED_BYTES]),
             charts=_charts(tables, one),
             tables=(
@@ -89,11 +90,18 @@ def _has_slope(profile: Profile) -> bool:
     return len(counts) >= SEGMENT_COUNT_MIN and min(counts) < max(counts)
 
 
-def _headlines(costs: dict[Metric, Costs], parts: dict[str, Part]) -> tuple[Fact, ...]:
+def _headlines(
+    costs: dict[Metric, Costs], at_rest_bytes: float | None, parts: dict[str, Part]
+) -> tuple[Fact, ...]:
     allocated, counted = costs.get(Metric.ALLOCATED_BYTES), costs.get(Metric.ALLOCATED_COUNT)
     held = {label: sum(segment.weights.values()) for label, (_, segment) in parts.items()}
     return (
         Fact(name="allocated an operation", cell=_whole(allocated)),
+        *(
+            [Fact(name="of it by the second, at rest too", cell=cell(at_rest_bytes, Unit.BYTES))]
+            if at_rest_bytes is not None
+            else []
+        ),
         Fact(name="allocations an operation", cell=_whole(counted)),
         *(
             Fact(name=f"held: {label}", cell=cell(value, Unit.BYTES))

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pytest
 
 from harness.model.policy_file import ComparisonSpec, MarginSpec, Policy
+from harness.model.profile import Metric
 from harness.model.record import Invariant
 from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, ExitCode, Performance, Validity
@@ -16,7 +18,7 @@ from reports import Dossier, compared_sides, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.profiled_start import ProfiledStart
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import Figure
+from reports.figures.run_figures import Figure, profile_figures
 from reports.figures.samples import Better, RunSamples
 from tests.reports.compare.made_runs import (
     all_changed,
@@ -25,6 +27,7 @@ from tests.reports.compare.made_runs import (
     with_part,
     with_record,
 )
+from tests.reports.profile.made_passes import made_profile
 
 Runs = tuple[RunEvidence, ...]
 
@@ -169,6 +172,28 @@ def test_a_profile_on_one_side_is_no_fault(before: Runs, same: Runs) -> None:
     assert cost.name not in statuses(compared(a, same))
     assert compared(a, same).comparison.faults == ()
     assert compared(a, same, named).comparison.exit_code == ExitCode.INVALID
+
+
+def test_costs_with_and_without_what_is_done_at_rest_are_not_compared(
+    before: Runs, same: Runs
+) -> None:
+    """Runs of before nobody looked at the service at rest: their cost of an operation is more."""
+
+    def profiled(run: RunEvidence, *, at_rest: bool) -> RunEvidence:
+        found = made_profile(Metric.ALLOCATED_BYTES)
+        little = replace(found.segments[-1], weights={0: 1}, operation_counts={})
+        found = replace(found, rest=little if at_rest else None)
+        start = ProfiledStart(record=run.record, profiles=(found,))
+        return replace(run, starts=(start,), figures=(*run.figures, *profile_figures((found,))))
+
+    def both(is_a: bool, is_b: bool) -> set[str]:
+        sides = ((before, is_a), (same, is_b))
+        a, b = (all_changed(runs, partial(profiled, at_rest=at_rest)) for runs, at_rest in sides)
+        return set(statuses(compared(a, b)))
+
+    name = "profile.allocated_bytes_per_operation"
+    assert name in both(False, False)
+    assert name not in both(False, True)
 
 
 class TestPolicy:

@@ -18,7 +18,7 @@ from harness.cli.options import runs_option
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from reports import Dossier
+    from reports.compare.comparison import Dossier
     from reports.compare.verdicts import Comparison
 
 _ROW_COUNT_MAX = 40
@@ -98,26 +98,29 @@ def compare(
     file of samples. Runs are whole process starts: five a side at least, ten find 3 %. Prints the
     path of the page.
     """
-    import reports
     from harness.model.policy_file import load_policy
+    from reports.compare.comparison import compared_sides, dossier_to_json, rules_of
+    from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
+    from reports.reading.inputs import read_sides
+    from reports.writing import read_history_section, write_comparison, write_text
 
     before, after = _sides(sides, baseline, candidate)
     today = datetime.now(UTC).date()
-    rules = reports.rules_of(None if policy is None else load_policy(policy, today=today))
-    inputs = reports.read_sides(before, after, runs_folder)
+    rules = rules_of(None if policy is None else load_policy(policy, today=today))
+    inputs = read_sides(before, after, runs_folder)
     command = shlex.join(["acctbench", *sys.argv[1:]])
-    dossier = reports.compared_sides(*inputs, rules, command)
-    page = reports.write_comparison(
+    dossier = compared_sides(*inputs, rules, command)
+    page = write_comparison(
         dossier,
         output or runs_folder / "compared" / _name(dossier),
-        reports.read_history_section(dossier, runs_folder),
+        read_history_section(dossier, runs_folder),
     )
     if junit:
-        reports.write_text(junit, reports.comparison_junit(dossier.comparison))
+        write_text(junit, comparison_junit(dossier.comparison))
     if markdown:
-        reports.write_text(markdown, reports.comparison_markdown(dossier.comparison))
+        write_text(markdown, comparison_markdown(dossier.comparison))
     if as_json:
-        print_json(reports.dossier_to_json(dossier))
+        print_json(dossier_to_json(dossier))
     else:
         show_comparison(dossier.comparison)
         print_result(str(page))

@@ -101,12 +101,13 @@ def gate(
     budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
     checked out into a worktree of its own. Prints the path of the page.
     """
-    import reports
     from harness.cli.compare_command import show_comparison
     from harness.model.gate_policy import GateSpec
     from harness.model.policy_file import load_policy
     from harness.workflows.gate import GateOrder, judge_gate
     from harness.workflows.gate_sides import gate_scenario, gate_sides
+    from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
+    from reports.writing import write_text
 
     now = datetime.now(UTC)
     rules = None if policy is None else load_policy(policy, today=now.date())
@@ -135,9 +136,9 @@ def gate(
         )
     comparison = result.comparison
     if junit:
-        reports.write_text(junit, reports.comparison_junit(comparison))
+        write_text(junit, comparison_junit(comparison))
     if markdown:
-        reports.write_text(markdown, reports.comparison_markdown(comparison))
+        write_text(markdown, comparison_markdown(comparison))
     if not quiet:
         show_comparison(comparison)
     if as_json:

@@ -303,10 +303,10 @@ def _some(names: Sequence[str], separator: str) -> str:
 def _write(found: History, commits: Mapping[str, Commits], page: Path) -> dict[str, Any]:
     """The page and the JSON beside it; returns the JSON."""
     from harness.storage.run_folder import write_json
-    from reports import write_text
     from reports.history.document import history_to_json
     from reports.pages.history.page import view_history
     from reports.render.html import render_page
+    from reports.writing import write_text
 
     document = history_to_json(found, commits)
     write_text(page, render_page(view_history(found, commits)))

@@ -148,9 +148,9 @@ def profile(  # noqa: PLR0917 - click passes them by name
 
 def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
     """All passes, and the report; what they are like is told to people."""
-    import reports
     from harness.cli.run_summary import summarise
     from harness.runs.profiled_passes import run_passes
+    from reports.writing import write_run_report
 
     view = make_view(quiet)
     stopped = threading.Event()
@@ -160,7 +160,7 @@ def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
             done = run_passes(request, passes, view, stopped, current.append)
     finally:
         view.close()
-    page = reports.write_run_report(done.plain.folder)
+    page = write_run_report(done.plain.folder)
     if not quiet:
         summarise(done.plain.record)
         for name, twin in done.twins.items():

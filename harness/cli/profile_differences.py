@@ -91,12 +91,14 @@ def tell_differences(
     Raises:
         HarnessError: they can't be compared, or a file can't be read or written.
     """
-    import reports
+    from reports.pages.profile.diff_page import profile_diff_sentences
+    from reports.profile.against import comparison_to_json as profile_comparison_to_json
+    from reports.writing import compare_stored_profiles
 
-    comparison = reports.compare_stored_profiles(base, candidate, page)
-    for sentence in reports.profile_diff_sentences(comparison):
+    comparison = compare_stored_profiles(base, candidate, page)
+    for sentence in profile_diff_sentences(comparison):
         people.print(printable(f"{'changed':>12}  {sentence}"))
     if as_json:
-        print_json(reports.profile_comparison_to_json(comparison))
+        print_json(profile_comparison_to_json(comparison))
     else:
         print_result(str(page))

@@ -84,11 +84,11 @@ def run(  # noqa: PLR0917 - click passes them by name
     SCENARIO is a name or a file. Prints the path of the report. The exit code is the verdict.
     Files of --stacks are read when the run is over; one that can't be used (2) does not lose it.
     """
-    import reports
     from harness.cli.run_summary import summarise
     from harness.profilers.stacks_file import check_stacks
     from harness.runs.run import Run, RunRequest
     from harness.targets.target_file import load_target
+    from reports.writing import write_run_report
 
     profile = chosen_profiler(profiler, changes)
     request = RunRequest(
@@ -110,7 +110,7 @@ def run(  # noqa: PLR0917 - click passes them by name
         view.close()
     view.phase("report", "one file, opens offline")
     stacks_fault = _attach(stored, stacks)
-    page = reports.write_run_report(stored.folder)
+    page = write_run_report(stored.folder)
     view.close()
     record = stored.record
     if not quiet:

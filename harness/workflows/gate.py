@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import reports
 from harness.cli.console import people, printable
 from harness.errors import HarnessError, RecordError, UsageError
 from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
@@ -35,7 +34,22 @@ from harness.runs.pair_series import (
 )
 from harness.storage.run_folder import INCOMPLETE_SUFFIX, load_run, write_json
 from harness.workflows.gate_sides import BASE, CANDIDATE, GateSides
+from reports.compare.comparison import Rules, rules_of
 from reports.compare.policy import Design
+from reports.gate.looks import Gathered, Outcome, Questions, Sequential, plan_looks
+from reports.gate.memory_counts import look_worse, with_counts, without_counted
+from reports.pages.gate.former_gates import former_gates_section, former_gates_to_json
+from reports.pages.gate.page import (
+    GateFacts,
+    PairFacts,
+    gate_dossier,
+    gate_sections,
+    gate_to_json,
+    too_few_pairs,
+)
+from reports.reading.former_gates import read_former_gates
+from reports.reading.run_folder import read_evidence
+from reports.writing import write_comparison
 
 if TYPE_CHECKING:
     from harness.engine.progress import Progress
@@ -117,18 +131,18 @@ def judge_gate(order: GateOrder) -> GateResult:
         view.say(f"kept: {folder} (all runs, failure.json)")
         raise
     facts = _facts(order, gatherer)
-    dossier = reports.gate_dossier(outcome, facts)
-    former = reports.read_former_gates(order.runs_folder, facts.settings)
-    page = reports.write_comparison(
+    dossier = gate_dossier(outcome, facts)
+    former = read_former_gates(order.runs_folder, facts.settings)
+    page = write_comparison(
         dossier,
         folder,
         (
-            *reports.gate_sections(outcome, facts),
-            *reports.former_gates_section(former, dossier.comparison),
+            *gate_sections(outcome, facts),
+            *former_gates_section(former, dossier.comparison),
         ),
         {
-            "gate": reports.gate_to_json(outcome, facts),
-            "former_gates": reports.former_gates_to_json(former),
+            "gate": gate_to_json(outcome, facts),
+            "former_gates": former_gates_to_json(former),
         },
     )
     document = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
@@ -136,7 +150,7 @@ def judge_gate(order: GateOrder) -> GateResult:
     return GateResult(comparison=dossier.comparison, page=folder / page.name, document=document)
 
 
-def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[reports.Outcome, Gatherer]:
+def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[Outcome, Gatherer]:
     spec, sides = order.spec, order.sides
     request = GateRequest(
         scenario=order.scenario,
@@ -148,7 +162,7 @@ def _trial(order: GateOrder, folder: Path, view: GateView) -> tuple[reports.Outc
         folder=folder,
         command=order.command,
     )
-    stored = tuple(reports.read_evidence(load_run(path)) for path in sides.baseline)
+    stored = tuple(read_evidence(load_run(path)) for path in sides.baseline)
     build_sides(request, view)
     with ExitStack() as stack:
         player = (
@@ -165,30 +179,28 @@ def _counted(
     order: GateOrder,
     request: GateRequest,
     gatherer: Gatherer,
-    outcome: reports.Outcome,
+    outcome: Outcome,
     view: GateView,
-) -> reports.Outcome:
+) -> Outcome:
     """*outcome* with the bytes of an operation, if the policy names them and there is a verdict."""
     _, rules = _rules(order)
     if rules is None or outcome.dossier.comparison.faults:
         return outcome
-    counts: list[reports.Gathered] = []
+    counts: list[Gathered] = []
     for pair in gatherer.pairs[:2]:
         profile_memory(request, pair, MemrayProfiler, view)
-        base, candidate = (
-            reports.read_evidence(load_run(run.folder)) for run in pair.runs.values()
-        )
-        counts.append(reports.Gathered(baseline=(base,), candidate=(candidate,)))
-        worse = reports.look_worse(counts[-1], rules)
+        base, candidate = (read_evidence(load_run(run.folder)) for run in pair.runs.values())
+        counts.append(Gathered(baseline=(base,), candidate=(candidate,)))
+        worse = look_worse(counts[-1], rules)
         view.say(f"memory of pair {pair.number}: worse: {', '.join(worse) or 'nothing'}")
         if not worse:
             break
-    return reports.with_counts(outcome, counts, rules)
+    return with_counts(outcome, counts, rules)
 
 
 def _looked_at(
     order: GateOrder, gatherer: Gatherer, stored: tuple[RunEvidence, ...], view: GateView
-) -> reports.Outcome:
+) -> Outcome:
     evidence = _Evidence(stored)
 
     def on_pair(one: Played) -> None:
@@ -199,12 +211,12 @@ def _looked_at(
         return gatherer.gather(count, is_confirming=is_confirming, on_pair=on_pair)
 
     can_go_on = gather(1) and gather(2)
-    plan = reports.plan_looks(gatherer.affordable_count)
+    plan = plan_looks(gatherer.affordable_count)
     is_enough = plan.is_enough
     if not is_enough:
-        view.say(reports.too_few_pairs(gatherer.affordable_count, _facts(order, gatherer)))
+        view.say(too_few_pairs(gatherer.affordable_count, _facts(order, gatherer)))
         plan = replace(plan, look_counts=(max(1, gatherer.affordable_count),))
-    looks = reports.Sequential(_questions(order), plan)
+    looks = Sequential(_questions(order), plan)
     while looks.outcome is None:
         can_go_on = can_go_on and gather(looks.wanted_count, is_confirming=looks.is_confirming)
         looks.look(evidence.gathered, is_last=not can_go_on or not is_enough)
@@ -212,9 +224,9 @@ def _looked_at(
     return looks.outcome
 
 
-def _questions(order: GateOrder) -> reports.Questions:
+def _questions(order: GateOrder) -> Questions:
     rules, _ = _rules(order)
-    return reports.Questions(
+    return Questions(
         baseline_name=order.sides.names[BASE],
         candidate_name=order.sides.names[CANDIDATE],
         rules=rules,
@@ -223,15 +235,15 @@ def _questions(order: GateOrder) -> reports.Questions:
     )
 
 
-def _rules(order: GateOrder) -> tuple[reports.Rules, reports.Rules | None]:
+def _rules(order: GateOrder) -> tuple[Rules, Rules | None]:
     """Of what the pairs are asked, settled or watched; and of what is counted besides, if any."""
     design = Design.APART if order.sides.baseline else Design.PAIRED
-    rules = reports.rules_of(order.policy, design)
+    rules = rules_of(order.policy, design)
     policy = order.policy
     watched = policy.comparison.metrics if policy and policy.comparison.metrics else DEFAULT_WATCHED
     # What must be settled must be there: a name that nobody measured would settle nothing.
     required = tuple(dict.fromkeys((*order.spec.settled, *rules.policy.required)))
-    return reports.without_counted(
+    return without_counted(
         replace(
             rules,
             policy=replace(rules.policy, required=required),
@@ -251,19 +263,19 @@ class _Evidence:
         """A pair that was spoilt is not evidence, unless it lost money."""
         if not one.spoilt or one.is_audit_failed:
             for side, run in one.runs.items():
-                self._by_side[side].append(reports.read_evidence(run))
+                self._by_side[side].append(read_evidence(run))
 
     @property
-    def gathered(self) -> reports.Gathered:
+    def gathered(self) -> Gathered:
         """So far."""
-        return reports.Gathered(
+        return Gathered(
             baseline=self._stored or tuple(self._by_side[BASE]),
             candidate=tuple(self._by_side[CANDIDATE]),
             is_paired=not self._stored,
         )
 
 
-def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
+def _facts(order: GateOrder, gatherer: Gatherer) -> GateFacts:
     spec, scenario = order.spec, order.scenario
     first = gatherer.pairs[0].runs[CANDIDATE].record if gatherer.pairs else None
     turns = f"{format_duration(spec.window_ns)} and a guard of {format_duration(spec.guard_ns)}"
@@ -280,14 +292,12 @@ def _facts(order: GateOrder, gatherer: Gatherer) -> reports.GateFacts:
     }
     if _rules(order)[1] is not None:
         settings["memory"] = "a start of each side under memray; a second where that looked worse"
-    return reports.GateFacts(
+    return GateFacts(
         gate_id=order.gate_id,
         sides={side: dict(facts) for side, facts in order.sides.facts.items()},
         settings=settings,
         pairs=tuple(
-            reports.PairFacts(
-                number=one.number, first=one.first, spoilt=one.spoilt, length_s=one.length_s
-            )
+            PairFacts(number=one.number, first=one.first, spoilt=one.spoilt, length_s=one.length_s)
             for one in gatherer.played
         ),
         budget_s=spec.budget_ns / NANOS_PER_SECOND,
@@ -309,7 +319,7 @@ def _pair_line(one: Played, gatherer: Gatherer) -> str:
     return f"pair {one.number}: {one.length_s:.1f} s; {spent}"
 
 
-def _look_line(looks: reports.Sequential) -> str:
+def _look_line(looks: Sequential) -> str:
     look = looks.looks[-1]
     worse = ", ".join(look.worse) or "nothing"
     still_open = f"; not settled: {', '.join(look.open)}" if look.open else ""

@@ -58,9 +58,9 @@ class ReleaseRuns:
         return folders
 
     def _service(self, demand: RunDemand) -> list[Path]:
-        import reports
         from harness.runs.profiled_passes import run_passes
         from harness.runs.run import RunRequest
+        from reports.writing import write_run_report
 
         request = RunRequest(
             scenario=self.scenarios[demand.key],
@@ -83,7 +83,7 @@ class ReleaseRuns:
             return [current[0].folder] if current else []
         finally:
             view.close()
-        reports.write_run_report(done.plain.folder)
+        write_run_report(done.plain.folder)
         if stopped.is_set():
             raise KeyboardInterrupt
         return [done.plain.folder]

@@ -25,7 +25,6 @@ from typing import Any
 import psutil
 from rehearsal import Rehearsed, rehearse
 
-from harness.cli.options import checked_scenario
 from harness.engine.event_log import read_chunks
 from harness.engine.machine_watch import MachineFacts
 from harness.engine.placement import place
@@ -42,6 +41,7 @@ from harness.runs.facts import RunFacts
 from harness.storage.run_folder import write_record
 from harness.system import AuditEvidence, load_system
 from harness.targets.resources import ResourceSampler
+from harness.workflows.scenarios import checked_scenario
 from reports.writing import write_run_report
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract

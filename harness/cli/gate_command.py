@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-import shlex
-import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness.cli.completions import complete_scenarios, complete_targets
-from harness.cli.console import print_json, print_result
-from harness.cli.options import kafka_option, runs_option, unit_option
+from harness.cli.console import command_line, print_json, print_result
+from harness.cli.options import asked, kafka_option, runs_option, unit_option
+from harness.cli.watching import tell_notes
 from harness.model.units import parse_duration_ns
 
 if TYPE_CHECKING:
@@ -63,7 +59,6 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 )
 @click.option(
     "--scenario",
-    "scenario_name",
     shell_complete=complete_scenarios,
     help="Name or file. [default: the policy's, else spot-steady]",
 )
@@ -81,17 +76,11 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 @click.option("--quiet", is_flag=True, help="Say nothing while it goes.")
 def gate(
     *,
-    policy: Path | None,
-    scenario_name: str | None,
-    budget_ns: int | None,
-    seed: int | None,
-    kafka: str,
-    runs_folder: Path,
     junit: Path | None,
     markdown: Path | None,
     as_json: bool,
     quiet: bool,
-    **sides: Any,
+    **options: Any,
 ) -> int:
     """
     Say whether a candidate is worse than its base: the exit code is for a pipeline.
@@ -101,48 +90,18 @@ def gate(
     budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
     checked out into a worktree of its own. Prints the path of the page.
     """
-    from harness.cli.compare_command import show_comparison
-    from harness.model.gate_policy import GateSpec
-    from harness.model.policy_file import load_policy
-    from harness.workflows.gate import GateOrder, judge_gate
-    from harness.workflows.gate_sides import gate_scenario, gate_sides
-    from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
-    from reports.writing import write_text
+    from harness.cli.compare_command import show_comparison, write_summaries
+    from harness.workflows.gate_trial import gate as judge_gate
+    from harness.workflows.requests import GateRequest, tell_nobody
 
-    now = datetime.now(UTC)
-    rules = None if policy is None else load_policy(policy, today=now.date())
-    spec = rules.gate if rules else GateSpec()
-    spec = spec if budget_ns is None else replace(spec, budget_ns=budget_ns)
-    with gate_sides(runs_folder=runs_folder, **sides) as both:
-        result = judge_gate(
-            GateOrder(
-                gate_id=f"gate-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
-                sides=both,
-                scenario=gate_scenario(
-                    policy,
-                    rules,
-                    spec,
-                    name=scenario_name,
-                    seed=seed,
-                    is_paired=not both.baseline,
-                ),
-                spec=spec,
-                policy=rules,
-                kafka=kafka,
-                runs_folder=runs_folder,
-                command=shlex.join(["acctbench", *sys.argv[1:]]),
-                is_quiet=quiet,
-            )
-        )
-    comparison = result.comparison
-    if junit:
-        write_text(junit, comparison_junit(comparison))
-    if markdown:
-        write_text(markdown, comparison_markdown(comparison))
+    request = asked(GateRequest, command=command_line(), **options)
+    result = judge_gate(request, tell_nobody if quiet else tell_notes)
+    comparison = result.details.comparison
+    write_summaries(comparison, junit, markdown)
     if not quiet:
         show_comparison(comparison)
     if as_json:
-        print_json(result.document)
+        print_json(result.details.document)
     else:
         print_result(str(result.page))
-    return int(comparison.exit_code)
+    return result.exit_code

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_json, print_renderable, print_result, printable
+from harness.cli.console import (
+    command_line,
+    people,
+    print_json,
+    print_renderable,
+    print_result,
+    printable,
+)
 from harness.cli.options import runs_option, unit_option
 from harness.model.units import parse_share
 
@@ -108,7 +113,7 @@ def micro(
         counts=instructions,
         against=None if against is None else _against(against, runs_folder, margin_ratio),
         runs_folder=runs_folder,
-        command=shlex.join(["acctbench", *sys.argv[1:]]),
+        command=command_line(),
     )
     stored = run_micro(request)
     record = stored.record

@@ -1,5 +1,5 @@
 """
-Options and arguments that several commands share, and what they change of a scenario.
+Options and arguments that several commands share.
 
 Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is refused with the
 name of its flag before anything starts.
@@ -7,7 +7,6 @@ name of its flag before anything starts.
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,21 +18,22 @@ from harness.cli.completions import (
     complete_scenarios,
     complete_targets,
 )
+from harness.errors import UsageError
 from harness.model.units import (
     parse_duration_ns,
     parse_positive_duration_ns,
     parse_positive_rate_per_s,
 )
+from harness.workflows.scenarios import DEFAULT_SCENARIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from importlib.resources.abc import Traversable
 
-    from harness.model.scenario import LoadTransport, Scenario
+    from harness.model.scenario import LoadTransport
     from harness.model.scenario_file import ScenarioOverrides
 
-DEFAULT_SCENARIO = "spot-steady"
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Request = TypeVar("_Request")
 
 
 def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) -> Any:
@@ -165,54 +165,20 @@ def runs_option(command: _Command) -> _Command:
     return option(command)
 
 
+def asked(request: Callable[..., _Request], **values: Any) -> _Request:
+    """The *request* of a command; what doesn't go together is a misuse of its options."""
+    try:
+        return request(**values)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def overrides_from(values: dict[str, Any]) -> ScenarioOverrides:
-    """What the values of scenario_options and load_options change."""
+    """What scenario_options and load_options change; takes their values out of *values*."""
     from harness.model.scenario_file import ScenarioOverrides
 
-    return ScenarioOverrides(**values)
-
-
-def scenario_folder() -> Traversable:
-    """The scenarios that come with the program."""
-    return resources.files("workloads") / "scenarios"
-
-
-def checked_scenario(
-    name_or_path: str, overrides: ScenarioOverrides, policy: Path | None = None
-) -> Scenario:
-    """
-    The scenario with the demands of *policy*, its system's own table checked too.
-
-    Raises:
-        UsageError: there is no such scenario, profile, system or policy.
-        ScenarioError, PolicyError: it has faults; all of them are listed.
-    """
-    from harness.model.policy_file import load_policy, with_policy
-    from harness.model.scenario_file import load_scenario
-
-    scenario = load_scenario(
-        name_or_path,
-        folder=scenario_folder(),
-        overrides=overrides,
-        check_workload=_system_faults,
-    )
-    if policy is None:
-        return scenario
-    return with_policy(scenario, load_policy(policy, kinds=_kinds(scenario)))
-
-
-def _system_faults(scenario: Scenario) -> list[tuple[str, str, str]]:
-    from harness.model.objectives import unknown_kinds
-    from harness.system import load_system
-
-    unknown = unknown_kinds(scenario.objectives, _kinds(scenario))
-    return [*unknown, *load_system(scenario.system).check_workload(scenario)]
-
-
-def _kinds(scenario: Scenario) -> list[str]:
-    from harness.system import load_system
-
-    return [kind.name for kind in load_system(scenario.system).kinds]
+    fields = ScenarioOverrides.__dataclass_fields__
+    return ScenarioOverrides(**{name: values.pop(name) for name in fields if name in values})
 
 
 def _with_options(

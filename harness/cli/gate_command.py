@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
@@ -12,14 +12,6 @@ from harness.cli.console import command_line, print_json, print_result
 from harness.cli.options import asked, kafka_option, runs_option, unit_option
 from harness.cli.watching import tell_notes
 from harness.model.units import parse_duration_ns
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-_budget_option: Callable[[_Command], _Command] = unit_option(
-    "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
-)
 
 
 @click.command(
@@ -62,7 +54,9 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
     shell_complete=complete_scenarios,
     help="Name or file. [default: the policy's, else spot-steady]",
 )
-@_budget_option
+@unit_option(
+    "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the plan and of who begins.")
 @kafka_option
 @runs_option

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_runs, complete_scenarios
 from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.options import runs_option
-from harness.cli.signature_options import by_option, signed, why_option
+from harness.cli.signature_options import by_option, needed_why_option, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from reports.history.events import Commits, History
 
 _DEFAULT = "show"
 _PAGE = "history.html"
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 class _History(click.Group):
@@ -45,13 +44,12 @@ def history() -> None:
     """
 
 
-def _folders_argument(command: _Command) -> _Command:
-    return click.argument(
-        "folders",
-        nargs=-1,
-        metavar="[FOLDER]...",
-        type=click.Path(path_type=Path, file_okay=False),
-    )(command)
+_folders_argument = click.argument(
+    "folders",
+    nargs=-1,
+    metavar="[FOLDER]...",
+    type=click.Path(path_type=Path, file_okay=False),
+)
 
 
 @history.command(
@@ -141,7 +139,7 @@ Examples:
 @click.argument("metric")
 @click.argument("run", shell_complete=complete_runs)
 @_folders_argument
-@why_option(is_required=True)
+@needed_why_option
 @by_option
 @runs_option
 def accept(

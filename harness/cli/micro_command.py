@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,8 +21,6 @@ from harness.cli.options import runs_option, unit_option
 from harness.model.units import parse_share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.table import Table
 
     from harness.model.record import RunRecord
@@ -31,12 +29,6 @@ if TYPE_CHECKING:
 _ROUND_COUNT = 12
 _PROCESS_COUNT = 5
 _MARGIN = "1%"
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-
-
-_margin_option: Callable[[_Command], _Command] = unit_option(
-    "--margin", "margin_ratio", parse_share, "By how much a count may grow. [default: 1%]"
-)
 
 
 @click.command(
@@ -76,7 +68,7 @@ Examples:
     shell_complete=complete_runs,
     help="A stored run with --instructions: exit 1 if a count grew.",
 )
-@_margin_option
+@unit_option("--margin", "margin_ratio", parse_share, "By how much a count may grow. [default: 1%]")
 @click.option("--json", "as_json", is_flag=True, help="Print the kernels as JSON.")
 @runs_option
 def micro(

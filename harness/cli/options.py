@@ -36,7 +36,20 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _Request = TypeVar("_Request")
 
 
-def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) -> Any:
+def all_of(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Several options as one decorator, in their order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def unit_option(
+    flag: str, name: str, parse: Callable[[Any], float], text: str
+) -> Callable[[_Command], _Command]:
     """An option with a unit in its text, parsed by *parse*; a bad one names the flag."""
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -59,7 +72,7 @@ def _load_transport(
     return LoadTransport(value)
 
 
-_SCENARIO_OPTIONS = (
+scenario_options = all_of(
     click.option(
         "--profile",
         shell_complete=complete_profiles,
@@ -79,7 +92,9 @@ _SCENARIO_OPTIONS = (
         help="A call each, or standing streams, where the system knows both.",
     ),
 )
-_LOAD_OPTIONS = (
+"""What changes the plan; overrides_from takes their values."""
+
+load_options = all_of(
     click.option("--driver", type=click.Choice(["wire", "grpcio"]), help="Who speaks gRPC."),
     click.option(
         "--connections", "connection_count", type=click.IntRange(min=1), help="A worker's."
@@ -96,73 +111,44 @@ _LOAD_OPTIONS = (
     unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )
+"""How the load is put on; likewise."""
 
+scenario_argument = click.argument(
+    "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
+)
 
-def scenario_argument(command: _Command) -> _Command:
-    """Add SCENARIO: a name or a file."""
-    argument = click.argument(
-        "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
-    )
-    return argument(command)
+target_option = click.option(
+    "--target",
+    default="reference",
+    show_default=True,
+    shell_complete=complete_targets,
+    help="Name or target file.",
+)
 
+kafka_option = click.option(
+    "--kafka",
+    default="embedded",
+    show_default=True,
+    shell_complete=complete_brokers,
+    help='"embedded", "apache" (once installed), or HOST:PORT of a broker.',
+)
 
-def target_option(command: _Command) -> _Command:
-    """Add --target."""
-    option = click.option(
-        "--target",
-        default="reference",
-        show_default=True,
-        shell_complete=complete_targets,
-        help="Name or target file.",
-    )
-    return option(command)
+policy_option = click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="File of demands beside the scenario's own.",
+)
 
-
-def kafka_option(command: _Command) -> _Command:
-    """Add --kafka."""
-    option = click.option(
-        "--kafka",
-        default="embedded",
-        show_default=True,
-        shell_complete=complete_brokers,
-        help='"embedded", "apache" (once installed), or HOST:PORT of a broker.',
-    )
-    return option(command)
-
-
-def policy_option(command: _Command) -> _Command:
-    """Add --policy: a file of demands."""
-    option = click.option(
-        "--policy",
-        type=click.Path(path_type=Path),
-        help="File of demands beside the scenario's own.",
-    )
-    return option(command)
-
-
-def scenario_options(command: _Command) -> _Command:
-    """Add the options that change the plan; pass their values to overrides_from."""
-    return _with_options(command, _SCENARIO_OPTIONS)
-
-
-def load_options(command: _Command) -> _Command:
-    """Add the options that change how the load is put on."""
-    return _with_options(command, _LOAD_OPTIONS)
-
-
-def runs_option(command: _Command) -> _Command:
-    """Add --runs: the folder of all runs."""
-    option = click.option(
-        "--runs",
-        "runs_folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("runs"),
-        show_default=True,
-        envvar="ACCTBENCH_RUNS",
-        show_envvar=True,
-        help="Folder of all runs.",
-    )
-    return option(command)
+runs_option = click.option(
+    "--runs",
+    "runs_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    envvar="ACCTBENCH_RUNS",
+    show_envvar=True,
+    help="Folder of all runs.",
+)
 
 
 def asked(request: Callable[..., _Request], **values: Any) -> _Request:
@@ -179,11 +165,3 @@ def overrides_from(values: dict[str, Any]) -> ScenarioOverrides:
 
     fields = ScenarioOverrides.__dataclass_fields__
     return ScenarioOverrides(**{name: values.pop(name) for name in fields if name in values})
-
-
-def _with_options(
-    command: _Command, options: tuple[Callable[[_Command], _Command], ...]
-) -> _Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

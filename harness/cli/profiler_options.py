@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.options import all_of
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.profilers.py_spy import PySpyOptions
-
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 CPU, MEMORY = "cpu", "memory"
 
-_OPTIONS = (
+profiler_options = all_of(
     click.option(
         "--sample-rate",
         "samples_per_s",
@@ -34,24 +31,14 @@ _OPTIONS = (
 )
 
 
-def profiler_options(command: _Command) -> _Command:
-    """Add the profilers' options; pass their values to options_from."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def stacks_option(command: _Command) -> _Command:
-    """Add --stacks: files of folded stacks made elsewhere."""
-    option = click.option(
-        "--stacks",
-        "stacks",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="Folded stacks of the target from perf, pprof ...: shown and compared like ours. "
-        "Several files are consecutive segments.",
-    )
-    return option(command)
+stacks_option = click.option(
+    "--stacks",
+    "stacks",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folded stacks of the target from perf, pprof ...: shown and compared like ours. "
+    "Several files are consecutive segments.",
+)
 
 
 def options_from(values: dict[str, Any]) -> PySpyOptions:

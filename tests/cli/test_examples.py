@@ -152,7 +152,7 @@ def test_example_works(
     words = shlex.split(example)[1:]
     name, context = resolve(words)
     way = WAYS.get(name, Way())
-    if "scenario" in context.params:
+    if context.params.get("scenario"):
         checked_scenario(context.params["scenario"], ScenarioOverrides())
     if context.params.get("target"):
         load_target(context.params["target"])

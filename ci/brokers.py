@@ -21,15 +21,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.cli.options import checked_scenario
 from harness.engine.event_log import read_chunks
 from harness.engine.progress import Progress
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import parse_duration_ns, parse_rate_per_s
-from harness.runs.run import Run, RunRequest
+from harness.runs.run import Run, RunSetup
 from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import load_target
+from harness.workflows.scenarios import checked_scenario
 from workloads.account.contract import accounts_pb2 as contract
 
 KINDS = ("embedded", "apache")
@@ -99,7 +99,7 @@ class _Silent:
 
 def run_with(kafka: str, runs_folder: Path, changes: ScenarioOverrides) -> StoredRun:
     """spot-steady against the reference with this broker; every event is kept."""
-    request = RunRequest(
+    request = RunSetup(
         scenario=checked_scenario("spot-steady", changes),
         target=load_target("reference"),
         kafka=kafka,

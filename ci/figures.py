@@ -30,7 +30,6 @@ import reference_speed as speed
 import streams
 import uvloop
 
-from harness.cli.options import checked_scenario
 from harness.drivers.by_name import GRPC_DRIVERS
 from harness.drivers.closed_loop import ClosedLoopResult, closed_loop
 from harness.drivers.kafka import KafkaDriver
@@ -42,12 +41,13 @@ from harness.model.kafka_settings import ANY_BROKER
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
-from harness.runs.run import Run, RunRequest
+from harness.runs.run import Run, RunSetup
 from harness.system import Channel, load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target
 from harness.targets.topics import create_topics
+from harness.workflows.scenarios import checked_scenario
 from workloads.account.contract import accounts_pb2 as contract
 
 RUN_TAG = 0x0123456789ABCDEF
@@ -74,7 +74,7 @@ class Silent:
 def run(name: str, target: str, **changes: float) -> RunRecord:
     """One run, its folder thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        request = RunRequest(
+        request = RunSetup(
             scenario=checked_scenario(name, ScenarioOverrides(**changes)),
             target=load_target(target),
             kafka="embedded",

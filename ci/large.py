@@ -25,8 +25,6 @@ from typing import Any
 import psutil
 from rehearsal import Rehearsed, rehearse
 
-import reports
-from harness.cli.options import checked_scenario
 from harness.engine.event_log import read_chunks
 from harness.engine.machine_watch import MachineFacts
 from harness.engine.placement import place
@@ -43,6 +41,8 @@ from harness.runs.facts import RunFacts
 from harness.storage.run_folder import write_record
 from harness.system import AuditEvidence, load_system
 from harness.targets.resources import ResourceSampler
+from harness.workflows.scenarios import checked_scenario
+from reports.writing import write_run_report
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
 
@@ -74,7 +74,7 @@ def judge(folder: Path, on_stage: Callable[[str], Any]) -> dict[str, Any]:
     rehearsed: Rehearsed = pickle.loads((folder / _REHEARSED).read_bytes())  # noqa: S301 - ours
     record = _recorded(rehearsed, folder, on_stage)
     on_stage("report")
-    page = reports.write_run_report(folder)
+    page = write_run_report(folder)
     on_stage("end")
     return {
         "operations": rehearsed.operation_count,

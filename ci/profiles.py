@@ -13,7 +13,6 @@ import numpy as np
 import plants
 from scipy import stats
 
-from harness.cli.options import checked_scenario
 from harness.model.profile import Frame, Metric, Profile
 from harness.model.record import RunRecord
 from harness.model.scenario_file import ScenarioOverrides
@@ -21,11 +20,12 @@ from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.profiled_run import MakeProfiler
 from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
 from harness.runs.profiled_passes import Pass, run_passes
-from harness.runs.run import Run, RunRequest
+from harness.runs.run import Run, RunSetup
 from harness.system import load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target, parse_target
+from harness.workflows.scenarios import checked_scenario
 from reports.profile.diff import diff_profiles
 from reports.profile.growth import diff_growth
 
@@ -73,7 +73,7 @@ def profiled(kind: Kind, one: plants.Plant | None) -> Profile:
             rate_per_s=kind.rate_per_s, measure_ns=MEASURE_NS, warmup_ns=WARMUP_NS
         )
         scenario = replace(checked_scenario("spot-steady", overrides), objectives=())
-        request = RunRequest(
+        request = RunSetup(
             scenario=scenario,
             target=parse_target(file.read_text(encoding="utf-8"), file=file),
             kafka="embedded",
@@ -192,7 +192,7 @@ def _plain_record(*, is_profiled: bool) -> RunRecord:
         rate_per_s=CPU_RATE_PER_S, measure_ns=MEASURE_NS, warmup_ns=WARMUP_NS
     )
     with tempfile.TemporaryDirectory() as name:
-        request = RunRequest(
+        request = RunSetup(
             scenario=checked_scenario("spot-steady", overrides),
             target=load_target("reference"),
             kafka="embedded",

@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cli.options import checked_scenario
 from harness.model.record import RunRecord
 from harness.model.scenario import LoadTransport
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runs.run import Run, RunRequest, RunView
+from harness.runs.run import Run, RunSetup, RunView
 from harness.system import load_system
 from harness.targets.broker import start_broker
 from harness.targets.service import start_target
 from harness.targets.target_file import load_target, parse_target
 from harness.targets.topics import create_topics
+from harness.workflows.scenarios import checked_scenario
 
 Say = Callable[..., None]
 
@@ -196,7 +196,7 @@ def _service(folder: Path, view: RunView) -> Iterator[Measure]:
                     ),
                     encoding="utf-8",
                 )
-                request = RunRequest(
+                request = RunSetup(
                     scenario=checked_scenario(
                         str(scenario), ScenarioOverrides(transport=side.transport)
                     ),

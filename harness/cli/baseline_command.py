@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +13,9 @@ from harness.cli.options import runs_option
 from harness.cli.signature_options import by_option, signed, why_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.model.baseline import Baseline
 
 _RUN_COUNT_USEFUL = 5  # of reports.compare.policy: below it nothing is called anything
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 @click.group()
@@ -26,11 +23,10 @@ def baseline() -> None:
     """Name sets of runs to compare with: promote, pin, list, remove."""
 
 
-def _name_argument(command: _Command) -> _Command:
-    return click.argument("name", shell_complete=complete_baselines)(command)
+_name_argument = click.argument("name", shell_complete=complete_baselines)
 
 
-_force_option: Callable[[_Command], _Command] = click.option(
+_force_option = click.option(
     "--force", is_flag=True, help="Also where it is pinned; the history says so."
 )
 
@@ -44,7 +40,7 @@ Examples:
 )
 @_name_argument
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_runs)
-@why_option()
+@why_option
 @by_option
 @_force_option
 @runs_option
@@ -64,18 +60,17 @@ def promote(
     correct, plain, in the folder of all runs, and of the same scenario, schedule, target and kind
     of machine. Prints the file that holds the name.
     """
-    from harness.storage.baselines import baseline_path
-    from harness.storage.baselines import promote as promote_runs
+    from harness.storage import baselines
     from harness.storage.run_folder import find_run
 
     folders = [find_run(run, runs_folder) for run in runs]
-    made = promote_runs(name, folders, runs_folder, signed(who, why), is_forced=force)
+    made = baselines.promote(name, folders, runs_folder, signed(who, why), is_forced=force)
     if len(made.runs) < _RUN_COUNT_USEFUL:
         people.print(
             f"{name} has {len(made.runs)} of the {_RUN_COUNT_USEFUL} runs a side "
             "that a verdict needs"
         )
-    print_result(str(baseline_path(name, runs_folder)))
+    print_result(str(baselines.baseline_path(name, runs_folder)))
 
 
 @baseline.command(
@@ -86,16 +81,15 @@ Examples:
 """
 )
 @_name_argument
-@why_option()
+@why_option
 @by_option
 @runs_option
 def pin(name: str, why: str, who: str | None, runs_folder: Path) -> None:
     """Keep NAME from being promoted anew or removed, except by --force."""
-    from harness.storage.baselines import baseline_path
-    from harness.storage.baselines import pin as pin_name
+    from harness.storage import baselines
 
-    pin_name(name, runs_folder, signed(who, why))
-    print_result(str(baseline_path(name, runs_folder)))
+    baselines.pin(name, runs_folder, signed(who, why))
+    print_result(str(baselines.baseline_path(name, runs_folder)))
 
 
 @baseline.command(
@@ -106,16 +100,15 @@ Examples:
 """
 )
 @_name_argument
-@why_option()
+@why_option
 @by_option
 @runs_option
 def unpin(name: str, why: str, who: str | None, runs_folder: Path) -> None:
     """Let NAME be promoted anew and removed again."""
-    from harness.storage.baselines import baseline_path
-    from harness.storage.baselines import unpin as unpin_name
+    from harness.storage import baselines
 
-    unpin_name(name, runs_folder, signed(who, why))
-    print_result(str(baseline_path(name, runs_folder)))
+    baselines.unpin(name, runs_folder, signed(who, why))
+    print_result(str(baselines.baseline_path(name, runs_folder)))
 
 
 @baseline.command(
@@ -126,17 +119,16 @@ Examples:
 """
 )
 @_name_argument
-@why_option()
+@why_option
 @by_option
 @_force_option
 @runs_option
 def remove(name: str, why: str, who: str | None, force: bool, runs_folder: Path) -> None:
     """Make NAME mean nothing any more. Its runs stay, and so does its history."""
-    from harness.storage.baselines import baseline_path
-    from harness.storage.baselines import remove as remove_name
+    from harness.storage import baselines
 
-    remove_name(name, runs_folder, signed(who, why), is_forced=force)
-    print_result(str(baseline_path(name, runs_folder)))
+    baselines.remove(name, runs_folder, signed(who, why), is_forced=force)
+    print_result(str(baselines.baseline_path(name, runs_folder)))
 
 
 @baseline.command(

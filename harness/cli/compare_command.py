@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_for_people, print_json, print_result, printable
+from harness.cli.console import (
+    command_line,
+    people,
+    print_for_people,
+    print_json,
+    print_result,
+    printable,
+)
 from harness.cli.options import runs_option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from reports import Dossier
     from reports.compare.verdicts import Comparison
 
 _ROW_COUNT_MAX = 40
-_NAME_LENGTH_MAX = 60
 
 
 @click.command(
@@ -83,12 +84,10 @@ def compare(
     sides: tuple[str, ...],
     baseline: tuple[str, ...],
     candidate: tuple[str, ...],
-    policy: Path | None,
-    output: Path | None,
     as_json: bool,
     junit: Path | None,
     markdown: Path | None,
-    runs_folder: Path,
+    **options: Any,
 ) -> int:
     """
     Say what changed between two sets of runs, and how sure that is.
@@ -98,30 +97,32 @@ def compare(
     file of samples. Runs are whole process starts: five a side at least, ten find 3 %. Prints the
     path of the page.
     """
-    import reports
-    from harness.model.policy_file import load_policy
+    from harness.workflows.comparison import compare as compare_runs
+    from harness.workflows.requests import CompareRequest
 
     before, after = _sides(sides, baseline, candidate)
-    today = datetime.now(UTC).date()
-    rules = reports.rules_of(None if policy is None else load_policy(policy, today=today))
-    inputs = reports.read_sides(before, after, runs_folder)
-    command = shlex.join(["acctbench", *sys.argv[1:]])
-    dossier = reports.compared_sides(*inputs, rules, command)
-    page = reports.write_comparison(
-        dossier,
-        output or runs_folder / "compared" / _name(dossier),
-        reports.read_history_section(dossier, runs_folder),
+    result = compare_runs(
+        CompareRequest(baseline=before, candidate=after, command=command_line(), **options)
     )
-    if junit:
-        reports.write_text(junit, reports.comparison_junit(dossier.comparison))
-    if markdown:
-        reports.write_text(markdown, reports.comparison_markdown(dossier.comparison))
+    comparison = result.details.comparison
+    write_summaries(comparison, junit, markdown)
     if as_json:
-        print_json(reports.dossier_to_json(dossier))
+        print_json(result.details.document)
     else:
-        show_comparison(dossier.comparison)
-        print_result(str(page))
-    return int(dossier.comparison.exit_code)
+        show_comparison(comparison)
+        print_result(str(result.page))
+    return result.exit_code
+
+
+def write_summaries(comparison: Comparison, junit: Path | None, markdown: Path | None) -> None:
+    """The files of --junit and --markdown."""
+    from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
+    from reports.writing import write_text
+
+    if junit:
+        write_text(junit, comparison_junit(comparison))
+    if markdown:
+        write_text(markdown, comparison_markdown(comparison))
 
 
 def _sides(
@@ -140,15 +141,6 @@ def _sides(
         f"{len(sides) or 'no'} side{'s' if len(sides) != 1 else ''} given: name a baseline and a"
         ' candidate; several runs of a side as "runs/before-*", a,b or --baseline a --baseline b'
     )
-
-
-def _name(dossier: Dossier) -> str:
-    """A folder name made of both sides' names."""
-    sides = (dossier.comparison.baseline, dossier.comparison.candidate)
-    short = [
-        re.sub(r"[^A-Za-z0-9._-]+", "-", side)[:_NAME_LENGTH_MAX].strip("-.") for side in sides
-    ]
-    return "--".join(part or "side" for part in short)
 
 
 def show_comparison(comparison: Comparison) -> None:

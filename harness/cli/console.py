@@ -6,6 +6,7 @@ or an exception goes through `printable`: markup and escape sequences in it mean
 """
 
 import json
+import shlex
 import sys
 from typing import Any
 
@@ -49,3 +50,8 @@ def print_result(text: str) -> None:
 def print_json(document: Any) -> None:
     """Print the result of a command as JSON, keys sorted."""
     click.echo(json.dumps(document, indent=2, sort_keys=True, default=str))
+
+
+def command_line() -> str:
+    """What was typed: it repeats the command, and stands in the records of what it measures."""
+    return shlex.join(["acctbench", *sys.argv[1:]])

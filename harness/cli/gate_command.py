@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-import shlex
-import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from harness.cli.completions import complete_scenarios, complete_targets
-from harness.cli.console import print_json, print_result
-from harness.cli.options import kafka_option, runs_option, unit_option
+from harness.cli.console import command_line, print_json, print_result
+from harness.cli.options import asked, kafka_option, runs_option, unit_option
+from harness.cli.watching import tell_notes
 from harness.model.units import parse_duration_ns
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-_budget_option: Callable[[_Command], _Command] = unit_option(
-    "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
-)
 
 
 @click.command(
@@ -63,11 +51,12 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 )
 @click.option(
     "--scenario",
-    "scenario_name",
     shell_complete=complete_scenarios,
     help="Name or file. [default: the policy's, else spot-steady]",
 )
-@_budget_option
+@unit_option(
+    "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the plan and of who begins.")
 @kafka_option
 @runs_option
@@ -81,17 +70,11 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 @click.option("--quiet", is_flag=True, help="Say nothing while it goes.")
 def gate(
     *,
-    policy: Path | None,
-    scenario_name: str | None,
-    budget_ns: int | None,
-    seed: int | None,
-    kafka: str,
-    runs_folder: Path,
     junit: Path | None,
     markdown: Path | None,
     as_json: bool,
     quiet: bool,
-    **sides: Any,
+    **options: Any,
 ) -> int:
     """
     Say whether a candidate is worse than its base: the exit code is for a pipeline.
@@ -101,47 +84,18 @@ def gate(
     budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
     checked out into a worktree of its own. Prints the path of the page.
     """
-    import reports
-    from harness.cli.compare_command import show_comparison
-    from harness.model.gate_policy import GateSpec
-    from harness.model.policy_file import load_policy
-    from harness.workflows.gate import GateOrder, judge_gate
-    from harness.workflows.gate_sides import gate_scenario, gate_sides
+    from harness.cli.compare_command import show_comparison, write_summaries
+    from harness.workflows.gate_trial import gate as judge_gate
+    from harness.workflows.requests import GateRequest, tell_nobody
 
-    now = datetime.now(UTC)
-    rules = None if policy is None else load_policy(policy, today=now.date())
-    spec = rules.gate if rules else GateSpec()
-    spec = spec if budget_ns is None else replace(spec, budget_ns=budget_ns)
-    with gate_sides(runs_folder=runs_folder, **sides) as both:
-        result = judge_gate(
-            GateOrder(
-                gate_id=f"gate-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
-                sides=both,
-                scenario=gate_scenario(
-                    policy,
-                    rules,
-                    spec,
-                    name=scenario_name,
-                    seed=seed,
-                    is_paired=not both.baseline,
-                ),
-                spec=spec,
-                policy=rules,
-                kafka=kafka,
-                runs_folder=runs_folder,
-                command=shlex.join(["acctbench", *sys.argv[1:]]),
-                is_quiet=quiet,
-            )
-        )
-    comparison = result.comparison
-    if junit:
-        reports.write_text(junit, reports.comparison_junit(comparison))
-    if markdown:
-        reports.write_text(markdown, reports.comparison_markdown(comparison))
+    request = asked(GateRequest, command=command_line(), **options)
+    result = judge_gate(request, tell_nobody if quiet else tell_notes)
+    comparison = result.details.comparison
+    write_summaries(comparison, junit, markdown)
     if not quiet:
         show_comparison(comparison)
     if as_json:
-        print_json(result.document)
+        print_json(result.details.document)
     else:
         print_result(str(result.page))
-    return int(comparison.exit_code)
+    return result.exit_code

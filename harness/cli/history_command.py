@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_runs, complete_scenarios
 from harness.cli.console import people, print_json, print_result, printable
 from harness.cli.options import runs_option
-from harness.cli.signature_options import by_option, signed, why_option
+from harness.cli.signature_options import by_option, needed_why_option, signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from reports.history.events import Commits, Gathered, History, SettingHistory
-    from reports.history.series import Series
+    from reports.history.events import Commits, History
 
 _DEFAULT = "show"
 _PAGE = "history.html"
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_SPARK_COUNT = 20
-_NAMED_COUNT = 8
-_WIDTH_PIPED = 120  # a pipe has no width; names should not be cut for it
-_STEADY_SHOWN_COUNT = 12
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 class _History(click.Group):
@@ -51,13 +44,12 @@ def history() -> None:
     """
 
 
-def _folders_argument(command: _Command) -> _Command:
-    return click.argument(
-        "folders",
-        nargs=-1,
-        metavar="[FOLDER]...",
-        type=click.Path(path_type=Path, file_okay=False),
-    )(command)
+_folders_argument = click.argument(
+    "folders",
+    nargs=-1,
+    metavar="[FOLDER]...",
+    type=click.Path(path_type=Path, file_okay=False),
+)
 
 
 @history.command(
@@ -118,19 +110,21 @@ def show(
     stays open until it is accepted or over. INVALID runs and those of failed audit are marks, never
     points. Writes a page and history.json beside it; prints the path of the page.
     """
+    from harness.cli.history_summary import tell_history
+    from harness.workflows.history import gathered_in, history_in
     from reports.history.commits import check_repository, commits_of
 
     if repository is not None:
         check_repository(repository)
-    gathered = _gathered(folders, runs_folder, scenario_name)
-    found = _history(gathered, patterns, last_count)
+    gathered = gathered_in(folders or (runs_folder,), scenario_name)
+    found = history_in(gathered, patterns, last_count)
     commits = commits_of(found, repository)
     page = output or (folders[0] if folders else runs_folder) / _PAGE
     document = _write(found, commits, page)
     if as_json:
         print_json(document)
     else:
-        _tell(found, commits)
+        tell_history(found, commits)
         print_result(str(page))
     return int(found.exit_code)
 
@@ -145,7 +139,7 @@ Examples:
 @click.argument("metric")
 @click.argument("run", shell_complete=complete_runs)
 @_folders_argument
-@why_option(is_required=True)
+@needed_why_option
 @by_option
 @runs_option
 def accept(
@@ -165,45 +159,25 @@ def accept(
     the page says who accepted it and why. Prints the file that holds it, in the folder of RUN:
     delete it to take it back.
     """
-    from fnmatch import fnmatchcase
-
-    from harness.errors import UsageError
-    from harness.storage.acceptances import StoredAcceptance, store_acceptance
-    from harness.storage.run_folder import find_run, load_run
-    from reports.history.alerts import shift_meant
+    from harness.workflows.history import accept as accept_change
+    from harness.workflows.history import first_of
+    from harness.workflows.requests import AcceptRequest
 
     signature = signed(who, why)
-    if not signature.why:
-        raise UsageError("--why: nothing is accepted without a reason; write it")
-    chosen = _folder_of(run, folders or (runs_folder,))
-    run_id = load_run(find_run(run, chosen)).record.run_id
-    found = _history(_gathered(folders, runs_folder, ""), ("*",), None)
-    accepted: set[str] = set()
-    left: list[str] = []
-    for item in found.settings:
-        run_ids = [run.run_id for run in item.runs]
-        for series in item.series:
-            meant = None
-            if run_id in run_ids and fnmatchcase(series.metric, metric):
-                index = run_ids.index(run_id)
-                meant = shift_meant(series.timeline.shifts, series.better, index)
-            for alert in series.open_alerts:
-                if alert.shift == meant:
-                    accepted.add(series.metric)
-                elif item.is_current:
-                    left.append(f"{series.metric} at {run_ids[alert.shift.seen_index]}")
-    named = _some(tuple(dict.fromkeys(left)), "; ")
-    if not accepted:
-        raise UsageError(
-            f'history accept: "{metric}" has no open change at {run_id}; open are: '
-            f"{named or 'none'}"
+    accepted = accept_change(
+        AcceptRequest(
+            metric=metric,
+            run=run,
+            who=signature.who,
+            why=signature.why,
+            folders=folders or (runs_folder,),
         )
-    stored = StoredAcceptance(pattern=metric, run_id=run_id, signature=signature)
-    path = store_acceptance(stored, chosen)
-    people.print(printable(f"accepted at {run_id}: {_some(sorted(accepted), ', ')}"))
-    if named:
-        people.print(printable(f"still open: {named}"))
-    print_result(str(path))
+    )
+    metrics = first_of(accepted.metrics, ", ")
+    people.print(printable(f"accepted at {accepted.run_id}: {metrics}"))
+    if accepted.still_open:
+        people.print(printable(f"still open: {first_of(accepted.still_open, '; ')}"))
+    print_result(str(accepted.file))
 
 
 @history.command(
@@ -224,169 +198,29 @@ def export(file: Path, folders: tuple[Path, ...], force: bool, runs_folder: Path
     One row for a run and a metric, for DuckDB, pandas or Spark; the columns are explained at the
     top of reports/history/export.py. Prints the path.
     """
+    from harness.cli.history_summary import tell_skipped
     from harness.errors import UsageError
+    from harness.workflows.history import gathered_in
     from reports.history.export import write_export
 
     if file.exists() and not force:
         raise UsageError(f"{file}: it is there already; say --force to replace it")
-    gathered = _gathered(folders, runs_folder, "")
+    gathered = gathered_in(folders or (runs_folder,))
     row_count = write_export(gathered, file)
-    _tell_skipped(gathered.skipped, gathered.interrupted_count)
+    tell_skipped(gathered.skipped, gathered.interrupted_count)
     people.print(f"{len(gathered.runs):,} runs, {row_count:,} rows", style="dim")
     print_result(str(file))
-
-
-def _gathered(folders: Sequence[Path], runs_folder: Path, scenario: str) -> Gathered:
-    """
-    What lies in the folders, of *scenario* if one is named.
-
-    Raises:
-        UsageError: there is no run of that name.
-    """
-    from dataclasses import replace
-
-    from harness.errors import UsageError
-    from reports.reading.history_runs import gather
-
-    gathered = gather(folders or (runs_folder,))
-    if not scenario:
-        return gathered
-    runs = tuple(run for run in gathered.runs if run.setting.family[0] == scenario)
-    if not runs:
-        known = ", ".join(sorted({run.setting.family[0] for run in gathered.runs})) or "none"
-        raise UsageError(f'--scenario: no run of "{scenario}"; there are runs of: {known}')
-    return replace(gathered, runs=runs)
-
-
-def _history(gathered: Gathered, patterns: Sequence[str], last_count: int | None) -> History:
-    """
-    The history of *gathered*.
-
-    Raises:
-        UsageError: there are runs, and no metric fits.
-    """
-    from harness.errors import UsageError
-    from reports.figures.run_figures import HEADLINE_PATTERNS
-    from reports.history.events import history_of
-
-    found = history_of(gathered, patterns or HEADLINE_PATTERNS, last_count=last_count)
-    names = sorted({name for run in gathered.runs for name in run.figures})
-    if patterns and names and not any(item.series for item in found.settings):
-        raise UsageError(
-            f"--metric: none fits {', '.join(patterns)}; there are: {_some(names, ', ')}"
-        )
-    return found
-
-
-def _folder_of(run: str, folders: Sequence[Path]) -> Path:
-    """The first of *folders* that has *run*; the last one's message if none has."""
-    from harness.errors import UsageError
-    from harness.storage.run_folder import find_run
-
-    for folder in folders[:-1]:
-        try:
-            found = find_run(run, folder)
-        except UsageError:
-            continue
-        return found.parent if found.parent != Path() else folder
-    find_run(run, folders[-1])
-    return folders[-1]
-
-
-def _some(names: Sequence[str], separator: str) -> str:
-    """The first of *names*, and how many more there are."""
-    shown = separator.join(names[:_NAMED_COUNT])
-    more = len(names) - _NAMED_COUNT
-    return f"{shown}{separator}and {more} more" if more > 0 else shown
 
 
 def _write(found: History, commits: Mapping[str, Commits], page: Path) -> dict[str, Any]:
     """The page and the JSON beside it; returns the JSON."""
     from harness.storage.run_folder import write_json
-    from reports import write_text
     from reports.history.document import history_to_json
     from reports.pages.history.page import view_history
     from reports.render.html import render_page
+    from reports.writing import write_text
 
     document = history_to_json(found, commits)
     write_text(page, render_page(view_history(found, commits)))
     write_json(page.with_suffix(".json"), document)
     return document
-
-
-def _tell(found: History, commits: Mapping[str, Commits]) -> None:
-    from reports.pages.history.page import counted, event_sentence, verdict_sentence
-
-    for item in found.current:
-        people.print(printable(item.setting.title), style="bold")
-        _print_series(item)
-        for event in item.events:
-            people.print(printable(f"{event.state}: {event_sentence(event)}"))
-            behind = commits.get(event.id)
-            for line in (behind.sentence, *behind.lines) if behind else ():
-                people.print(printable(f"    {line}"), style="dim")
-        for doubt in item.doubts:
-            people.print(printable(doubt), style="yellow")
-    earlier_count = len(found.settings) - len(found.current)
-    if earlier_count:
-        people.print(f"{counted(earlier_count, 'earlier setting')} on the page", style="dim")
-    _tell_skipped(found.skipped, found.interrupted_count)
-    people.print(verdict_sentence(found), style="bold")
-
-
-def _tell_skipped(skipped: Sequence[Any], interrupted_count: int) -> None:
-    from reports.pages.history.page import counted
-
-    for item in skipped:
-        people.print(printable(f"not used: {item.place}: {item.reason}"), style="yellow")
-    if interrupted_count:
-        people.print(f"{counted(interrupted_count, 'interrupted run')} left out", style="dim")
-
-
-def _print_series(item: SettingHistory) -> None:
-    from rich.table import Table
-
-    from harness.model.text import quantity, share
-    from reports.pages.history.page import state_cell
-
-    width = None if people.is_terminal else _WIDTH_PIPED
-    table = Table(box=None, pad_edge=False, width=width)
-    for title in ("metric", "points", "trend", "newest", "level", "noise", "state"):
-        is_number = title not in {"metric", "trend", "state"}
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    shown = [one for one in item.series if one.alerts or one.missing or one.suspicion]
-    rest = [one for one in item.series if one not in shown]
-    shown += rest[: max(0, _STEADY_SHOWN_COUNT - len(shown))]
-    for series in shown:
-        level, sigma, last = (
-            series.timeline.level_value,
-            series.timeline.sigma_ratio,
-            series.last_value,
-        )
-        cell = state_cell(series)
-        table.add_row(
-            printable(series.metric),
-            str(series.point_count),
-            _spark(series),
-            "" if last is None else quantity(last, series.unit),
-            "" if level is None else quantity(level, series.unit),
-            "" if sigma is None else share(sigma),
-            printable(cell.text),
-        )
-    people.print(table)
-    if len(shown) < len(item.series):
-        people.print(f"and {len(item.series) - len(shown)} more, on the page", style="dim")
-
-
-def _spark(series: Series) -> str:
-    """The newest points as blocks; a gap is a blank."""
-    values = series.values[-_SPARK_COUNT:]
-    present = [value for value in values if value is not None]
-    if not present:
-        return ""
-    low, high = min(present), max(present)
-    span = (high - low) or 1.0
-    top = len(_BLOCKS) - 1
-    return "".join(
-        " " if value is None else _BLOCKS[round((value - low) / span * top)] for value in values
-    )

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from harness.cli.console import people, print_json, print_renderable
-from harness.cli.options import runs_option, scenario_folder
+from harness.cli.options import runs_option
 from harness.errors import HarnessError
+from harness.workflows.scenarios import scenario_folder
 
 Row = Mapping[str, Any]
 

@@ -12,21 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.engine.progress import Progress
+from harness.workflows.requests import Phase
 
 _PLAIN_INTERVAL_NS = 5_000_000_000
-
-
-class QuietView:
-    """Says nothing."""
-
-    def phase(self, name: str, detail: str) -> None:
-        """Nothing."""
-
-    def progress(self, progress: Progress) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 class PlainView:
@@ -36,15 +24,13 @@ class PlainView:
         self._console = console
         self._next_ns = 0
 
-    def phase(self, name: str, detail: str) -> None:
-        """One line."""
-        self._console.print(f"{name}: {detail}", highlight=False, markup=False)
-
-    def progress(self, progress: Progress) -> None:
-        """One line, when the last is old enough."""
-        if progress.elapsed_ns >= self._next_ns:
-            self._next_ns = progress.elapsed_ns + _PLAIN_INTERVAL_NS
-            line = "  ".join(f"{name} {value}" for name, value in describe(progress))
+    def show(self, event: Phase | Progress) -> None:
+        """One line; of the load when the last is old enough."""
+        if isinstance(event, Phase):
+            self._console.print(f"{event.name}: {event.detail}", highlight=False, markup=False)
+        elif event.elapsed_ns >= self._next_ns:
+            self._next_ns = event.elapsed_ns + _PLAIN_INTERVAL_NS
+            line = "  ".join(f"{name} {value}" for name, value in describe(event))
             self._console.print(line, highlight=False, markup=False)
 
     def close(self) -> None:
@@ -52,37 +38,36 @@ class PlainView:
 
 
 class TerminalView:
-    """A panel that is redrawn in place."""
+    """A panel that is redrawn in place; a phase is a finished line above it, which stays."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
 
-    def phase(self, name: str, detail: str) -> None:
-        """A finished line above the panel; what came before stays readable."""
-        self._live.update(Text(""), refresh=True)
-        self._live.console.print(
-            Text.assemble((f"{name:>8} ", "bold cyan"), (detail, "dim")), highlight=False
-        )
-
-    def progress(self, progress: Progress) -> None:
+    def show(self, event: Phase | Progress) -> None:
         """Redraw."""
-        bar = ProgressBar(total=progress.total_ns, completed=progress.elapsed_ns, width=40)
-        left_s = max(0, progress.total_ns - progress.elapsed_ns) / 1e9
-        head = Table.grid(padding=(0, 1))
-        head.add_row(
-            Text(f"{progress.phase:>8}", style="bold cyan"), bar, Text(f"{left_s:.0f} s left")
-        )
-        body = Table.grid(padding=(0, 2))
-        shown = describe(progress)[1:]
-        body.add_row(*(Text(name, style="dim") for name, _ in shown))
-        body.add_row(*(Text(value, style=_style(name, value)) for name, value in shown))
-        self._live.update(Group(head, body), refresh=True)
+        if isinstance(event, Phase):
+            self._live.update(Text(""), refresh=True)
+            line = Text.assemble((f"{event.name:>8} ", "bold cyan"), (event.detail, "dim"))
+            self._live.console.print(line, highlight=False)
+        else:
+            self._live.update(_panel(event), refresh=True)
 
     def close(self) -> None:
         """Take the panel away."""
         self._live.stop()
+
+
+def _panel(progress: Progress) -> Group:
+    bar = ProgressBar(total=progress.total_ns, completed=progress.elapsed_ns, width=40)
+    left_s = max(0, progress.total_ns - progress.elapsed_ns) / 1e9
+    head = Table.grid(padding=(0, 1))
+    head.add_row(Text(f"{progress.phase:>8}", style="bold cyan"), bar, Text(f"{left_s:.0f} s left"))
+    body = Table.grid(padding=(0, 2))
+    shown = describe(progress)[1:]
+    body.add_row(*(Text(name, style="dim") for name, _ in shown))
+    body.add_row(*(Text(value, style=_style(name, value)) for name, value in shown))
+    return Group(head, body)
 
 
 def describe(progress: Progress) -> list[tuple[str, str]]:

@@ -6,12 +6,9 @@ completion answer in a tenth of a second, and a broken table library does not ke
 saying so.
 """
 
-import difflib
 import shlex
 import signal
 import sys
-import tempfile
-import traceback
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -96,6 +93,8 @@ class _LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         if word.endswith(".toml") or word in packaged_scenarios():
             ctx.fail(f"{word!r} is a scenario. Write the command first: acctbench run {word}")
+        import difflib
+
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         raise click.UsageError(f"No such command {word!r}.{meant}", ctx)
@@ -153,6 +152,9 @@ def exit_code_of(arguments: list[str]) -> int:
 
 def _unexpected(error: Exception, *, is_debug: bool) -> int:
     """Say it in one line; the traceback goes to a file, or with --debug to the terminal."""
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     what = printable(f"{type(error).__name__}: {error}")
     people.print(f"a fault of acctbench itself: {what}", style="red")

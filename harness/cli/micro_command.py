@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_json, print_renderable, print_result, printable
+from harness.cli.console import (
+    command_line,
+    people,
+    print_json,
+    print_renderable,
+    print_result,
+    printable,
+)
 from harness.cli.options import runs_option, unit_option
 from harness.model.units import parse_share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.table import Table
 
     from harness.model.record import RunRecord
@@ -26,12 +29,6 @@ if TYPE_CHECKING:
 _ROUND_COUNT = 12
 _PROCESS_COUNT = 5
 _MARGIN = "1%"
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
-
-
-_margin_option: Callable[[_Command], _Command] = unit_option(
-    "--margin", "margin_ratio", parse_share, "By how much a count may grow. [default: 1%]"
-)
 
 
 @click.command(
@@ -71,7 +68,7 @@ Examples:
     shell_complete=complete_runs,
     help="A stored run with --instructions: exit 1 if a count grew.",
 )
-@_margin_option
+@unit_option("--margin", "margin_ratio", parse_share, "By how much a count may grow. [default: 1%]")
 @click.option("--json", "as_json", is_flag=True, help="Print the kernels as JSON.")
 @runs_option
 def micro(
@@ -108,7 +105,7 @@ def micro(
         counts=instructions,
         against=None if against is None else _against(against, runs_folder, margin_ratio),
         runs_folder=runs_folder,
-        command=shlex.join(["acctbench", *sys.argv[1:]]),
+        command=command_line(),
     )
     stored = run_micro(request)
     record = stored.record

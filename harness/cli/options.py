@@ -1,5 +1,5 @@
 """
-Options and arguments that several commands share, and what they change of a scenario.
+Options and arguments that several commands share.
 
 Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is refused with the
 name of its flag before anything starts.
@@ -7,7 +7,6 @@ name of its flag before anything starts.
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,24 +18,38 @@ from harness.cli.completions import (
     complete_scenarios,
     complete_targets,
 )
+from harness.errors import UsageError
 from harness.model.units import (
     parse_duration_ns,
     parse_positive_duration_ns,
     parse_positive_rate_per_s,
 )
+from harness.workflows.scenarios import DEFAULT_SCENARIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from importlib.resources.abc import Traversable
 
-    from harness.model.scenario import LoadTransport, Scenario
+    from harness.model.scenario import LoadTransport
     from harness.model.scenario_file import ScenarioOverrides
 
-DEFAULT_SCENARIO = "spot-steady"
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Request = TypeVar("_Request")
 
 
-def unit_option(flag: str, name: str, parse: Callable[[Any], float], text: str) -> Any:
+def all_of(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Several options as one decorator, in their order."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def unit_option(
+    flag: str, name: str, parse: Callable[[Any], float], text: str
+) -> Callable[[_Command], _Command]:
     """An option with a unit in its text, parsed by *parse*; a bad one names the flag."""
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -59,7 +72,7 @@ def _load_transport(
     return LoadTransport(value)
 
 
-_SCENARIO_OPTIONS = (
+scenario_options = all_of(
     click.option(
         "--profile",
         shell_complete=complete_profiles,
@@ -79,7 +92,9 @@ _SCENARIO_OPTIONS = (
         help="A call each, or standing streams, where the system knows both.",
     ),
 )
-_LOAD_OPTIONS = (
+"""What changes the plan; overrides_from takes their values."""
+
+load_options = all_of(
     click.option("--driver", type=click.Choice(["wire", "grpcio"]), help="Who speaks gRPC."),
     click.option(
         "--connections", "connection_count", type=click.IntRange(min=1), help="A worker's."
@@ -96,128 +111,57 @@ _LOAD_OPTIONS = (
     unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )
+"""How the load is put on; likewise."""
+
+scenario_argument = click.argument(
+    "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
+)
+
+target_option = click.option(
+    "--target",
+    default="reference",
+    show_default=True,
+    shell_complete=complete_targets,
+    help="Name or target file.",
+)
+
+kafka_option = click.option(
+    "--kafka",
+    default="embedded",
+    show_default=True,
+    shell_complete=complete_brokers,
+    help='"embedded", "apache" (once installed), or HOST:PORT of a broker.',
+)
+
+policy_option = click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="File of demands beside the scenario's own.",
+)
+
+runs_option = click.option(
+    "--runs",
+    "runs_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    envvar="ACCTBENCH_RUNS",
+    show_envvar=True,
+    help="Folder of all runs.",
+)
 
 
-def scenario_argument(command: _Command) -> _Command:
-    """Add SCENARIO: a name or a file."""
-    argument = click.argument(
-        "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
-    )
-    return argument(command)
-
-
-def target_option(command: _Command) -> _Command:
-    """Add --target."""
-    option = click.option(
-        "--target",
-        default="reference",
-        show_default=True,
-        shell_complete=complete_targets,
-        help="Name or target file.",
-    )
-    return option(command)
-
-
-def kafka_option(command: _Command) -> _Command:
-    """Add --kafka."""
-    option = click.option(
-        "--kafka",
-        default="embedded",
-        show_default=True,
-        shell_complete=complete_brokers,
-        help='"embedded", "apache" (once installed), or HOST:PORT of a broker.',
-    )
-    return option(command)
-
-
-def policy_option(command: _Command) -> _Command:
-    """Add --policy: a file of demands."""
-    option = click.option(
-        "--policy",
-        type=click.Path(path_type=Path),
-        help="File of demands beside the scenario's own.",
-    )
-    return option(command)
-
-
-def scenario_options(command: _Command) -> _Command:
-    """Add the options that change the plan; pass their values to overrides_from."""
-    return _with_options(command, _SCENARIO_OPTIONS)
-
-
-def load_options(command: _Command) -> _Command:
-    """Add the options that change how the load is put on."""
-    return _with_options(command, _LOAD_OPTIONS)
-
-
-def runs_option(command: _Command) -> _Command:
-    """Add --runs: the folder of all runs."""
-    option = click.option(
-        "--runs",
-        "runs_folder",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("runs"),
-        show_default=True,
-        envvar="ACCTBENCH_RUNS",
-        show_envvar=True,
-        help="Folder of all runs.",
-    )
-    return option(command)
+def asked(request: Callable[..., _Request], **values: Any) -> _Request:
+    """The *request* of a command; what doesn't go together is a misuse of its options."""
+    try:
+        return request(**values)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def overrides_from(values: dict[str, Any]) -> ScenarioOverrides:
-    """What the values of scenario_options and load_options change."""
+    """What scenario_options and load_options change; takes their values out of *values*."""
     from harness.model.scenario_file import ScenarioOverrides
 
-    return ScenarioOverrides(**values)
-
-
-def scenario_folder() -> Traversable:
-    """The scenarios that come with the program."""
-    return resources.files("workloads") / "scenarios"
-
-
-def checked_scenario(
-    name_or_path: str, overrides: ScenarioOverrides, policy: Path | None = None
-) -> Scenario:
-    """
-    The scenario with the demands of *policy*, its system's own table checked too.
-
-    Raises:
-        UsageError: there is no such scenario, profile, system or policy.
-        ScenarioError, PolicyError: it has faults; all of them are listed.
-    """
-    from harness.model.policy_file import load_policy, with_policy
-    from harness.model.scenario_file import load_scenario
-
-    scenario = load_scenario(
-        name_or_path,
-        folder=scenario_folder(),
-        overrides=overrides,
-        check_workload=_system_faults,
-    )
-    if policy is None:
-        return scenario
-    return with_policy(scenario, load_policy(policy, kinds=_kinds(scenario)))
-
-
-def _system_faults(scenario: Scenario) -> list[tuple[str, str, str]]:
-    from harness.model.objectives import unknown_kinds
-    from harness.system import load_system
-
-    unknown = unknown_kinds(scenario.objectives, _kinds(scenario))
-    return [*unknown, *load_system(scenario.system).check_workload(scenario)]
-
-
-def _kinds(scenario: Scenario) -> list[str]:
-    from harness.system import load_system
-
-    return [kind.name for kind in load_system(scenario.system).kinds]
-
-
-def _with_options(
-    command: _Command, options: tuple[Callable[[_Command], _Command], ...]
-) -> _Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    fields = ScenarioOverrides.__dataclass_fields__
+    return ScenarioOverrides(**{name: values.pop(name) for name in fields if name in values})

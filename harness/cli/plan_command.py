@@ -6,12 +6,8 @@ from typing import Any
 import click
 
 from harness.cli.console import print_json, print_result
-from harness.cli.options import (
-    checked_scenario,
-    overrides_from,
-    scenario_argument,
-    scenario_options,
-)
+from harness.cli.options import overrides_from, scenario_argument, scenario_options
+from harness.workflows.scenarios import checked_scenario
 
 
 @click.command(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import people, print_result
+from harness.cli.console import command_line, people, print_result
 from harness.cli.options import (
-    checked_scenario,
     kafka_option,
     load_options,
     overrides_from,
@@ -22,23 +18,14 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
-from harness.cli.profile_differences import (
-    PAGE_NAME,
-    check_same_scenario,
-    refuse_options_of_a_run,
-    stored_sides,
-    stretches_of,
-    tell_differences,
-)
-from harness.cli.profiler_options import CPU, MEMORY, profiler_options, profilers_from
-from harness.cli.run_command import make_view, stops_on_signal
+from harness.cli.profile_differences import PAGE_NAME, refuse_options_of_a_run, tell_differences
+from harness.cli.profiler_options import CPU, MEMORY, options_from, profiler_options
+from harness.cli.watching import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
     from harness.model.record import RunRecord
-    from harness.runs.profiled_passes import Pass, Passes
-    from harness.runs.run import Run, RunRequest
+    from harness.runs.profiled_passes import Passes
+    from harness.workflows.requests import Result
 
 
 @click.command(
@@ -89,12 +76,10 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 @click.option("--quiet", is_flag=True, help="No live view.")
 @click.pass_context
-def profile(  # noqa: PLR0917 - click passes them by name
+def profile(
     context: click.Context,
     /,
-    scenario: str,
-    target: str,
-    kafka: str,
+    *,
     runs_folder: Path,
     only: str | None,
     start_count: int,
@@ -113,60 +98,53 @@ def profile(  # noqa: PLR0917 - click passes them by name
     or has no profile (3). With --against it prints the path of the page that says what changed,
     function by function; 4 if the two can't be compared.
     """
-    from harness.runs.run import RunRequest
-    from harness.targets.target_file import load_target
+    from harness.workflows.measured_runs import profile as profile_scenario
+    from harness.workflows.measured_runs import stored_runs
+    from harness.workflows.requests import ProfileRequest, RunRequest
 
-    base = stored_sides(against, runs_folder)
+    # Looked up before there is another run: "latest" is not the one to come.
+    base = stored_runs(against, runs_folder)
     if not base and (runs or output or as_json):
         raise click.UsageError("--run, --output and --json need --against")
     if runs:
         refuse_options_of_a_run(context)
-        candidate = stored_sides(runs, runs_folder)
+        candidate = stored_runs(runs, runs_folder)
         names = [side[0].record.run_id for side in (base, candidate)]
         page = output or runs_folder / f"{'--'.join(names)}.{PAGE_NAME}"
         tell_differences(base, candidate, page, as_json=as_json)
         return 0
-    passes = passes_of(
-        options, {CPU, MEMORY} if only is None else {only}, start_count, stretches_of(base)
+    request = ProfileRequest(
+        run=RunRequest(
+            overrides=overrides_from(options),
+            profiler_options=options_from(options),
+            runs_folder=runs_folder,
+            command=command_line(),
+            **options,
+        ),
+        only=only,
+        start_count=start_count,
+        against=against,
     )
-    request = RunRequest(
-        scenario=checked_scenario(scenario, overrides_from(options)),
-        target=load_target(target),
-        kafka=kafka,
-        runs_folder=runs_folder,
-        command=shlex.join(["acctbench", *sys.argv[1:]]),
-    )
-    check_same_scenario(base, request.scenario)
-    done = _run(request, passes, quiet=quiet)
+    with watched(quiet) as (tell, stopper):
+        done = profile_scenario(request, tell, stopper)
+    if not quiet:
+        _summarise(done)
     if base:
-        page = output or done.plain.folder / PAGE_NAME
-        tell_differences(base, [done.plain], page, as_json=as_json)
+        page = output or done.folder / PAGE_NAME
+        tell_differences(base, [done.details.plain], page, as_json=as_json)
     else:
-        print_result(str(done.plain.folder / "report.html"))
+        print_result(str(done.page))
     return done.exit_code
 
 
-def _run(request: RunRequest, passes: list[Pass], *, quiet: bool) -> Passes:
-    """All passes, and the report; what they are like is told to people."""
-    import reports
+def _summarise(done: Result[Passes]) -> None:
     from harness.cli.run_summary import summarise
-    from harness.runs.profiled_passes import run_passes
 
-    view = make_view(quiet)
-    stopped = threading.Event()
-    current: list[Run] = []
-    try:
-        with stops_on_signal(stopped, lambda: bool(current) and current[-1].is_driving):
-            done = run_passes(request, passes, view, stopped, current.append)
-    finally:
-        view.close()
-    page = reports.write_run_report(done.plain.folder)
-    if not quiet:
-        summarise(done.plain.record)
-        for name, twin in done.twins.items():
-            _summarise_twin(name, done.plain.record, twin.record)
-        people.print(f"{'report':>12}  {page}")
-    return done
+    plain = done.details.plain.record
+    summarise(plain)
+    for name, twin in done.details.twins.items():
+        _summarise_twin(name, plain, twin.record)
+    people.print(f"{'report':>12}  {done.page}")
 
 
 def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
@@ -178,27 +156,3 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
     for note in twin.notes:
         if note.startswith(MISSING):
             people.print(f"{name:>12}  {note}")
-
-
-def passes_of(
-    options: dict[str, Any],
-    names: Collection[str],
-    start_count: int = 1,
-    stretches: Mapping[str, float] | None = None,
-) -> list[Pass]:
-    """The twins of these *names*; takes the profilers' options out like profilers_from."""
-    from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, Pass
-
-    slowdown_ratios = {CPU: 1.0, MEMORY: MEMRAY_SLOWDOWN}
-    profilers = profilers_from(options)
-    return [
-        Pass(
-            name=name if start == 1 else f"{name}-{start}",
-            profiler=make,
-            slowdown_ratio=slowdown_ratios[name],
-            stretch_ratio=(stretches or {}).get(name),
-        )
-        for start in range(1, start_count + 1)
-        for name, make in profilers.items()
-        if name in names
-    ]

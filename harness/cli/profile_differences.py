@@ -7,64 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.console import people, print_json, print_result, printable
-from harness.errors import ComparisonError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.model.scenario import Scenario
     from harness.storage.run_folder import StoredRun
 
 PAGE_NAME = "profile-diff.html"
 
 # What makes sense where both sides are stored; anything else belongs to a run that is not made.
 _STORED_OPTIONS = frozenset({"against", "runs", "runs_folder", "output", "as_json", "quiet"})
-
-
-def stored_sides(names: Sequence[str], runs_folder: Path) -> tuple[StoredRun, ...]:
-    """The runs that *names* mean; raises UsageError, RecordError."""
-    from harness.storage.run_folder import find_run, load_run
-
-    return tuple(load_run(find_run(name, runs_folder)) for name in names)
-
-
-def check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
-    """
-    Refuse before minutes are spent on what can't be compared in the end.
-
-    Raises:
-        UsageError: a run of *base* has no profile.
-        ComparisonError: it is of another scenario or seed.
-    """
-    for run in base:
-        record = run.record
-        if not record.profiles and not any(twin.record.profiles for twin in run.twins().values()):
-            raise UsageError(
-                f"--against {record.run_id}: it has no profile; name a run of acctbench profile, or"
-                " of acctbench run --profiler"
-            )
-        asked = {
-            "scenario.name": (record.scenario.get("name"), scenario.name),
-            "scenario.digest": (record.scenario.get("digest"), scenario.digest),
-            "seed": (record.seed, scenario.seed),
-        }
-        for field, (there, here) in asked.items():
-            if there != here:
-                raise ComparisonError(
-                    f"--against {record.run_id}: {field} is {there} there and {here} here; profile"
-                    " the same scenario with the same options and seed"
-                )
-
-
-def stretches_of(base: Sequence[StoredRun]) -> dict[str, float]:
-    """How much slower the twins of *base* were sent, by what was attached: so must ours be."""
-    return {
-        start.record.instrumentation: float(start.record.load.get("stretch", 1.0))
-        for run in base
-        for start in (run, *run.twins().values())
-        if start.record.profiles
-    }
 
 
 def refuse_options_of_a_run(context: click.Context) -> None:
@@ -91,12 +44,14 @@ def tell_differences(
     Raises:
         HarnessError: they can't be compared, or a file can't be read or written.
     """
-    import reports
+    from reports.pages.profile.diff_page import profile_diff_sentences
+    from reports.profile.against import comparison_to_json
+    from reports.writing import compare_stored_profiles
 
-    comparison = reports.compare_stored_profiles(base, candidate, page)
-    for sentence in reports.profile_diff_sentences(comparison):
+    comparison = compare_stored_profiles(base, candidate, page)
+    for sentence in profile_diff_sentences(comparison):
         people.print(printable(f"{'changed':>12}  {sentence}"))
     if as_json:
-        print_json(reports.profile_comparison_to_json(comparison))
+        print_json(comparison_to_json(comparison))
     else:
         print_result(str(page))

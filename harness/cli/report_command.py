@@ -34,19 +34,19 @@ def report(*, run: str, output: Path | None, stacks: tuple[Path, ...], runs_fold
     the stored run only: no service is needed. With --stacks the stacks are stored in the run. Of
     the folder of a run that failed, it draws the profiles that are left.
     """
-    import reports
     from harness.profilers.stacks_file import attach_stacks
     from harness.storage.run_folder import find_run, load_run
+    from reports.writing import write_failure_report, write_run_report
 
     if (Path(run) / "failure.json").is_file():
         if stacks:
             raise UsageError(f"--stacks: {run} was not finished; there is nothing to scale them to")
-        page = reports.write_failure_report(Path(run))
+        page = write_failure_report(Path(run))
     else:
         folder = find_run(run, runs_folder)
         if stacks:
             attach_stacks(load_run(folder), stacks)
-        page = reports.write_run_report(folder)
+        page = write_run_report(folder)
     if output is not None:
         try:
             page = Path(shutil.copyfile(page, output))

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.model.baseline import Signature
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+by_option = click.option(
+    "--by",
+    "who",
+    envvar="ACCTBENCH_BY",
+    show_envvar=True,
+    help="Who does this. [default: the user of this machine]",
+)
 
 
-def by_option(command: _Command) -> _Command:
-    """Add --by."""
-    option = click.option(
-        "--by",
-        "who",
-        envvar="ACCTBENCH_BY",
-        show_envvar=True,
-        help="Who does this. [default: the user of this machine]",
-    )
-    return option(command)
-
-
-def why_option(*, is_required: bool = False) -> Callable[[_Command], _Command]:
-    """Add --why."""
-    if is_required:
-        return click.option("--why", required=True, help="The reason, which is kept with it.")
-    return click.option("--why", default="", help="The reason, which is kept with it.")
+_REASON = "The reason, which is kept with it."
+why_option = click.option("--why", default="", help=_REASON)
+needed_why_option = click.option("--why", required=True, help=_REASON)
 
 
 def signed(who: str | None, why: str) -> Signature:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.completions import complete_brokers, complete_runs, complete_targets
-from harness.cli.console import people, print_json, print_result, printable
-from harness.cli.options import checked_scenario, runs_option
-from harness.errors import HarnessError, UsageError
+from harness.cli.console import command_line, people, print_json, print_result, printable
+from harness.cli.options import asked, runs_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from reports.bundle.write import Bundle
 
-    from harness.model.release_file import ReleasePolicy
-    from harness.model.scenario import Scenario
-    from reports.bundle.write import BaselineRuns, Bundle, BundleRequest
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _TONES = {"GO": "bold green", "NO-GO": "bold red", "NOT PROVEN": "bold yellow"}
 _REASON_COUNT_MAX = 20
 
@@ -60,17 +54,14 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the bundle. [default: release-NAME]",
 )
-@click.option("--force", is_flag=True, help="Replace a bundle that is there already.")
+@click.option("--force", "is_forced", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.option("--quiet", is_flag=True, help="No live view of the runs.")
 @runs_option
 def signoff(
     *,
-    release: str,
-    policy: Path,
-    collected: tuple[str, ...],
-    runs_folder: Path,
     as_json: bool,
+    quiet: bool,
     **options: Any,
 ) -> int:
     """
@@ -80,18 +71,14 @@ def signoff(
     Writes a bundle with the verdict, what it rests on, and a page to print and sign; prints its
     folder. Exit code 0: GO; 1: NO-GO, 5 where money was lost; 3: NOT PROVEN.
     """
-    from reports.bundle.write import write_bundle
+    from harness.cli.watching import watched
+    from harness.workflows.requests import SignOffRequest
+    from harness.workflows.signoff import sign_off
 
-    if not _NAME.fullmatch(release):
-        raise UsageError(
-            f'--release: "{release}" can\'t name a folder; write letters, digits and ". _ + -"'
-        )
-    _check_together(collected, options)
-    folder = options["output"] or Path(f"release-{release}")
-    if folder.exists() and not options["force"]:
-        raise UsageError(f"{folder}: there already; write another --output, or --force to replace")
-    request = _request(release, policy, collected, runs_folder, options)
-    bundle = write_bundle(request, folder, is_forced=options["force"])
+    request = asked(SignOffRequest, command=command_line(), **options)
+    with watched(quiet) if request.runs_all else nullcontext(()) as watch:
+        result = sign_off(request, *watch)
+    bundle = result.details
     _tell(bundle)
     if as_json:
         from reports.release.verdicts import sign_off_to_json
@@ -100,159 +87,7 @@ def signoff(
         print_json({"bundle": str(bundle.folder), "sha256": bundle.sha256, **document})
     else:
         print_result(str(bundle.folder))
-    return bundle.sign_off.exit_code
-
-
-def _check_together(collected: Sequence[str], options: Mapping[str, Any]) -> None:
-    if options["runs_all"] and (collected or options["build"]):
-        raise click.UsageError("--run collects what it runs: leave out --collect and --build")
-    if options["runs_all"] and not options["target"]:
-        raise click.UsageError("--run needs --target: what to run against")
-    for name in ("target", "kafka"):
-        if options[name] and not options["runs_all"]:
-            raise click.UsageError(f"--{name} is for --run: stored runs say it themselves")
-
-
-def _request(
-    release: str,
-    path: Path,
-    collected: Sequence[str],
-    runs_folder: Path,
-    options: Mapping[str, Any],
-) -> BundleRequest:
-    from harness.machine.environment import now_utc
-    from harness.model.release_file import parse_release_policy, read_release_policy
-    from harness.storage.run_folder import find_run
-    from reports.bundle.gather import chosen_runs
-    from reports.bundle.write import BundleRequest
-    from reports.release.candidates import Circumstances, Expected
-
-    text = read_release_policy(path)
-    policy = parse_release_policy(text, file=str(path))
-    scenarios = _scenarios(policy, path.parent)
-    given = [find_run(name, runs_folder) for name in collected]
-    if options["runs_all"]:
-        given = _run_all(policy, scenarios, runs_folder, options)
-    circumstances = Circumstances(
-        release=release,
-        judged_at=now_utc(),
-        expected={
-            key: Expected(scenario=item.name, digest=item.digest, objectives=item.objectives)
-            for key, item in scenarios.items()
-        },
-        build=options["build"],
-    )
-    is_barren = options["runs_all"] and not given  # older runs must not stand in for these
-    found = () if is_barren else chosen_runs(policy, given, runs_folder, circumstances)
-    return BundleRequest(
-        policy=policy,
-        policy_text=text,
-        rules_text=_rules_text(policy, path.parent),
-        circumstances=circumstances,
-        found=found,
-        baselines=_baselines(policy, runs_folder),
-        program=program(),
-    )
-
-
-def _rules_text(policy: ReleasePolicy, folder: Path) -> str:
-    """
-    The text of the policy of comparisons, checked.
-
-    Raises:
-        UsageError: it can't be read, or has faults.
-    """
-    from harness.model.policy_file import load_policy
-    from harness.model.toml_file import read_text
-
-    if not policy.comparison:
-        return ""
-    path = folder / policy.comparison
-    load_policy(path)
-    try:
-        return read_text(path)
-    except (OSError, UnicodeDecodeError) as error:  # changed since
-        raise UsageError(f"policy: {path}: can't be read: {error}") from error
-
-
-def _run_all(
-    policy: ReleasePolicy,
-    scenarios: Mapping[str, Scenario],
-    runs_folder: Path,
-    options: Mapping[str, Any],
-) -> list[Path]:
-    from harness.targets.target_file import load_target
-    from harness.workflows.release_runs import ReleaseRuns
-
-    return ReleaseRuns(
-        policy=policy,
-        scenarios=scenarios,
-        target=load_target(options["target"]),
-        kafka=options["kafka"],
-        runs_folder=runs_folder,
-        is_quiet=options["quiet"],
-    ).execute()
-
-
-def _scenarios(policy: ReleasePolicy, folder: Path) -> dict[str, Scenario]:
-    """
-    The scenario of each demand, as it is now, by the demand's key.
-
-    Raises:
-        PolicyError: some can't be used; all of them are listed.
-    """
-    from harness.errors import Fault, PolicyError
-    from harness.model.objectives import unknown_kinds
-    from harness.model.scenario_file import ScenarioOverrides
-    from harness.system import load_system
-
-    scenarios, faults = {}, []
-
-    def add(key: str, value: str, remedy: str) -> None:
-        faults.append(Fault(file=policy.file, key=key, value=value, remedy=remedy))
-
-    for demand in policy.demands:
-        if demand.is_micro:
-            continue
-        name = demand.scenario
-        if name.endswith(".toml") or "/" in name:
-            name = str(folder / name)
-        try:
-            scenario = checked_scenario(name, ScenarioOverrides(profile=demand.profile or None))
-        except UsageError as error:
-            add(demand.key, "its scenario can't be used", str(error))
-            continue
-        scenarios[demand.key] = scenario
-        kinds = [kind.name for kind in load_system(scenario.system).kinds]
-        for _, value, remedy in unknown_kinds(demand.objectives, kinds):
-            add(f"{demand.key}.objectives", value, remedy)
-    if faults:
-        raise PolicyError(tuple(faults))
-    return scenarios
-
-
-def _baselines(policy: ReleasePolicy, runs_folder: Path) -> dict[str, BaselineRuns]:
-    """What the names of baselines mean now; one that means nothing proves nothing, and says why."""
-    from harness.storage.baselines import load_baseline
-    from reports.bundle.write import BaselineRuns
-
-    found = {}
-    for demand in policy.demands:
-        if demand.baseline:
-            try:
-                folders = load_baseline(demand.baseline, runs_folder)
-                found[demand.key] = BaselineRuns(name=demand.baseline, folders=folders)
-            except HarnessError as error:
-                found[demand.key] = BaselineRuns(name=demand.baseline, fault=str(error))
-    return found
-
-
-def program() -> dict[str, str]:
-    """What judges: another version may judge, or draw, otherwise."""
-    from harness.machine.environment import read_environment
-
-    this = read_environment()
-    return {"name": "acctbench", "version": this.harness_version, "digest": this.harness_digest}
+    return result.exit_code
 
 
 def _tell(bundle: Bundle) -> None:

@@ -34,7 +34,7 @@ def verify(bundle: Path, signed_hash: str, as_json: bool) -> int:
     Everything is judged again from the records. Names the first difference. Exit code 0 if there is
     none, whatever the verdict on the release was; 4 if there is. Prints the bundle's hash.
     """
-    from harness.cli.signoff_command import program
+    from harness.workflows.signoff import program
     from reports.bundle.verify import verify_bundle
 
     signed_hash = signed_hash.strip().lower()

@@ -87,3 +87,19 @@ class Turns:
         """The start of every slot in *length_ns*, whole rounds, and whether it is its own."""
         starts_ns = np.arange(0, length_ns, self.slot_ns)
         return list(zip(starts_ns.tolist(), self.is_own(starts_ns).tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairFacts:
+    """
+    One pair that was run, or one run of the candidate alone.
+
+    Attributes:
+        first: The side that had the first turn; empty where there was one side.
+        spoilt: Why its figures can't be used, in sentences; none: they can.
+    """
+
+    number: int
+    first: str
+    spoilt: tuple[str, ...]
+    length_s: float

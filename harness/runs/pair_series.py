@@ -15,16 +15,16 @@ from typing import Protocol, Self
 
 from harness.errors import BrokerError, EngineError, HarnessError
 from harness.model.record import PLAIN
-from harness.model.scenario import Scenario
+from harness.model.turns import PairFacts, Turns
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Correctness, Validity
 from harness.profilers.profiled_run import MakeProfiler
-from harness.runs.paired_run import SIDES, Duet, PairRequest
+from harness.runs.paired_run import SIDES, Duet
 from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, stretch_of
-from harness.runs.run import Run, RunRequest, RunView
+from harness.runs.run import Run, RunSetup, RunView
 from harness.storage.run_folder import StoredRun, load_run
 from harness.targets.build import build_target
-from harness.targets.target_file import LaunchSpec, TargetSpec
+from harness.targets.target_file import LaunchSpec
 
 BASE, CANDIDATE = SIDES
 PAIRS_FOLDER = "pairs"
@@ -34,46 +34,15 @@ _SPOILT_COUNT_MAX = 3  # more than these and than the good ones: the machine can
 _OVERTIME_SHARE = 0.25  # of the budget, for a confirmation that has begun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateRequest:
-    """
-    What is measured.
-
-    Attributes:
-        scenario: Phases are whole rounds of turns; no steps.
-        targets: By side; without a base, the candidate runs alone, against runs that are stored.
-        budget_ns: For all pairs, builds not counted.
-        folder: Of the gate.
-        command: Repeats it.
-        profiler: Looks into both sides, so that nothing of the pairs is a timing.
-    """
-
-    scenario: Scenario
-    targets: Mapping[str, TargetSpec]
-    window_ns: int
-    guard_ns: int
-    budget_ns: int
-    kafka: str
-    folder: Path
-    command: str
-    profiler: MakeProfiler | None = None
+Setups = Mapping[str, RunSetup]
+"""How each side is run, by its name, in the folder of all pairs; one side: it runs alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
-    """
-    One pair, or one run of the candidate alone.
+class Played(PairFacts):
+    """A pair and its runs, by side."""
 
-    Attributes:
-        first: The side that had the first turn; empty where there was one side.
-        spoilt: Why its figures can't be used, in sentences; none: they can.
-    """
-
-    number: int
-    first: str
     runs: Mapping[str, StoredRun]
-    spoilt: tuple[str, ...]
-    length_s: float
 
     @property
     def is_audit_failed(self) -> bool:
@@ -97,11 +66,17 @@ class Player(Protocol):
 
 
 class PairPlayer:
-    """Both sides at once; enter it, since it holds a broker."""
+    """
+    Both sides at once; enter it: it holds a broker.
 
-    def __init__(self, request: GateRequest, view: RunView) -> None:
-        self._request, self._view = request, view
-        self._duet = Duet(request.folder / "broker")
+    They take turns of *window_ns* and *guard_ns*; a window of 0: no turns, both are sent the same
+    at the same time.
+    """
+
+    def __init__(self, setups: Setups, window_ns: int, guard_ns: int, view: RunView) -> None:
+        self._setups, self._view = setups, view
+        self._window_ns, self._guard_ns = window_ns, guard_ns
+        self._duet = Duet(setups[CANDIDATE].runs_folder / "broker")
 
     def __enter__(self) -> Self:
         self._duet.__enter__()
@@ -112,52 +87,39 @@ class PairPlayer:
 
     def play(self, number: int) -> Played:
         """Pair *number*; the side that has the first turn changes with it."""
-        request = self._request
-        first = SIDES[(number + request.scenario.seed) % len(SIDES)]
+        setup = self._setups[CANDIDATE]
+        first = SIDES[(number + setup.scenario.seed) % len(SIDES)]
         began_s = time.monotonic()
         pair = self._duet.play(
-            PairRequest(
-                number=number,
-                scenario=request.scenario,
-                targets=request.targets,
-                first=first,
-                window_ns=request.window_ns,
-                guard_ns=request.guard_ns,
-                folder=_pair_folder(request, number),
-                kafka=request.kafka,
-                command=request.command,
-                profiler=request.profiler,
-            ),
+            {side: self._taking_turns(side, begins=side == first) for side in SIDES},
+            _pair_folder(setup, number),
             self._view,
         )
         if pair.failure is not None:
             raise _of_side(*pair.failure)
         return _played(number, first, pair.runs, began_s)
 
+    def _taking_turns(self, side: str, *, begins: bool) -> RunSetup:
+        setup = self._setups[side]
+        if not self._window_ns:
+            return setup
+        turns = Turns(begins=begins, window_ns=self._window_ns, guard_ns=self._guard_ns)
+        load = replace(setup.scenario.load, turns=turns)
+        return replace(setup, scenario=replace(setup.scenario, load=load))
+
 
 class AlonePlayer:
     """The candidate by itself."""
 
-    def __init__(self, request: GateRequest, view: RunView) -> None:
-        self._request, self._view = request, view
+    def __init__(self, setups: Setups, view: RunView) -> None:
+        self._setup, self._view = setups[CANDIDATE], view
         self._stopped = threading.Event()
 
     def play(self, number: int) -> Played:
         """Run *number*."""
-        request = self._request
-        folder = _pair_folder(request, number)
+        folder = _pair_folder(self._setup, number)
         began_s = time.monotonic()
-        run = Run(
-            RunRequest(
-                scenario=request.scenario,
-                target=request.targets[CANDIDATE],
-                kafka=request.kafka,
-                runs_folder=folder,
-                command=request.command,
-            ),
-            self._view,
-            self._stopped,
-        )
+        run = Run(replace(self._setup, runs_folder=folder), self._view, self._stopped)
         try:
             stored = run.execute()
         except HarnessError as error:
@@ -231,9 +193,9 @@ class Gatherer:
             )
 
 
-def memory_request(request: GateRequest, pair: Played, make: MakeProfiler) -> GateRequest:
+def memory_setups(setups: Setups, pair: Played, make: MakeProfiler) -> Setups:
     """
-    *request* for pairs under memray, sent as *pair* allows.
+    *setups* for pairs under memray, sent as *pair* allows.
 
     Both sides are sent the same at the same time, more slowly where memray would saturate them, and
     in bursts: what a service allocates for a batch (a commit, a request to the broker) is by how
@@ -242,21 +204,22 @@ def memory_request(request: GateRequest, pair: Played, make: MakeProfiler) -> Ga
     """
     records = [run.record for run in pair.runs.values()]
     rate_per_s = max(record.rate.offered_per_s for record in records)
-    load = replace(
-        request.scenario.load,
-        stretch_ratio=max(stretch_of(record, MEMRAY_SLOWDOWN) for record in records),
-        burst_ns=int(_BURST_COUNT / max(rate_per_s, 1.0) * NANOS_PER_SECOND),
-    )
-    return replace(
-        request,
-        scenario=replace(request.scenario, load=load),
-        window_ns=0,
-        folder=request.folder / MEMORY_FOLDER,
-        profiler=make,
-    )
+    stretch_ratio = max(stretch_of(record, MEMRAY_SLOWDOWN) for record in records)
+    burst_ns = int(_BURST_COUNT / max(rate_per_s, 1.0) * NANOS_PER_SECOND)
+
+    def asked(setup: RunSetup) -> RunSetup:
+        load = replace(setup.scenario.load, stretch_ratio=stretch_ratio, burst_ns=burst_ns)
+        return replace(
+            setup,
+            scenario=replace(setup.scenario, load=load),
+            runs_folder=setup.runs_folder / MEMORY_FOLDER,
+            profiler=make,
+        )
+
+    return {side: asked(setup) for side, setup in setups.items()}
 
 
-def build_sides(request: GateRequest, view: RunView) -> None:
+def build_sides(setups: Setups, view: RunView) -> None:
     """
     Build every side once: what can't be built is known before anything is measured.
 
@@ -265,19 +228,20 @@ def build_sides(request: GateRequest, view: RunView) -> None:
     Raises:
         TargetError: a step failed; the message names the side.
     """
-    for side, target in request.targets.items():
-        if isinstance(target.how, LaunchSpec) and target.how.build_steps:
-            folder = request.folder / "build" / side
+    for side, setup in setups.items():
+        how = setup.target.how
+        if isinstance(how, LaunchSpec) and how.build_steps:
+            folder = setup.runs_folder / "build" / side
             folder.mkdir(parents=True, exist_ok=True)
-            view.phase("build", f"{side}: {len(target.how.build_steps)} steps")
+            view.phase("build", f"{side}: {len(how.build_steps)} steps")
             try:
-                build_target(target.how, folder=folder)
+                build_target(how, folder=folder)
             except HarnessError as error:
                 raise _of_side(side, error) from error
 
 
-def _pair_folder(request: GateRequest, number: int) -> Path:
-    return request.folder / PAIRS_FOLDER / str(number)
+def _pair_folder(setup: RunSetup, number: int) -> Path:
+    return setup.runs_folder / PAIRS_FOLDER / str(number)
 
 
 def _played(number: int, first: str, runs: Mapping[str, StoredRun], began_s: float) -> Played:

@@ -16,55 +16,20 @@ from typing import Self
 
 from harness.engine.supervisor import InterruptedRunError
 from harness.errors import HarnessError, UsageError
-from harness.model.scenario import Scenario
-from harness.model.turns import Turns
-from harness.profilers.profiled_run import MakeProfiler
 from harness.runs.companion import Alone
-from harness.runs.run import Run, RunRequest, RunView
+from harness.runs.run import Run, RunSetup, RunView
 from harness.storage.run_folder import StoredRun, load_run
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
-from harness.targets.target_file import TargetSpec
 
 SIDES = ("base", "candidate")
 _JOIN_S = 0.2  # how soon Ctrl-C is noticed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairRequest:
-    """
-    One pair.
-
-    Attributes:
-        number: Of the pair, from 1.
-        scenario: Without turns; both sides get the same operations.
-        targets: By side.
-        first: The side that has the first turn.
-        window_ns, guard_ns: Of a turn (see harness.model.turns); a window of 0: no turns, both
-            sides are sent the same at the same time.
-        folder: Where both runs are kept: folder/base and folder/candidate.
-        kafka: The kind of broker; the one that the duet holds.
-        command: Repeats the whole.
-        profiler: Looks into both, over the measured phase and at rest after it.
-    """
-
-    number: int
-    scenario: Scenario
-    targets: Mapping[str, TargetSpec]
-    first: str
-    window_ns: int
-    guard_ns: int
-    folder: Path
-    kafka: str
-    command: str
-    profiler: MakeProfiler | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """What became of a pair: each side's run, or why it was not finished."""
 
-    number: int
     runs: Mapping[str, StoredRun]
     errors: Mapping[str, HarnessError]
 
@@ -91,15 +56,18 @@ class Duet:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def play(self, request: PairRequest, view: RunView) -> Pair:
+    def play(self, setups: Mapping[str, RunSetup], folder: Path, view: RunView) -> Pair:
         """
-        Run one pair.
+        Run one pair: the setup of each side, whose runs go to folder/base and folder/candidate.
 
         An interrupt stops both runs in order before it is raised on.
         """
-        request.folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         company = _Company(self, threading.Event())
-        parts = [_Part(side, _request_of(side, request, company), view, company) for side in SIDES]
+        parts = [
+            _Part(side, replace(setups[side], runs_folder=folder, company=company), view, company)
+            for side in SIDES
+        ]
         try:
             _join(parts)
         except BaseException:
@@ -110,7 +78,6 @@ class Duet:
             if part.bug is not None:
                 raise part.bug
         return Pair(
-            number=request.number,
             runs={part.side: part.stored for part in parts if part.stored is not None},
             errors={part.side: part.error for part in parts if part.error is not None},
         )
@@ -135,9 +102,9 @@ class Duet:
 class _Part:
     """One side's run, in a thread of its own, which begins at once."""
 
-    def __init__(self, side: str, request: RunRequest, view: RunView, company: "_Company") -> None:
+    def __init__(self, side: str, setup: RunSetup, view: RunView, company: "_Company") -> None:
         self.side = side
-        self._request, self._view, self._company = request, view, company
+        self._setup, self._view, self._company = setup, view, company
         self.stored: StoredRun | None = None
         self.error: HarnessError | None = None
         self.bug: BaseException | None = None
@@ -146,8 +113,8 @@ class _Part:
 
     def _run(self) -> None:
         try:
-            stored = Run(self._request, self._view, self._company.stopped).execute()
-            self.stored = load_run(stored.folder.rename(self._request.runs_folder / self.side))
+            stored = Run(self._setup, self._view, self._company.stopped).execute()
+            self.stored = load_run(stored.folder.rename(self._setup.runs_folder / self.side))
         except HarnessError as error:
             self.error = error
         except BaseException as error:  # noqa: BLE001 - raised again by who asked for the pair
@@ -253,25 +220,3 @@ class _Lent:
 
     def _refuse(self) -> None:
         raise UsageError("the broker of a pair is both sides', so no step may harm it")
-
-
-def _request_of(side: str, request: PairRequest, company: _Company) -> RunRequest:
-    scenario = request.scenario
-    turns = (
-        Turns(
-            begins=side == request.first,
-            window_ns=request.window_ns,
-            guard_ns=request.guard_ns,
-        )
-        if request.window_ns
-        else None
-    )
-    return RunRequest(
-        scenario=replace(scenario, load=replace(scenario.load, turns=turns)),
-        target=request.targets[side],
-        kafka=request.kafka,
-        runs_folder=request.folder,
-        command=request.command,
-        profiler=request.profiler,
-        company=company,
-    )

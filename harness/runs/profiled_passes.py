@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.model.record import RunRecord
 from harness.model.verdict import Correctness, ExitCode, worst_exit_code
 from harness.profilers.profiled_run import MakeProfiler
-from harness.runs.run import Run, RunRequest, RunView
+from harness.runs.run import Run, RunSetup, RunView
 from harness.storage.run_folder import StoredRun, load_run, pass_folder
 
 # Measured: memray with Python's own allocators makes a service two to six times slower.
@@ -68,7 +68,7 @@ class Passes:
 
 
 def run_passes(
-    request: RunRequest,
+    request: RunSetup,
     passes: Sequence[Pass],
     view: RunView,
     stopped: threading.Event,
@@ -88,7 +88,7 @@ def run_passes(
         HarnessError: a run could not be finished; those before it are kept.
     """
 
-    def execute(one: RunRequest) -> StoredRun:
+    def execute(one: RunSetup) -> StoredRun:
         run = Run(one, view, stopped)
         on_run(run)
         return run.execute()
@@ -99,11 +99,11 @@ def run_passes(
 
 
 def run_twin(
-    request: RunRequest,
+    request: RunSetup,
     plain: StoredRun,
     one: Pass,
     view: RunView,
-    execute: Callable[[RunRequest], StoredRun],
+    execute: Callable[[RunSetup], StoredRun],
 ) -> StoredRun:
     """
     The twin *one* of *plain*, which ran *request*; it is moved into the plain run's folder.

@@ -73,7 +73,7 @@ _ONE_TEXT_ERRORS = (TargetError, BrokerError, TransportError, EngineError, Recor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunSetup:
     """What to run, against what, and where to keep it."""
 
     scenario: Scenario
@@ -101,7 +101,7 @@ class RunView(Protocol):
 class Run:
     """One run: `execute` is its life."""
 
-    def __init__(self, request: RunRequest, view: RunView, stopped: threading.Event) -> None:
+    def __init__(self, request: RunSetup, view: RunView, stopped: threading.Event) -> None:
         self._request, self._view, self._stopped = request, view, stopped
         self._scenario: Scenario = request.scenario
         self._system: System = load_system(request.scenario.system)

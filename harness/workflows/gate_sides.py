@@ -1,4 +1,4 @@
-"""From the options of `acctbench gate` to both sides, and a scenario that fits."""
+"""From the request of a gate to both sides, and a scenario that fits."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from harness.cli.options import DEFAULT_SCENARIO, checked_scenario
 from harness.errors import UsageError
+from harness.model.scenario_file import ScenarioOverrides
+from harness.runs.paired_run import SIDES
+from harness.storage.baselines import load_baseline
+from harness.targets.revisions import Repository, Revision, checked_out
+from harness.targets.target_file import AttachSpec, TargetSpec, load_target
+from harness.workflows.requests import GateRequest
+from harness.workflows.scenarios import DEFAULT_SCENARIO, checked_scenario, objective_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,10 +22,8 @@ if TYPE_CHECKING:
     from harness.model.gate_policy import GateSpec
     from harness.model.policy_file import Policy
     from harness.model.scenario import Scenario
-    from harness.targets.revisions import Revision
-    from harness.targets.target_file import TargetSpec
 
-BASE, CANDIDATE = "base", "candidate"
+BASE, CANDIDATE = SIDES
 _DEFAULT_PROFILE = "pair"  # few accounts: seeding them twice a pair must not take the budget
 
 
@@ -44,30 +46,20 @@ class GateSides:
 
 
 @contextmanager
-def gate_sides(
-    *,
-    runs_folder: Path,
-    base: str | None,
-    candidate: str,
-    target: str,
-    base_target: str | None,
-    candidate_target: str | None,
-    baseline: str | None,
-) -> Iterator[GateSides]:
+def gate_sides(request: GateRequest) -> Iterator[GateSides]:
     """
-    Both sides as the options name them; worktrees are there while this lasts.
+    Both sides as the request names them; worktrees are there while this lasts.
 
     Raises:
-        UsageError, click.UsageError: they name too little, too much, or what there is not.
+        UsageError: it names what there is not.
     """
-    _check_named_once(base, base_target, baseline)
-    if candidate_target and candidate != "HEAD":
-        raise click.UsageError("--candidate and --candidate-target name two; leave one out")
-    stored = _baseline(baseline, runs_folder) if baseline else ()
-    revisions = {BASE: base} if base else {}
-    revisions |= {} if candidate_target else {CANDIDATE: candidate}
-    files = {BASE: base_target, CANDIDATE: candidate_target}
-    with _checked_out(revisions, target) as found:
+    stored: tuple[Path, ...] = ()
+    if request.baseline:
+        stored = load_baseline(request.baseline, request.runs_folder)
+    refs = {BASE: request.base} if request.base else {}
+    refs |= {} if request.candidate_target else {CANDIDATE: request.candidate}
+    files = {BASE: request.base_target, CANDIDATE: request.candidate_target}
+    with _checked_out(refs, request.target) as found:
         names = {side: revision.title for side, revision in found.items()}
         targets = {side: revision.target for side, revision in found.items()}
         facts: dict[str, dict[str, Any]] = {
@@ -78,20 +70,14 @@ def gate_sides(
             if file:
                 names[side], targets[side] = file, _launched(file)
                 facts[side] = {"target": file}
-        if baseline:
-            names[BASE] = f"baseline {baseline}"
-            facts[BASE] = {"baseline": baseline, "runs": [path.name for path in stored]}
+        if stored:
+            names[BASE] = f"baseline {request.baseline}"
+            facts[BASE] = {"baseline": request.baseline, "runs": [path.name for path in stored]}
         yield GateSides(names=names, targets=targets, facts=facts, baseline=stored)
 
 
 def gate_scenario(
-    policy_file: Path | None,
-    policy: Policy | None,
-    spec: GateSpec,
-    *,
-    name: str | None,
-    seed: int | None,
-    is_paired: bool,
+    request: GateRequest, policy: Policy | None, spec: GateSpec, *, is_paired: bool
 ) -> Scenario:
     """
     The scenario of a gate: without demands of its own on every run; of pairs, in whole rounds.
@@ -100,15 +86,12 @@ def gate_scenario(
         UsageError: there is none of that name, or it disturbs the target.
         ScenarioError: it has faults; all of them are listed.
     """
-    from harness.model.objectives import unknown_kinds
-    from harness.model.scenario_file import ScenarioOverrides
-    from harness.system import load_system
-
+    name = request.scenario
     chosen = name or spec.scenario or DEFAULT_SCENARIO
     is_default = not name and not spec.scenario and is_paired
     warmup_ns, measure_ns = spec.pair_phases_ns if is_paired else (spec.warmup_ns, spec.measure_ns)
-    if not name and policy_file and chosen.endswith(".toml"):
-        chosen = str(policy_file.parent / chosen)
+    if not name and request.policy and chosen.endswith(".toml"):
+        chosen = str(request.policy.parent / chosen)
     scenario = checked_scenario(
         chosen,
         ScenarioOverrides(
@@ -116,7 +99,7 @@ def gate_scenario(
             rate_per_s=spec.rate_per_s,
             warmup_ns=warmup_ns,
             measure_ns=measure_ns,
-            seed=seed,
+            seed=request.seed,
         ),
     )
     if scenario.steps:
@@ -124,42 +107,22 @@ def gate_scenario(
             f"{scenario.file}: [[steps]]: a gate measures an undisturbed target; use a scenario or "
             "a profile without steps"
         )
-    kinds = [kind.name for kind in load_system(scenario.system).kinds]
-    unknown = unknown_kinds(policy.objectives if policy else (), kinds)
+    unknown = objective_faults(scenario, policy.objectives if policy else ())
     if unknown:
-        raise UsageError("; ".join(f"{policy_file}: {': '.join(fault)}" for fault in unknown))
+        raise UsageError("; ".join(f"{request.policy}: {': '.join(fault)}" for fault in unknown))
     return replace(scenario, objectives=())
 
 
-def _check_named_once(base: str | None, base_target: str | None, baseline: str | None) -> None:
-    given = [name for name in (base, base_target, baseline) if name]
-    if len(given) != 1:
-        raise click.UsageError(
-            f"{'no' if not given else 'more than one'} base is named: write one of --base REF, "
-            "--base-target FILE and --baseline NAME"
-        )
-
-
-def _baseline(name: str, runs_folder: Path) -> tuple[Path, ...]:
-    from harness.storage.baselines import load_baseline
-
-    return load_baseline(name, runs_folder)
-
-
 @contextmanager
-def _checked_out(revisions: Mapping[str, str], target: str) -> Iterator[dict[str, Revision]]:
-    from harness.targets.revisions import Repository, checked_out
-
-    if not revisions:
+def _checked_out(refs: Mapping[str, str], target: str) -> Iterator[dict[str, Revision]]:
+    if not refs:
         yield {}
         return
-    with checked_out(Repository(Path.cwd()), list(revisions.values()), target) as found:
-        yield dict(zip(revisions, found, strict=True))
+    with checked_out(Repository(Path.cwd()), list(refs.values()), target) as found:
+        yield dict(zip(refs, found, strict=True))
 
 
 def _launched(file: str) -> TargetSpec:
-    from harness.targets.target_file import AttachSpec, load_target
-
     spec = load_target(file)
     if isinstance(spec.how, AttachSpec):
         raise UsageError(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import checked_scenario
 from harness.engine.progress import Progress
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runs.run import Run, RunRequest
+from harness.runs.run import Run, RunSetup
 from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import load_target, parse_target
+from harness.workflows.scenarios import checked_scenario
 
 RunOnce = Callable[..., StoredRun]
 
@@ -75,7 +75,7 @@ def run_once(tmp_path: Path) -> RunOnce:
             if "\n" in target
             else load_target(target)
         )
-        request = RunRequest(
+        request = RunSetup(
             scenario=checked_scenario(str(scenario_file), overrides or ScenarioOverrides()),
             target=spec,
             kafka=kafka,

@@ -12,10 +12,10 @@ import pytest
 
 from harness.cli.main import acctbench, exit_code_of
 from harness.cli.manual import commands
-from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.targets.target_file import load_target, target_files
+from harness.workflows.scenarios import checked_scenario
 from tests.documents import COMMANDS, PAGES, blocks
 from tests.reports.synthetic import Shape, write_synthetic_run
 
@@ -152,7 +152,7 @@ def test_example_works(
     words = shlex.split(example)[1:]
     name, context = resolve(words)
     way = WAYS.get(name, Way())
-    if "scenario" in context.params:
+    if context.params.get("scenario"):
         checked_scenario(context.params["scenario"], ScenarioOverrides())
     if context.params.get("target"):
         load_target(context.params["target"])

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 
 from harness.cli.init_command import FILES
 from harness.cli.main import exit_code_of
-from harness.cli.options import checked_scenario
 from harness.model import arrivals_tables, policy_file, release_file, scenario_tables, waivers
 from harness.model.policy_file import load_policy
 from harness.model.release_file import parse_release_policy
@@ -23,6 +22,7 @@ from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.targets import target_file
 from harness.targets.target_file import AttachSpec, load_target, parse_target
+from harness.workflows.scenarios import checked_scenario
 from workloads.account.terms.workload import Mix, Workload, parse_workload
 
 # What makes a line of a comment TOML: "# key = value" is a default, "#   key = value" an example.

@@ -8,7 +8,6 @@ from itertools import takewhile
 from pathlib import Path
 
 from harness.cli.manual import manual
-from harness.cli.options import checked_scenario, scenario_folder
 from harness.model.operation import Outcome
 from harness.model.scenario import StepAction
 from harness.model.scenario_file import ScenarioOverrides, list_scenarios
@@ -18,6 +17,7 @@ from harness.targets.broker import EMBEDDED
 from harness.targets.broker_fit import check_broker_fits
 from harness.targets.placeholders import MEANINGS
 from harness.targets.target_file import parse_target
+from harness.workflows.scenarios import checked_scenario, scenario_folder
 from reports.compare.verdicts import Change
 from reports.release.verdicts import Word
 from tests.documents import COMMANDS, PAGES, ROOT, blocks, table, words

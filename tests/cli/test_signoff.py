@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import exit_code_of
-from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import ExitCode
 from harness.storage.run_folder import load_run, write_record
+from harness.workflows.scenarios import checked_scenario
 from tests.reports.release.made import LIMIT, REFUSED, broken, fit, judged, p99, specs, write_run
 
 POLICY = """

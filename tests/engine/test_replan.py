@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import checked_scenario
 from harness.engine import replan as plan_again
 from harness.engine.plan_digest import plan_digest
 from harness.engine.replan import PlansAgain
@@ -12,6 +11,7 @@ from harness.errors import EngineError
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides
 from harness.system import load_system
+from harness.workflows.scenarios import checked_scenario
 
 
 @pytest.fixture

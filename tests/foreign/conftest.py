@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import checked_scenario
 from harness.model.scenario_file import ScenarioOverrides
-from harness.runs.run import Run, RunRequest
+from harness.runs.run import Run, RunSetup
 from harness.storage.run_folder import StoredRun
 from harness.targets.build import build_target, work_folder
 from harness.targets.target_file import LaunchSpec, load_target, parse_target
+from harness.workflows.scenarios import checked_scenario
 from tests.acceptance.conftest import SilentView
 
 HERE = Path(__file__).parent
@@ -141,7 +141,7 @@ def run_once(
     """One run in *folder* of SCENARIO, with what is put before and behind it."""
     file = folder / "scenario.toml"
     file.write_text(before + SCENARIO + scenario, encoding="utf-8")
-    request = RunRequest(
+    request = RunSetup(
         scenario=checked_scenario(str(file), overrides or ScenarioOverrides()),
         target=parse_target(target_text, file=folder / "foreign.toml"),
         kafka=kafka,

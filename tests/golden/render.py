@@ -180,7 +180,7 @@ def redraw_gate(words: list[str]) -> int:
     """
     from harness.runs.pair_series import Gatherer, Played  # noqa: PLC0415
     from harness.storage.run_folder import load_run  # noqa: PLC0415
-    from harness.workflows import gate as gate_trial  # noqa: PLC0415
+    from harness.workflows import gate_trial  # noqa: PLC0415
 
     (stored,) = (path.parent for path in Path("gates").glob("*/pairs"))
     verdict = json.loads((stored / "verdict.json").read_text("utf-8"))

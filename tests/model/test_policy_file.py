@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import scenario_folder
 from harness.errors import PolicyError, UsageError
 from harness.model.policy_file import load_policy, with_policy
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_file import load_scenario
+from harness.workflows.scenarios import scenario_folder
 
 KINDS = ("reserve", "fill")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.storage.run_folder import StoredRun
-from reports import SideInput, compared_sides, render_run_report, rules_of, write_comparison
+from reports.compare.comparison import SideInput, compared_sides, rules_of
 from reports.reading.run_folder import read_evidence
+from reports.writing import render_run_report, write_comparison
 from tests.reports.browser import Browser, browser_program
 
 pytestmark = pytest.mark.skipif(

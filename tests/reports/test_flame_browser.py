@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.model.profile import Metric, Profile
-from reports import render_run_report
 from reports.pages.model import Page, Section
 from reports.pages.profile.flames import FlameWords, differential_flame_graph
 from reports.render.html import render_page
+from reports.writing import render_run_report
 from tests.reports.browser import Browser, browser_program
 from tests.reports.profile.made_passes import large_profile, made_profile, write_profiled_run
 

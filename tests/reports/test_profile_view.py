@@ -11,13 +11,13 @@ import pytest
 from harness.model.profile import MISSING, Metric
 from harness.model.text import Unit
 from harness.storage.run_folder import StoredRun, load_run, pass_folder, write_record
-from reports import render_run_report
 from reports.pages.model import Page, Section, Table, Tone, flames_of, page_to_json
 from reports.pages.profile.cost_tables import costs_of, functions_table
 from reports.pages.profile.sections import profile_sections
 from reports.pages.run.leak import leak_sentence, slope_of
 from reports.pages.run.page import view_run
 from reports.reading.run_folder import read_profiled_run
+from reports.writing import render_run_report
 from tests.reports.profile.made_passes import (
     made_profile,
     store_profiles,

@@ -9,17 +9,10 @@ import pytest
 
 from harness.errors import RecordError
 from harness.storage.run_folder import StoredRun
-from reports import (
-    SideInput,
-    compared_sides,
-    render_run_report,
-    rules_of,
-    write_comparison,
-    write_run_report,
-    write_text,
-)
+from reports.compare.comparison import SideInput, compared_sides, rules_of
 from reports.figures.samples import Side
 from reports.render.html import CONTENT_POLICY
+from reports.writing import render_run_report, write_comparison, write_run_report, write_text
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 SIZE_MAX_BYTES = 2_500_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.model.text import plain, share
+from harness.model.turns import PairFacts
 from harness.model.verdict import ExitCode, Performance
 from reports.compare.comparison import Dossier
 from reports.compare.policy import LOOK_COUNT_MAX
@@ -25,16 +26,6 @@ from reports.pages.compare.metric_table import change_text
 from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
 
 _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairFacts:
-    """One pair, for the reader; *spoilt*: why it is not used."""
-
-    number: int
-    first: str
-    spoilt: tuple[str, ...]
-    length_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

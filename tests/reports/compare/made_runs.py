@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reports import SideInput
+from reports.compare.comparison import SideInput
 from reports.figures.run_evidence import RunEvidence
 from reports.reading.run_folder import read_evidence
 from tests.reports.synthetic import Shape, write_synthetic_run

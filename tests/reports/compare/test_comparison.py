@@ -14,7 +14,7 @@ from harness.model.record import Invariant
 from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, ExitCode, Performance, Validity
 from harness.model.waivers import Waiver
-from reports import Dossier, compared_sides, rules_of
+from reports.compare.comparison import Dossier, compared_sides, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.profiled_start import ProfiledStart
 from reports.figures.run_evidence import RunEvidence

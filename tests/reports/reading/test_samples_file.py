@@ -9,9 +9,10 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model.verdict import ExitCode
-from reports import compared_sides, read_sides, rules_of
+from reports.compare.comparison import compared_sides, rules_of
 from reports.compare.verdicts import Change, Comparison
 from reports.figures.samples import Better, RunTails, RunValues
+from reports.reading.inputs import read_sides
 from reports.reading.samples_file import (
     SamplesFileError,
     facts_unlike,

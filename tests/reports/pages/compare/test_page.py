@@ -10,23 +10,16 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from reports import (
-    Dossier,
-    SideInput,
-    compared_sides,
-    comparison_junit,
-    comparison_markdown,
-    dossier_to_json,
-    rules_of,
-    write_comparison,
-)
+from reports.compare.comparison import Dossier, SideInput, compared_sides, dossier_to_json, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
 from reports.figures.samples import Better, Compared, Metric, RunValues, Side
+from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
 from reports.pages.compare.metric_table import change_text, interval_text, ratio_text, worst_first
 from reports.pages.compare.page import view_comparison
 from reports.pages.model import charts_of, strips_of
 from reports.render.html import render_page
+from reports.writing import write_comparison
 from tests.reports.compare.made_runs import side_input, with_record
 from tests.reports.compare.sides import metric, noisy
 

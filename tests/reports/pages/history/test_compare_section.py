@@ -6,19 +6,13 @@ from pathlib import Path
 import pytest
 
 from harness.storage.run_folder import load_run
-from reports import (
-    SideInput,
-    compared_sides,
-    read_evidence,
-    rules_of,
-    write_comparison,
-)
-from reports.compare.comparison import Dossier
+from reports.compare.comparison import Dossier, SideInput, compared_sides, rules_of
 from reports.pages.compare.metric_table import ratio_text
 from reports.pages.gate.former_gates import former_gates_section
 from reports.reading.former_gates import read_former_gates
 from reports.reading.history_runs import gather
-from reports.writing import read_history_section
+from reports.reading.run_folder import read_evidence
+from reports.writing import read_history_section, write_comparison
 from tests.reports.history.stored import base_record, nights, write_records
 
 COST = "target.cpu_ns_per_operation"

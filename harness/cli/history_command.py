@@ -266,7 +266,7 @@ def _history(gathered: Gathered, patterns: Sequence[str], last_count: int | None
         UsageError: there are runs, and no metric fits.
     """
     from harness.errors import UsageError
-    from reports.figures.run_figures import HEADLINE_PATTERNS
+    from harness.model.metrics import HEADLINE_PATTERNS
     from reports.history.events import history_of
 
     found = history_of(gathered, patterns or HEADLINE_PATTERNS, last_count=last_count)

@@ -16,8 +16,8 @@ from harness.model.operation import ADMITTED, Outcome
 from harness.model.quantiles import Distribution, ordered_distribution
 from harness.model.record import Check, Operations, ValiditySection
 from harness.model.scenario import Limits
-from harness.model.verdict import Validity
-from harness.model.window import Stamps, Window, ordered_between_ns, ordered_lateness_ns
+from harness.model.verdict import Validity, worst
+from harness.model.window import Stamps, Window, ordered_between_ns
 
 LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
 LITTLE_STANDARD_ERRORS = 4.0
@@ -78,7 +78,7 @@ def judge_validity(
     stamps: Stamps, window: Window, operations: Operations, facts: GeneratorFacts, limits: Limits
 ) -> ValiditySection:
     """Every check of the generator over the measured phase; the worst status is the verdict."""
-    late = ordered_distribution(ordered_lateness_ns(stamps, window), _LATENESS_QUANTILES)
+    late = ordered_distribution(stamps.ordered_lateness_ns(window), _LATENESS_QUANTILES)
     answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
     service = ordered_distribution(
         ordered_between_ns(stamps.sent_ns, stamps.done_ns, answered), _LATENESS_QUANTILES
@@ -95,12 +95,8 @@ def judge_validity(
         check_steal(facts.steal_share),
         check_neighbours(facts.neighbours),
     )
-    statuses = {check.status for check in checks}
-    worst = next(
-        (status for status in (Validity.INVALID, Validity.WARN) if status in statuses),
-        Validity.VALID,
-    )
-    return ValiditySection(status=worst, checks=checks)
+    status = worst((check.status for check in checks), Validity.VALID)
+    return ValiditySection(status=status, checks=checks)
 
 
 def check_rate(stamps: Stamps, window: Window, limits: Limits) -> Check:

@@ -7,10 +7,10 @@ Pure words; decides nothing.
 import math
 from dataclasses import dataclass
 
+from harness.model.record import Better
 from harness.model.text import share, significant
 from reports.compare.policy import Margins
 from reports.compare.verdicts import Change, Estimate
-from reports.figures.samples import Better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

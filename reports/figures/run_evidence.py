@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.model.metrics import ALL_KINDS, Figure, figures_of
 from harness.model.record import RunRecord
-from reports.figures.latencies import ALL_KINDS, Latencies, latencies_by_kind, measured_count
+from reports.figures.latencies import Latencies, latencies_by_kind, measured_count
 from reports.figures.profiled_start import ProfiledStart
-from reports.figures.run_figures import Figure, figures_of, profile_figures
+from reports.figures.rest import profile_figures
 from reports.figures.run_tables import RunTables
 from reports.figures.samples import RunSamples
 from reports.figures.timelines import Line, lines_to_compare

@@ -20,7 +20,6 @@ from harness.model.record import (
 from harness.model.verdict import Performance, Validity
 
 CALLGRIND = "callgrind"
-INSTRUCTIONS = "instructions"
 _BUILD_FIELDS = ("python", "machine", "features", "valgrind", "modules")
 
 

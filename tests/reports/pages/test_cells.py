@@ -73,7 +73,7 @@ def test_facts_of_any_shape_are_flattened_in_the_unit_of_their_name() -> None:
         ("load.memory_bytes", "1.00 GiB"),
         ("load.wait.late_ns", "1.50 ms"),
         ("load.wait.on", "yes"),
-        ("load.wait.name", "no data"),
+        ("load.wait.name", None),
         ("load.stats.0.sent_count", "24,044"),
         ("load.cores", "0, 1"),
     )

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from harness.model.record import Better
 from reports import (
     Dossier,
     SideInput,
@@ -22,7 +23,7 @@ from reports import (
 )
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.samples import Better, Compared, Metric, RunValues, Side
+from reports.figures.samples import Compared, Metric, RunValues, Side
 from reports.pages.compare.metric_table import change_text, interval_text, ratio_text, worst_first
 from reports.pages.compare.page import view_comparison
 from reports.pages.model import charts_of, strips_of

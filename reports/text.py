@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.model.text import Unit, plain, quantity
+from harness.model.text import Unit, exact, plain, quantity
 
 NO_DATA_TEXT = "no data"
 DASH = "\N{EN DASH}"  # nothing to say here, by its nature
@@ -44,7 +44,7 @@ def _leaf(name: str, value: Any) -> str | None:
             return "yes" if value else "no"
         case int() | float():
             suffix = next((end for end in _SUFFIX_UNITS if name.endswith(end)), None)
-            return quantity(value, _SUFFIX_UNITS[suffix]) if suffix else f"{value:.10g}"
+            return quantity(value, _SUFFIX_UNITS[suffix]) if suffix else exact(value)
         case list() | tuple():
             return ", ".join(str(item) for item in value)
         case _:

@@ -13,6 +13,7 @@ import click
 from harness.cli.completions import complete_runs
 from harness.cli.console import people, print_json, print_renderable, print_result, printable
 from harness.cli.options import runs_option, unit_option
+from harness.model.text import count, share, signed_share
 from harness.model.units import parse_share
 
 if TYPE_CHECKING:
@@ -165,9 +166,9 @@ def _table(record: RunRecord) -> Table:
         if unit == "ns":
             least = min(min(rounds) for rounds in kernel.processes)
             spread = (max(medians) - min(medians)) / median
-            cells = [f"{median:,.0f}", f"{least:,.0f}", f"{spread:.1%}"]
+            cells = [count(median), count(least), share(spread)]
         else:
-            cells = [f"{median:,.0f}", f"{median * kernel.operation_count:,.0f}"]
+            cells = [count(median), count(median * kernel.operation_count)]
             if changes:
                 change = changes.get(kernel.name)
                 cells.append("new" if change is None else _change(change.value, change.status))
@@ -176,7 +177,7 @@ def _table(record: RunRecord) -> Table:
 
 
 def _change(ratio: float | None, status: str) -> str:
-    text = "?" if ratio is None else f"{ratio - 1:+.3%}"
+    text = "?" if ratio is None else signed_share(ratio - 1)
     return text if status == "UNCHANGED" else f"{status} {text}"
 
 

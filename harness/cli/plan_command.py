@@ -12,6 +12,7 @@ from harness.cli.options import (
     scenario_argument,
     scenario_options,
 )
+from harness.model.text import trimmed
 
 
 @click.command(
@@ -108,5 +109,5 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+        return trimmed(value, 6)
     return f"{value:,}" if isinstance(value, int) else str(value)

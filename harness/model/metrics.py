@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.model.operation import Outcome
 from harness.model.profile import Metric
 from harness.model.quantiles import Distribution
 from harness.model.record import Better, KernelSamples, RunRecord
@@ -48,25 +47,16 @@ TAILS = {name: q for name, q in QUANTILE_NAMES.items() if name != MEDIAN}
 INSTRUCTIONS = "instructions"  # the unit of counts that are the same in every run
 
 HEADLINE_PATTERNS = (
-    f"*.{RESPONSE}.p50",
-    f"*.{RESPONSE}.p99",
-    f"*.{VISIBLE}.p99",
-    "rate.achieved_per_s",
-    "operations.failed_share",
-    "operations.timed_out_share",
-    "operations.dropped_share",
-    "operations.rejected_share",
-    "operations.stranded_share",
-    "target.cpu_ns_per_operation",
-    "target.rss_bytes_max",
-    "kernel.*",
+    *(f"*.{RESPONSE}.p50", f"*.{RESPONSE}.p99", f"*.{VISIBLE}.p99", "rate.achieved_per_s"),
+    *("operations.failed_share", "operations.timed_out_share", "operations.dropped_share"),
+    *("operations.rejected_share", "operations.stranded_share"),
+    *("target.cpu_ns_per_operation", "target.rss_bytes_max", "kernel.*"),
 )
 _PROFILE = "profile."
 PROFILE_PATTERN = f"{_PROFILE}*"  # judged too where every run of both sides was profiled
 
-# What users feel first, then what it costs, then what went wrong; kinds of operations after all.
+# By the first part of a name; 1 is that of kinds of operations.
 _PLACES = {ALL_KINDS: 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}
-_PLACE_OF_OTHERS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,21 +131,21 @@ _ACHIEVED_SHARE = MetricFamily(
     title="Answered rate, of the offered rate",
 )
 _OUTCOME_TITLES = {
-    Outcome.DROPPED: "Operations dropped at the in-flight bound",
-    Outcome.ACKNOWLEDGED: "",
-    Outcome.REJECTED: "Operations refused by the service",
-    Outcome.FAILED: "Operations failed in transport",
-    Outcome.TIMED_OUT: "Operations without an answer in time",
-    Outcome.CANCELLED: "",
-    Outcome.STRANDED: "",
+    "dropped": "Operations dropped at the in-flight bound",
+    "acknowledged": "",
+    "rejected": "Operations refused by the service",
+    "failed": "Operations failed in transport",
+    "timed_out": "Operations without an answer in time",
+    "cancelled": "",
+    "stranded": "",
 }
 _OUTCOME_SHARES = {
-    outcome.name.lower(): MetricFamily(
-        pattern=rf"operations\.{outcome.name.lower()}_share",
+    outcome: MetricFamily(
+        pattern=rf"operations\.{outcome}_share",
         measure=_SHARE,
-        better=Better.MORE if outcome is Outcome.ACKNOWLEDGED else Better.LESS,
+        better=Better.MORE if outcome == "acknowledged" else Better.LESS,
         title=title,
-        is_failure=outcome is not Outcome.ACKNOWLEDGED,
+        is_failure=outcome != "acknowledged",
     )
     for outcome, title in _OUTCOME_TITLES.items()
 }
@@ -235,11 +225,7 @@ def is_failure(name: str) -> bool:
 
 
 def is_visible(name: str) -> bool:
-    """
-    Whether *name*, or what a pattern means, is a latency of what is seen on a topic.
-
-    With the embedded broker it is mostly that broker's own polling, and not judged.
-    """
+    """Whether *name*, or a pattern, is of a latency that an embedded broker's polling spoils."""
     return f".{VISIBLE}." in name
 
 
@@ -250,7 +236,7 @@ def is_chosen(name: str, patterns: Iterable[str]) -> bool:
 
 def place_of(name: str) -> tuple[int, str]:
     """What to sort metrics by: what users feel first, then what it costs, then what went wrong."""
-    return _PLACES.get(name.partition(".")[0], _PLACE_OF_OTHERS), name
+    return _PLACES.get(name.partition(".")[0], 1), name
 
 
 def kernel_metric(kernel: KernelSamples) -> str:

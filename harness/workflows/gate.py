@@ -23,6 +23,7 @@ from harness.errors import HarnessError, RecordError, UsageError
 from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
 from harness.model.policy_file import Policy
 from harness.model.scenario import Scenario
+from harness.model.text import count, significant
 from harness.model.units import NANOS_PER_SECOND, format_duration
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.runs.pair_series import (
@@ -302,10 +303,10 @@ def _machine(record: RunRecord) -> str:
 
 
 def _pair_line(one: Played, gatherer: Gatherer) -> str:
-    spent = f"{gatherer.spent_s:.0f} s spent"
+    spent = f"{count(gatherer.spent_s)} s spent"
     if one.spoilt:
         return f"pair {one.number}: INVALID, played again; {one.spoilt[0]}; {spent}"
-    return f"pair {one.number}: {one.length_s:.1f} s; {spent}"
+    return f"pair {one.number}: {significant(one.length_s)} s; {spent}"
 
 
 def _look_line(looks: reports.Sequential) -> str:

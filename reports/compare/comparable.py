@@ -43,6 +43,7 @@ _REQUIRED = (
     *("scenario.digest", "schedule_digest", "environment.python", "environment.core_count"),
     *("environment.cpu_model", "environment.kernel"),
 )
+_Said = Mapping[str, str | None]  # by dotted name; None: not recorded
 _MEMORY_STEP_BYTES = 2**30  # of one class of machine: kernels keep a little for themselves
 
 
@@ -51,9 +52,8 @@ class Difference:
     """
     One thing that is not the same in all runs: *a* of the first, *b* of the first that differs.
 
-    None: not recorded.
-
     Attributes:
+        a, b: None: not recorded.
         run_id: Of the run that says *b*.
         is_obstacle: It keeps the runs from being compared.
         is_ignored: It would, but the policy says that it does no harm.
@@ -108,10 +108,7 @@ def _unlike_records(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
 
 
 def _unlike(
-    a: Mapping[str, str | None],
-    b: Mapping[str, str | None],
-    record: RunRecord,
-    ignored: tuple[str, ...] | None,
+    a: _Said, b: _Said, record: RunRecord, ignored: tuple[str, ...] | None
 ) -> Iterator[Difference]:
     """What *a* and *b* differ in; *ignored* is None where nothing is an obstacle."""
     for name in dict.fromkeys((*a, *b)):
@@ -130,18 +127,14 @@ def _unlike(
         )
 
 
-def _is_required(name: str, known: Mapping[str, str | None]) -> bool:
+def _is_required(name: str, known: _Said) -> bool:
     if name == "environment.harness_digest":  # runs before there was one: the commit says it
         return known.get("environment.git_sha") is None
     return name in _REQUIRED
 
 
 def must_be_same(record: RunRecord) -> dict[str, str | None]:
-    """
-    What *record* says of everything that is an obstacle where it differs, by dotted name.
-
-    None: nothing.
-    """
+    """What *record* says of everything that is an obstacle where it differs, by dotted name."""
     return dict(flattened(_asked(record)))
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from harness.model.metrics import is_visible
 from harness.model.record import Better
+from harness.model.text import signed_share, significant
 from reports.history.alerts import Acceptance, Alert, AlertState, accepted_shifts, alerts_of
 from reports.history.disturbance import disturbances
 from reports.history.runs import HistoryRun, Setting
@@ -123,8 +124,8 @@ class Series:
         if is_new or abs(far) < max(_SUSPECT_SIGMAS * sigma, _SUSPECT_SHARE):
             return ""
         return (
-            f"the newest point is {math.expm1(far):+.1%} off its level ({abs(far) / sigma:.1f} "
-            "sigma); the next run tells"
+            f"the newest point is {signed_share(math.expm1(far))} off its level"
+            f" ({significant(abs(far) / sigma)} sigma); the next run tells"
         )
 
 

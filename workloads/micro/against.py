@@ -17,6 +17,7 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.text import signed_share
 from harness.model.verdict import Performance, Validity
 
 CALLGRIND = "callgrind"
@@ -106,7 +107,7 @@ def _objective(before: KernelSamples, after: KernelSamples, margin_ratio: float)
         value=ratio,
         limit=limit,
         unit="ratio",
-        sentence=f"{a:,} instructions a round became {b:,}: {(ratio - 1) * 100:+.3f} %",
+        sentence=f"{a:,} instructions a round became {b:,}: {signed_share(ratio - 1)}",
     )
 
 

@@ -27,6 +27,7 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.text import share
 from harness.model.validity import count_operations
 from harness.model.verdict import Correctness, Performance, Validity, exit_code, worst
 from harness.storage.run_folder import INCOMPLETE_SUFFIX, StoredRun, load_run, write_record
@@ -228,15 +229,15 @@ def _check_samples(kernels: Sequence[KernelSamples]) -> Check:
 
 
 def _check_quiet(environment: Mapping[str, Any]) -> Check:
-    share = environment["load_average"] / len(environment["cores_given"])
+    part = environment["load_average"] / len(environment["cores_given"])
     return Check(
         id="quiet",
         title="the machine had nothing else to do",
-        status=Validity.WARN if share > _BUSY_SHARE_MAX else Validity.VALID,
-        value=share,
+        status=Validity.WARN if part > _BUSY_SHARE_MAX else Validity.VALID,
+        value=part,
         limit=_BUSY_SHARE_MAX,
         unit="share",
-        sentence=f"{share:.0%} of its CPUs were in use in the minute before",
+        sentence=f"{share(part)} of its CPUs were in use in the minute before",
     )
 
 

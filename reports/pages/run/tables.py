@@ -19,7 +19,7 @@ from harness.model.record import (
     OutcomeCount,
     RunRecord,
 )
-from harness.model.text import Unit, count, duration, plain, quantities_apart
+from harness.model.text import Unit, count, duration, exact, plain, quantities_apart
 from harness.model.verdict import badness
 from reports.pages.cells import NO_DATA, cell
 from reports.pages.model import Cell, Column, Table, Tone
@@ -34,7 +34,7 @@ NANOS_PER_SECOND = 1_000_000_000
 
 def quantile_name(q: float) -> str:
     """0.999 as p99.9."""
-    return f"p{100 * q:.10g}"
+    return f"p{exact(100 * q)}"
 
 
 def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer") -> Cell:

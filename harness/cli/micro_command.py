@@ -177,7 +177,7 @@ def _table(record: RunRecord) -> Table:
 
 
 def _change(ratio: float | None, status: str) -> str:
-    text = "?" if ratio is None else signed_share(ratio - 1)
+    text = "?" if ratio is None else signed_share(ratio - 1, 3)
     return text if status == "UNCHANGED" else f"{status} {text}"
 
 

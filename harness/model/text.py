@@ -93,9 +93,9 @@ def signed(change: float) -> str:
     return f"{'+' if change > 0 else '−'}{text}"  # noqa: RUF001 -- a minus
 
 
-def signed_share(part: float, digits: int = _DIGITS) -> str:
-    """A change, *part* (0.031) of what was, as "+3.10 %"."""
-    return f"{'+' if part > 0 else ''}{share(part, digits)}"
+def signed_share(part: float, decimals: int = 1) -> str:
+    """A change, *part* (0.031) of what was, as "+3.1 %"."""
+    return f"{100.0 * part:+,.{decimals}f} %"
 
 
 def count(value: float) -> str:

@@ -107,7 +107,7 @@ def _objective(before: KernelSamples, after: KernelSamples, margin_ratio: float)
         value=ratio,
         limit=limit,
         unit="ratio",
-        sentence=f"{a:,} instructions a round became {b:,}: {signed_share(ratio - 1)}",
+        sentence=f"{a:,} instructions a round became {b:,}: {signed_share(ratio - 1, 3)}",
     )
 
 

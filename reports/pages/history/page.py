@@ -326,7 +326,7 @@ def _series_row(series: Series) -> tuple[Cell, ...]:
         NO_DATA if last is None else Cell(text=quantity(last, series.unit)),
         NO_DATA if level is None else Cell(text=quantity(level, series.unit)),
         Cell(text=DASH) if sigma is None else Cell(text=share(sigma)),
-        Cell(text=DASH) if trend is None else Cell(text=signed_share(trend - 1.0, 2)),
+        Cell(text=DASH) if trend is None else Cell(text=signed_share(trend - 1.0)),
         state_cell(series),
     )
 

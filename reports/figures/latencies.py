@@ -1,9 +1,5 @@
 """
-The latencies of a run's operations as arrays of nanoseconds, by the definitions of the record.
-
-    response  done - intended     service  done - sent      (operations that were answered)
-    visible   visible - intended                            (effects that were seen)
-    lateness  sent - eligible                               (operations that were sent)
+The latencies of a run's operations as arrays of nanoseconds, as harness.model.operation has them.
 
 Only operations that were due in the measured phase; of lateness those that could go in it, since it
 is the generator's and not the plan's. An operation that wanted an answer and had none is counted:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.model.text import Unit, plain, quantity
+from harness.model.text import Unit, exact, plain, quantity
 
 NO_DATA_TEXT = "no data"
 DASH = "\N{EN DASH}"  # nothing to say here, by its nature
@@ -15,9 +15,14 @@ def sentence(text: str) -> str:
     return shown if not shown or shown[-1] in ".!?" else f"{shown}."
 
 
-def flattened(mapping: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str], ...]:
-    """The leaves of nested *mapping* as (dotted key, text), in its order."""
-    leaves: list[tuple[str, str]] = []
+def told(text: str | None) -> str:
+    """*text*; None and nothing, of what nobody recorded, read as no data."""
+    return text or NO_DATA_TEXT
+
+
+def flattened(mapping: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str | None], ...]:
+    """The leaves of nested *mapping* as (dotted key, text or None), in its order."""
+    leaves: list[tuple[str, str | None]] = []
     for key, value in mapping.items():
         name = f"{prefix}{plain(str(key))}"
         if isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
@@ -25,20 +30,21 @@ def flattened(mapping: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, 
         if isinstance(value, Mapping):
             leaves.extend(flattened(value, f"{name}."))
         else:
-            leaves.append((name, plain(_leaf(name, value))))
+            text = _leaf(name, value)
+            leaves.append((name, None if text is None else plain(text)))
     return tuple(leaves)
 
 
-def _leaf(name: str, value: Any) -> str:
-    """A leaf in the unit that its name ends in."""
+def _leaf(name: str, value: Any) -> str | None:
+    """A leaf in the unit that its name ends in; None where there is nothing."""
     match value:
         case None | "" | [] | ():
-            return NO_DATA_TEXT
+            return None
         case bool():
             return "yes" if value else "no"
         case int() | float():
             suffix = next((end for end in _SUFFIX_UNITS if name.endswith(end)), None)
-            return quantity(value, _SUFFIX_UNITS[suffix]) if suffix else f"{value:.10g}"
+            return quantity(value, _SUFFIX_UNITS[suffix]) if suffix else exact(value)
         case list() | tuple():
             return ", ".join(str(item) for item in value)
         case _:

@@ -192,3 +192,30 @@ def test_the_checks_can_fail() -> None:
 
     assert [field for field in number_fields(tree) if not has_unit(field)] == ["Wait.delay"]
     assert [line_count(function) for function in functions(tree)] == [81]
+
+
+NUMBERS = re.compile(r"[,+]*\.?\d*[feg%]")  # formats of numbers that round, but for a plain "g"
+FORMATTING = ("harness/model/text.py", "harness/model/units.py")  # for people; for files to parse
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_numbers_become_text_in_one_place(path: Path) -> None:
+    """No module rounds a number for people by itself, and none calls a microsecond "us"."""
+    if name_of(path) in FORMATTING:
+        return
+    tree = parse(path)
+    formats = [
+        piece.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr)
+        for piece in node.format_spec.values
+        if isinstance(piece, ast.Constant) and piece.value != "g"
+    ]
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert [spec for spec in formats if NUMBERS.fullmatch(spec)] == []
+    assert [text for text in texts if re.search(r"(^|\d) us\b", text)] == []

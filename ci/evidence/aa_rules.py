@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from harness.model.record import Better
 from reports.compare.judge import judge
 from reports.compare.policy import Policy
 from reports.compare.verdicts import Change, Comparison
-from reports.figures.samples import Better, Metric, RunValues, Side
+from reports.figures.samples import Metric, RunValues, Side
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

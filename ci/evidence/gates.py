@@ -34,14 +34,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from plants import Plant, plant
 
-from harness.model.record import RunRecord
+from harness.model.metrics import Figure
+from harness.model.record import Better, RunRecord
 from harness.model.record_json import record_from_json
 from reports.compare.comparison import rules_of
 from reports.compare.policy import Design
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import Figure
-from reports.figures.samples import Better
 from reports.gate.looks import Gathered, Questions, Sequential, plan_looks
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]

@@ -27,8 +27,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from public_data import read_measurements, share_text
 
-from reports.figures.run_figures import Figure
-from reports.figures.samples import Better
+from harness.model.metrics import Figure
+from harness.model.record import Better
 from reports.history.alerts import is_told
 from reports.history.disturbance import disturbances
 from reports.history.events import Gathered, SettingHistory, history_of

@@ -5,6 +5,8 @@ It is drawn from the parent, never from the load process, several times a second
 part of what is measured.
 """
 
+from collections.abc import Callable
+
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.engine.progress import Progress
+from harness.model.text import count, duration, rate, share
 from harness.workflows.requests import Phase
 
 _PLAIN_INTERVAL_NS = 5_000_000_000
@@ -62,7 +65,9 @@ def _panel(progress: Progress) -> Group:
     bar = ProgressBar(total=progress.total_ns, completed=progress.elapsed_ns, width=40)
     left_s = max(0, progress.total_ns - progress.elapsed_ns) / 1e9
     head = Table.grid(padding=(0, 1))
-    head.add_row(Text(f"{progress.phase:>8}", style="bold cyan"), bar, Text(f"{left_s:.0f} s left"))
+    head.add_row(
+        Text(f"{progress.phase:>8}", style="bold cyan"), bar, Text(f"{count(left_s)} s left")
+    )
     body = Table.grid(padding=(0, 2))
     shown = describe(progress)[1:]
     body.add_row(*(Text(name, style="dim") for name, _ in shown))
@@ -73,26 +78,22 @@ def _panel(progress: Progress) -> Group:
 def describe(progress: Progress) -> list[tuple[str, str]]:
     """What the live view shows, in order."""
     return [
-        (progress.phase, f"{progress.elapsed_ns / 1e9:.0f}/{progress.total_ns / 1e9:.0f} s"),
-        ("offered", f"{progress.offered_per_s:,.0f}/s"),
-        ("achieved", f"{progress.achieved_per_s:,.0f}/s"),
+        (progress.phase, f"{count(progress.elapsed_ns / 1e9)}/{count(progress.total_ns / 1e9)} s"),
+        ("offered", rate(progress.offered_per_s)),
+        ("achieved", rate(progress.achieved_per_s)),
         ("in flight", f"{progress.in_flight_count:,}"),
-        ("p50", _milliseconds(progress.response_ns_p50)),
-        ("p99", _milliseconds(progress.response_ns_p99)),
+        ("p50", _or_dash(duration, progress.response_ns_p50)),
+        ("p99", _or_dash(duration, progress.response_ns_p99)),
         ("failed", f"{progress.failed_count:,}"),
         ("rejected", f"{progress.rejected_count:,}"),
         ("dropped", f"{progress.dropped_count:,}"),
-        ("target cpu", _share(progress.target_cpu_cores)),
-        ("generator cpu", _share(progress.generator_cpu_cores)),
+        ("target cpu", _or_dash(share, progress.target_cpu_cores)),
+        ("generator cpu", _or_dash(share, progress.generator_cpu_cores)),
     ]
 
 
-def _milliseconds(value_ns: int | None) -> str:
-    return "-" if value_ns is None else f"{value_ns / 1e6:.2f} ms"
-
-
-def _share(cores: float | None) -> str:
-    return "-" if cores is None else f"{cores:.0%}"
+def _or_dash(words: Callable[[float], str], value: float | None) -> str:
+    return "-" if value is None else words(value)
 
 
 def _style(name: str, value: str) -> str:

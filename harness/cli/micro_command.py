@@ -18,6 +18,7 @@ from harness.cli.console import (
     printable,
 )
 from harness.cli.options import runs_option, unit_option
+from harness.model.text import count, share, signed_share
 from harness.model.units import parse_share
 
 if TYPE_CHECKING:
@@ -162,9 +163,9 @@ def _table(record: RunRecord) -> Table:
         if unit == "ns":
             least = min(min(rounds) for rounds in kernel.processes)
             spread = (max(medians) - min(medians)) / median
-            cells = [f"{median:,.0f}", f"{least:,.0f}", f"{spread:.1%}"]
+            cells = [count(median), count(least), share(spread)]
         else:
-            cells = [f"{median:,.0f}", f"{median * kernel.operation_count:,.0f}"]
+            cells = [count(median), count(median * kernel.operation_count)]
             if changes:
                 change = changes.get(kernel.name)
                 cells.append("new" if change is None else _change(change.value, change.status))
@@ -173,7 +174,7 @@ def _table(record: RunRecord) -> Table:
 
 
 def _change(ratio: float | None, status: str) -> str:
-    text = "?" if ratio is None else f"{ratio - 1:+.3%}"
+    text = "?" if ratio is None else signed_share(ratio - 1, 3)
     return text if status == "UNCHANGED" else f"{status} {text}"
 
 

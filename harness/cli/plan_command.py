@@ -7,6 +7,7 @@ import click
 
 from harness.cli.console import print_json, print_result
 from harness.cli.options import overrides_from, scenario_argument, scenario_options
+from harness.model.text import trimmed
 from harness.workflows.scenarios import checked_scenario
 
 
@@ -104,5 +105,5 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+        return trimmed(value, 6)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -5,6 +5,7 @@ from rich.text import Text
 from harness.cli.console import people, printable
 from harness.model.quantiles import Distribution
 from harness.model.record import RunRecord
+from harness.model.text import duration, rate
 
 _GOOD = {"VALID", "PASSED", "IMPROVED", "UNCHANGED"}
 _BAD = {"INVALID", "FAILED", "REGRESSED"}
@@ -22,19 +23,21 @@ def summarise(record: RunRecord) -> None:
             if item.status not in _GOOD:
                 what = printable(f"  {item.id}: {item.sentence}")
                 people.print(Text.assemble(" " * 14, _coloured(item.status), what))
-    rate, lateness = record.rate, record.lateness_ns
+    measured, lateness = record.rate, record.lateness_ns
     people.print(
-        f"{'rate':>12}  offered {rate.offered_per_s:,.0f}/s, sent {rate.sent_per_s:,.0f}/s, "
-        f"answered {rate.achieved_per_s:,.0f}/s"
+        f"{'rate':>12}  offered {rate(measured.offered_per_s)}, sent {rate(measured.sent_per_s)}, "
+        f"answered {rate(measured.achieved_per_s)}"
     )
     for kind, latency in record.latency.items():
         response = latency.response_ns
         people.print(
             f"{kind:>12}  response p50 {_at(response, 0.5)}  p99 {_at(response, 0.99)}  "
-            f"p99.9 {_at(response, 0.999)}  max {_ms(response.max)}  n {response.count:,}"
+            f"p99.9 {_at(response, 0.999)}  max {_known(response.max)}  n {response.count:,}"
             + (f", {response.unanswered_count:,} unanswered" if response.unanswered_count else "")
         )
-    people.print(f"{'lateness':>12}  p50 {_ms(lateness.at(0.5))}  p99 {_ms(lateness.at(0.99))}")
+    people.print(
+        f"{'lateness':>12}  p50 {_known(lateness.at(0.5))}  p99 {_known(lateness.at(0.99))}"
+    )
     for note in record.notes:
         people.print(printable(f"{'note':>12}  {note}"))
 
@@ -48,8 +51,8 @@ def _coloured(status: str) -> tuple[str, str]:
 def _at(of: Distribution, q: float) -> str:
     if any(item.q == q and item.is_unanswered for item in of.quantiles):
         return "unanswered"
-    return _ms(of.at(q))
+    return _known(of.at(q))
 
 
-def _ms(value_ns: int | None) -> str:
-    return "n too small" if value_ns is None else f"{value_ns / 1e6:.3g} ms"
+def _known(value_ns: int | None) -> str:
+    return "n too small" if value_ns is None else duration(value_ns)

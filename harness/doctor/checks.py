@@ -27,6 +27,7 @@ from harness.engine.timer import AbsoluteTimer
 from harness.errors import HarnessError, InstallError
 from harness.machine.environment import Environment, read_environment
 from harness.model.quantiles import distribution
+from harness.model.text import count, duration, rate, share, significant, size
 from harness.model.units import NANOS_PER_SECOND
 from harness.targets.apache_install import installation
 from harness.targets.broker import start_broker
@@ -167,8 +168,8 @@ def _machine(environment: Environment) -> Iterator[Finding]:
         id="quiet",
         title="quiet",
         status=Status.WARN if is_disturbed or is_loaded else Status.OK,
-        value=f"load average {environment.load_average:.2f}, "
-        + ("steal not readable" if steal is None else f"steal {steal:.2%} since boot"),
+        value=f"load average {significant(environment.load_average)}, "
+        + ("steal not readable" if steal is None else f"steal {share(steal)} since boot"),
         remedy="other work shares these cores: end it, or expect noise"
         if is_disturbed or is_loaded
         else "",
@@ -207,8 +208,8 @@ def _timer() -> Finding:
         id="timer",
         title="timer lateness",
         status=Status.OK if is_good else Status.WARN,
-        value=f"p50 {p50_ns / 1e3:.0f} us, p99 {p99_ns / 1e3:.0f} us "
-        f"at {_TIMER_RATE_PER_S:,}/s, without real-time scheduling",
+        value=f"p50 {duration(p50_ns)}, p99 {duration(p99_ns)} "
+        f"at {rate(_TIMER_RATE_PER_S)}, without real-time scheduling",
         remedy="" if is_good else "the machine is busy or virtual: expect lateness near its limit",
         figures={"p50_ns": p50_ns, "p99_ns": p99_ns},
     )
@@ -259,7 +260,7 @@ def _disk_space(runs_folder: Path) -> Finding:
         id="disk-space",
         title="disk space",
         status=Status.OK if is_good else Status.WARN if is_enough else Status.FAIL,
-        value=f"{free_bytes / 2**30:.1f} GiB free for runs",
+        value=f"{size(free_bytes)} free for runs",
         remedy="" if is_good else "free some, or choose another folder with --runs",
         figures={"free_bytes": free_bytes},
     )
@@ -282,7 +283,7 @@ def _disk_sync(runs_folder: Path) -> Finding:
         id="disk-sync",
         title="disk sync",
         status=Status.OK if is_good else Status.WARN,
-        value=f"p50 {_milliseconds(p50_ns)}, p99 {_milliseconds(p99_ns)} of {found.count}",
+        value=f"p50 {_known(p50_ns)}, p99 {_known(p99_ns)} of {found.count}",
         remedy="" if is_good else "a durable service's latency is mostly this disk's",
         figures={"p50_ns": p50_ns, "p99_ns": p99_ns},
     )
@@ -299,13 +300,13 @@ def _broker(kafka: str) -> Finding:
             )
         finally:
             broker.stop()
-    started = f"started in {start_ns / 1e6:.0f} ms, " if broker.pid else ""
+    started = f"started in {duration(start_ns)}, " if broker.pid else ""
     return Finding(
         id="broker",
         title=f"broker ({kafka})",
         status=Status.OK,
         value=f"{broker.version} {started}floor of visible: "
-        f"p50 {_milliseconds(floor.p50_ns)}, p99 {_milliseconds(floor.p99_ns)}".strip(),
+        f"p50 {_known(floor.p50_ns)}, p99 {_known(floor.p99_ns)}".strip(),
         figures={"start_ns": start_ns, "p50_ns": floor.p50_ns, "p99_ns": floor.p99_ns},
     )
 
@@ -333,13 +334,14 @@ def _roofline(cores: Sequence[int]) -> Finding:
     finally:
         os.sched_setaffinity(0, before)
     per_s = {name: result.calls_per_cpu_s for name, result in results.items()}
-    is_good = per_s["wire"] >= _ROOFLINE_PER_S_GOOD
+    wire, grpcio = per_s["wire"], per_s["grpcio"]
+    is_good = wire >= _ROOFLINE_PER_S_GOOD
     return Finding(
         id="roofline",
         title="generator roofline",
         status=Status.OK if is_good else Status.WARN,
-        value=f"calls per CPU-second: wire {per_s['wire']:,.0f}, grpcio {per_s['grpcio']:,.0f}, "
-        f"ratio {per_s['wire'] / per_s['grpcio']:.1f}",
+        value=f"calls per CPU-second: wire {count(wire)}, grpcio {count(grpcio)}, "
+        f"ratio {significant(wire / grpcio)}",
         remedy="" if is_good else "keep rates well under it, or add --workers on more cores",
         figures={f"{name}_per_cpu_s": value for name, value in per_s.items()},
     )
@@ -351,5 +353,5 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def _milliseconds(value_ns: int | None) -> str:
-    return "not enough samples" if value_ns is None else f"{value_ns / 1e6:.2f} ms"
+def _known(value_ns: int | None) -> str:
+    return "not enough samples" if value_ns is None else duration(value_ns)

@@ -2,7 +2,7 @@
 What a load process asks of the system: its cores, and real-time priority.
 
 Measured on two cores: with the observer on the generator's core, SCHED_FIFO brings lateness p99 at
-1,500/s from 960 us to 139 us. What was granted is recorded, since it changes what a run can claim.
+1,500/s from 960 µs to 139 µs. What was granted is recorded, since it changes what a run can claim.
 """
 
 import gc

@@ -36,6 +36,7 @@ from harness.engine.workers import Crew, Worker
 from harness.errors import EngineError
 from harness.model.record import Disturbance
 from harness.model.scenario import Scenario, StepAction
+from harness.model.text import duration
 from harness.model.window import Window
 from harness.system import Endpoint, System
 
@@ -364,6 +365,6 @@ class Supervisor:
         stuck = next(worker for worker in self.load if worker not in drained)
         shard, log = self.load.index(stuck), stuck.log_tail()
         return (
-            f"load process {shard} has not finished {OVERDUE_NS / 1e9:.0f} s after the end of its "
+            f"load process {shard} has not finished {duration(OVERDUE_NS)} after the end of its "
             f"drain; it is ended. Its log: {log or 'empty'}"
         )

@@ -29,6 +29,7 @@ from harness.model.arrivals_hawkes import (
     hawkes_count_kurtosis,
     view_hawkes,
 )
+from harness.model.text import trimmed
 from harness.model.units import NANOS_PER_SECOND
 
 RATE_TOLERANCE = 0.01
@@ -59,8 +60,8 @@ class Statistic:
     def demand(self) -> str:
         """What it must be, in words."""
         if self.at_most is not None:
-            return f"at most {self.at_most:.4g}"
-        return f"{self.target or 0:.4g} within {self.tolerance or 0:.3g}"
+            return f"at most {trimmed(self.at_most, 4)}"
+        return f"{trimmed(self.target or 0, 4)} within {trimmed(self.tolerance or 0)}"
 
     @property
     def is_met(self) -> bool:

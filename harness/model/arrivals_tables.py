@@ -31,6 +31,7 @@ from harness.model.table_values import (
     Table,
     duration_or_share,
 )
+from harness.model.text import share
 from harness.model.units import parse_speed
 
 ReadRecording = Callable[[str], tuple[str, bytes]]
@@ -41,10 +42,10 @@ _HOURS_A_DAY = 24
 Hour = Annotated[float, Field(ge=0, lt=_HOURS_A_DAY)]
 
 
-def _below_all(share: float) -> float:
-    if share >= 1:
-        raise ValueError(f"{share:.0%} would stop all arrivals once a day; write less than 100 %")
-    return share
+def _below_all(part: float) -> float:
+    if part >= 1:
+        raise ValueError(f"{share(part)} would stop all arrivals once a day; write less than 100 %")
+    return part
 
 
 class SteadyArrivalsTable(Table):

@@ -1,33 +1,19 @@
 """
 What a scenario demands of its target, and whether it got it: the third verdict of a single run.
 
-A metric is a dotted path: `<kind or all>.<response_ns|service_ns|visible_ns|wait_ns>.<p50|p90|p99|
-p999|p9999|mean|min|max>`, `<target|broker>.<field of ProcessResources>`,
-`operations.<outcome>_share`, `rate.achieved_per_s`, `rate.achieved_share` (of the offered rate), or
-`target.cpu_ns_per_operation` (CPU time of the target over the measured phase, an answer).
-Of runs that have them, for policies of comparisons and gates: `profile.<metric>_per_operation`
-(cpu_ns, allocated_bytes, allocated_count) and `kernel.<name>.<ns|instructions>`.
-A metric without enough data is INCONCLUSIVE, never a pass.
+The metrics are those of harness.model.metrics. One without enough data is INCONCLUSIVE, never a
+pass.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.model.quantiles import Distribution
-from harness.model.record import (
-    Latency,
-    Objective,
-    Operations,
-    PerformanceSection,
-    ProcessResources,
-    Rate,
-)
+from harness.model.metrics import ALL_KINDS, demandable, is_visible, latency_parts, values_of
+from harness.model.record import Objective, PerformanceSection, RunRecord
 from harness.model.scenario import ObjectiveSpec
-from harness.model.units import NANOS_PER_SECOND
-from harness.model.verdict import Performance
-
-QUANTILE_NAMES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+from harness.model.text import quantities_apart, quantity
+from harness.model.verdict import Performance, worst
 
 # Demanded of every run, unless the scenario says otherwise for the same metric.
 BUILT_IN = (
@@ -40,69 +26,15 @@ BUILT_IN = (
     ObjectiveSpec(metric="rate.achieved_share", limit=0.99, at_most=False),
 )
 
-_ENDINGS = {
-    "_ns_per_operation": "ns",
-    ".ns": "ns",
-    "bytes_max": "bytes",
-    "bytes_per_operation": "bytes",
-    "bytes_per_s": "bytes per second",
-    "count_per_operation": "allocations",
-    ".instructions": "instructions",
-}
-_TITLES = {
-    "operations.dropped_share": "Operations dropped at the in-flight bound",
-    "operations.failed_share": "Operations failed in transport",
-    "operations.timed_out_share": "Operations without an answer in time",
-    "operations.rejected_share": "Operations refused by the service",
-    "rate.achieved_share": "Answered rate, of the offered rate",
-}
 
-
-def shares_of(operations: Operations, rate: Rate) -> dict[str, float | None]:
-    """The shares and rates that objectives may name; None without data."""
-    scheduled, offered_per_s = operations.scheduled, rate.offered_per_s
-    outcomes = (
-        *("dropped", "acknowledged", "rejected", "failed", "timed_out", "cancelled", "stranded"),
-    )
-    return {
-        "rate.achieved_per_s": rate.achieved_per_s,
-        "rate.sent_per_s": rate.sent_per_s,
-        "rate.achieved_share": rate.achieved_per_s / offered_per_s if offered_per_s else None,
-        **{
-            f"operations.{name}_share": getattr(operations, name) / scheduled if scheduled else None
-            for name in outcomes
-        },
-    }
-
-
-def cpu_ns_per_operation(rate: Rate, resources: Mapping[str, ProcessResources]) -> float | None:
-    """CPU time that the target spent on an answer; None where CPU or answers were not counted."""
-    cores = resources["target"].cpu_cores_mean if "target" in resources else None
-    if cores is None or rate.achieved_per_s <= 0.0:
-        return None
-    return cores * NANOS_PER_SECOND / rate.achieved_per_s
-
-
-def judge_objectives(
-    specs: Sequence[ObjectiveSpec],
-    *,
-    shares: Mapping[str, float | None],
-    latency: Mapping[str, Latency],
-    resources: Mapping[str, ProcessResources],
-) -> PerformanceSection:
-    """Each demand against what was measured; one that is missed fails the run."""
+def judge_objectives(specs: Sequence[ObjectiveSpec], record: RunRecord) -> PerformanceSection:
+    """Each demand against what *record* measured; one that is missed fails the run."""
     stated = {spec.metric for spec in specs}
     demanded = [spec for spec in BUILT_IN if spec.metric not in stated] + list(specs)
-    objectives = tuple(
-        judge_objective(spec, metric_value(spec.metric, shares, latency, resources))
-        for spec in demanded
-    )
-    statuses = {objective.status for objective in objectives}
-    worst = next(
-        (s for s in (Performance.FAILED, Performance.INCONCLUSIVE) if s in statuses),
-        Performance.PASSED,
-    )
-    return PerformanceSection(status=worst, objectives=objectives)
+    values = values_of(record)
+    objectives = tuple(judge_objective(spec, values.get(spec.metric)) for spec in demanded)
+    status = worst((objective.status for objective in objectives), Performance.PASSED)
+    return PerformanceSection(status=status, objectives=objectives)
 
 
 def not_timed(section: PerformanceSection, instrumentation: str) -> PerformanceSection:
@@ -125,64 +57,23 @@ def unknown_kinds(
     specs: Sequence[ObjectiveSpec], kinds: Sequence[str]
 ) -> list[tuple[str, str, str]]:
     """Latency metrics of kinds that there are not, as faults (key, value, remedy)."""
-    known = ("all", *kinds)
+    known = (ALL_KINDS, *kinds)
     return [
-        ("objectives", f'metric "{spec.metric}": no kind of that name', f"write one of {named}")
+        (
+            "objectives",
+            f'metric "{spec.metric}": no kind of that name',
+            f"write one of {', '.join(known)}",
+        )
         for spec in specs
-        if ".cpu_" not in spec.metric
-        and not spec.metric.startswith("kernel.")
-        and unit_of(spec.metric) == "ns"
-        and spec.metric.partition(".")[0] not in known
-        for named in [", ".join(known)]
+        if latency_parts(spec.metric)[0] not in {"", *known}
     ]
-
-
-def metric_value(
-    metric: str,
-    shares: Mapping[str, float | None],
-    latency: Mapping[str, Latency],
-    resources: Mapping[str, ProcessResources],
-) -> float | None:
-    """
-    The value that *metric* names; None if it was not measured, or on too few samples.
-
-    Infinite where it falls among operations that were never answered, or would count them.
-    """
-    if metric in shares:
-        return shares[metric]
-    head, _, rest = metric.partition(".")
-    if head in resources and hasattr(resources[head], rest):
-        value = getattr(resources[head], rest)
-        return None if value is None else float(value)
-    family, _, statistic = rest.partition(".")
-    if head not in latency or not hasattr(latency[head], family):
-        return None
-    samples: Distribution = getattr(latency[head], family)
-    if statistic in QUANTILE_NAMES:
-        q = QUANTILE_NAMES[statistic]
-        if any(item.q == q and item.is_unanswered for item in samples.quantiles):
-            return math.inf
-        return samples.at(q)
-    if statistic in {"mean", "max"} and samples.unanswered_count:
-        return math.inf
-    return {"mean": samples.mean, "min": samples.min, "max": samples.max}.get(statistic)
-
-
-def unit_of(metric: str) -> str:
-    """The unit of the metric's value."""
-    for ending, unit in _ENDINGS.items():
-        if metric.endswith(ending):
-            return unit
-    for suffix, unit in (("_share", "share"), ("_ns", "ns")):
-        if any(part.endswith(suffix) for part in metric.split(".")):
-            return unit
-    return "cores" if "cpu_cores" in metric else "per second"
 
 
 def judge_objective(spec: ObjectiveSpec, value: float | None) -> Objective:
     """One demand against *value*; infinite where it has none, None where nobody measured it."""
+    family = demandable(spec.metric)
+    unit = family.measure.limit_unit
     word = "at most" if spec.at_most else "at least"
-    unit = unit_of(spec.metric)
     if value is None:
         status = Performance.INCONCLUSIVE
         sentence = f"{spec.metric}: not measured, or on too few samples to say"
@@ -190,44 +81,21 @@ def judge_objective(spec: ObjectiveSpec, value: float | None) -> Objective:
         status = Performance.FAILED if spec.at_most else Performance.PASSED
         sentence = (
             f"{spec.metric} has no value: it falls among operations that were never "
-            f"{'seen' if '.visible_ns.' in spec.metric else 'answered'}; "
-            f"demanded: {word} {_words(spec.limit, unit)}"
+            f"{'seen' if is_visible(spec.metric) else 'answered'}; "
+            f"demanded: {word} {quantity(spec.limit, unit)}"
         )
         value = None  # JSON has no infinity
     else:
         is_met = value <= spec.limit if spec.at_most else value >= spec.limit
         status = Performance.PASSED if is_met else Performance.FAILED
-        sentence = f"{spec.metric} is {_words(value, unit)}; demanded: {word} " + _words(
-            spec.limit, unit
-        )
+        found, limit = quantities_apart(value, spec.limit, unit)
+        sentence = f"{spec.metric} is {found}; demanded: {word} {limit}"
     return Objective(
         id=spec.metric,
-        title=_TITLES.get(spec.metric, spec.metric),
+        title=family.title or spec.metric,
         status=status,
         value=value,
         limit=spec.limit,
         unit=unit,
         sentence=sentence,
     )
-
-
-def _words(value: float, unit: str) -> str:
-    match unit:
-        case "share":
-            return f"{value:.2%}"
-        case "ns":
-            return f"{value / 1e6:.3g} ms" if value >= 1e4 else f"{value / 1e3:.3g} us"
-        case "bytes":
-            return _size(value)
-        case "bytes per second":
-            return f"{_size(value)} a second"
-        case "instructions" | "allocations":
-            return f"{value:,.0f} {unit}"
-        case _:
-            return f"{value:.3g} {unit}"
-
-
-def _size(value: float) -> str:
-    if abs(value) >= 2**20:
-        return f"{value / 2**20:.1f} MiB"
-    return f"{value / 2**10:.1f} KiB" if abs(value) >= 2**10 else f"{value:.0f} B"

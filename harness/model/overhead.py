@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.model.quantiles import Distribution
 from harness.model.record import RunRecord
+from harness.model.text import significant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Overhead:
     def sentence(self) -> str:
         """For people."""
         parts = [
-            f"{words} {value:.2f} times"
+            f"{words} {significant(value)} times"
             for words, value in (
                 ("p50", self.response_p50_ratio),
                 ("p99", self.response_p99_ratio),
@@ -38,7 +39,9 @@ class Overhead:
             if value is not None
         ]
         if self.stretch_ratio > 1:
-            parts.append(f"the same operations sent {self.stretch_ratio:.1f} times slower")
+            parts.append(
+                f"the same operations sent {significant(self.stretch_ratio, 2)} times slower"
+            )
         return ", ".join(parts) + " the plain run's" if parts else "nothing to compare with"
 
 

@@ -19,6 +19,7 @@ from harness.model.verdict import Correctness, Performance, Validity
 
 SCHEMA_VERSION = 1
 PLAIN = "plain"  # instrumentation of a run whose figures are timings
+EMBEDDED = "embedded"  # kind of a broker whose own polling is most of what is visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +181,11 @@ class Better(StrEnum):
     LESS = "less"
     MORE = "more"
 
+    @property
+    def worse_sign(self) -> int:
+        """The sign that the logarithm of candidate / baseline has where things became worse."""
+        return 1 if self is Better.LESS else -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSamples:
@@ -236,6 +242,11 @@ class RunRecord:
     disturbances: tuple[Disturbance, ...] = field(default=())
     profiles: tuple[ProfileEntry, ...] = field(default=())
     kernels: tuple[KernelSamples, ...] = field(default=())  # of a run of a micro suite, else none
+
+
+def is_embedded(record: RunRecord) -> bool:
+    """Whether the broker's own polling is most of what is visible."""
+    return record.broker.get("kind") == EMBEDDED
 
 
 def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -> tuple[str, ...]:

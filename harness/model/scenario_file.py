@@ -81,8 +81,9 @@ from harness.model.arrivals_hawkes import hawkes_lead_s
 from harness.model.file_faults import plain_faults
 from harness.model.scenario import LoadTransport, Scenario, StepAction
 from harness.model.scenario_tables import ScenarioTable, parts_that_parse, without_arrivals
+from harness.model.text import count, duration, significant
 from harness.model.toml_file import parse_toml, read_text
-from harness.model.units import NANOS_PER_SECOND, format_duration, format_rate
+from harness.model.units import format_duration, format_rate
 
 OPERATION_COUNT_MAX = 2**31 - 1  # an operation's index is an int32
 
@@ -299,7 +300,7 @@ def _cross_check(scenario: Scenario) -> list[Fault]:
         if step.action is StepAction.FREEZE and needed >= bound:
             add(
                 "load.in_flight_max",
-                f"{bound} of all workers, and steps[{index}] holds back {needed:.0f} operations "
+                f"{bound} of all workers, and steps[{index}] holds back {count(needed)} operations "
                 f"({format_rate(rate_per_s)} for {format_duration(step.duration_ns)})",
                 "raise the bound above that, or the freeze would be seen as drops",
             )
@@ -312,21 +313,23 @@ def _arrivals_faults(scenario: Scenario) -> Iterator[tuple[str, str, str]]:
     """Faults that only the phases, or the command line's rate, make."""
     arrivals = scenario.arrivals
     end_ns = scenario.warmup_ns + scenario.measure_ns
-    count = expected_count(arrivals, warmup_ns=scenario.warmup_ns, measure_ns=scenario.measure_ns)
-    if not 1 <= count < OPERATION_COUNT_MAX / 2:
-        yield "arrivals", f"{count:.1f} operations in all", "raise or lower rate or measure"
+    warmup_ns, measure_ns = scenario.warmup_ns, scenario.measure_ns
+    expected = expected_count(arrivals, warmup_ns=warmup_ns, measure_ns=measure_ns)
+    if not 1 <= expected < OPERATION_COUNT_MAX / 2:
+        what = f"{significant(expected)} operations in all"
+        yield "arrivals", what, "raise or lower rate or measure"
     if isinstance(arrivals, HawkesArrivals):
         lead_s = hawkes_lead_s(arrivals.branching_ratio, arrivals.decay_per_s)
         if lead_s * arrivals.rate_per_s > _LEAD_COUNT_MAX:
-            what = f"{lead_s * arrivals.rate_per_s:.2g} arrivals come before the first"
+            what = f"{significant(lead_s * arrivals.rate_per_s, 2)} arrivals come before the first"
             yield "arrivals", what, "raise decay, or lower branching or rate"
     if isinstance(arrivals, RecordedArrivals):
         last_ns = int(arrivals.offset_ns[-1])
         if last_ns < end_ns - _SILENT_TAIL_SHARE * scenario.measure_ns:
             yield (
                 "arrivals.file",
-                f"its last arrival is at {last_ns / NANOS_PER_SECOND:.3f} s",
-                f"lower phases.measure or arrivals.speed: the phases are {end_ns / 1e9:g} s long",
+                f"its last arrival is at {duration(last_ns)}",
+                f"lower phases.measure or arrivals.speed: the phases are {duration(end_ns)} long",
             )
 
 

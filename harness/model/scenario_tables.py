@@ -5,7 +5,6 @@ Only harness.model.scenario_file uses it; the format is described there. Text wi
 numbers here, so that nothing behind this module ever sees "250ms".
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +17,7 @@ from pydantic import (
 )
 
 from harness.model.arrivals_tables import ArrivalsTable, ReadRecording
-from harness.model.operation import Outcome
+from harness.model.metrics import demandable
 from harness.model.scenario import (
     Limits,
     LoadSpec,
@@ -35,27 +34,7 @@ from harness.model.table_values import (
     ShareValue,
     Table,
 )
-from harness.model.units import (
-    NANOS_PER_SECOND,
-    parse_count,
-    parse_duration_ns,
-    parse_rate_per_s,
-    parse_share,
-    parse_size_bytes,
-)
-
-_LATENCY = re.compile(
-    r"[a-z_]+\.(response_ns|service_ns|visible_ns|wait_ns)\.(p50|p90|p99|p999|p9999|mean|min|max)"
-)
-_RATE = re.compile(r"rate\.(achieved|sent)_per_s")
-_ENDINGS = "|".join(item.name.lower() for item in Outcome if item > Outcome.IN_FLIGHT)
-_SHARE = re.compile(rf"operations\.({_ENDINGS})_share|rate\.achieved_share")
-_CORES = re.compile(r"(target|broker)\.cpu_cores_(mean|max)")
-_COST = re.compile(r"(target|profile)\.cpu_ns_per_operation|kernel\.[\w.-]+\.ns")
-_BYTES = re.compile(
-    r"(target|broker)\.rss_(bytes_max|slope_bytes_per_s)|profile\.[a-z_]+_bytes_per_operation"
-)
-_COUNT = re.compile(r"kernel\.[\w.-]+\.instructions|profile\.allocated_count_per_operation")
+from harness.model.units import NANOS_PER_SECOND
 
 
 class PhasesTable(Table):
@@ -126,23 +105,7 @@ class ObjectiveTable(Table):
             ValueError: the metric, or the limit in its unit, can't be read.
         """
         text = self.at_most if self.at_most is not None else self.at_least
-        if _LATENCY.fullmatch(self.metric) or _COST.fullmatch(self.metric):
-            limit = float(parse_duration_ns(text))
-        elif _RATE.fullmatch(self.metric):
-            limit = parse_rate_per_s(text)
-        elif _SHARE.fullmatch(self.metric):
-            limit = parse_share(text)
-        elif _CORES.fullmatch(self.metric):
-            limit = parse_share(text)  # "80%" of a core
-        elif _BYTES.fullmatch(self.metric):
-            limit = float(parse_size_bytes(text))
-        elif _COUNT.fullmatch(self.metric):
-            limit = parse_count(text)
-        else:
-            raise ValueError(
-                f'metric "{self.metric}" is not known; write e.g. "reserve.response_ns.p99", '
-                '"rate.achieved_per_s" or "operations.rejected_share"'
-            )
+        limit = float(demandable(self.metric).measure.parse(text))
         return ObjectiveSpec(metric=self.metric, limit=limit, at_most=self.at_most is not None)
 
 

@@ -14,6 +14,7 @@ TEXT_LENGTH_MAX = 400  # of foreign text: longer is cut, and says so
 
 _DIGITS = 3
 _DIGITS_MAX = 8
+_DIGITS_OF_CHANGES = ((10.0, 0), (1.0, 1), (0.1, 2), (0.0, 3))  # by size: what a few runs tell
 _WHOLE_RATES_FROM = 1_000
 _CORES_MIN = 0.001  # processor time is counted in ticks of 10 ms
 _DURATION_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
@@ -43,6 +44,17 @@ def significant(value: float, digits: int = _DIGITS) -> str:
     return f"{rounded:,.{max(0, digits - 1 - magnitude)}f}"
 
 
+def trimmed(value: float, digits: int = _DIGITS) -> str:
+    """As `significant`, without zeros behind the point: of what somebody chose, 90, 97.5, 0.001."""
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exact(value: float, digits: int = 10) -> str:
+    """A number as it was given, thousands not apart: a process id, a fact, 99.99."""
+    return f"{value:.{digits}g}"
+
+
 def duration(ns: float, digits: int = _DIGITS) -> str:
     """*ns* in the unit that suits it: 812 µs, 1.24 ms, 20.0 s."""
     return _scaled(ns, _DURATION_UNITS, digits)
@@ -69,6 +81,21 @@ def cores(used: float, digits: int = _DIGITS) -> str:
 def share(part: float, digits: int = _DIGITS) -> str:
     """*part* (0 to 1) in per cent."""
     return f"{significant(part * 100, digits)} %"
+
+
+def signed(change: float) -> str:
+    """A change with its sign, as precise as a few runs can tell it."""
+    size = abs(change)
+    digits = next(digits for limit, digits in _DIGITS_OF_CHANGES if size >= limit)
+    text = f"{size:,.{digits}f}"
+    if not float(text.replace(",", "")):
+        return "±0"
+    return f"{'+' if change > 0 else '−'}{text}"  # noqa: RUF001 -- a minus
+
+
+def signed_share(part: float, decimals: int = 1) -> str:
+    """A change, *part* (0.031) of what was, as "+3.1 %"."""
+    return f"{100.0 * part:+,.{decimals}f} %"
 
 
 def count(value: float) -> str:
@@ -142,4 +169,5 @@ _FORMATS: Mapping[str, Callable[[float, int], str]] = {
     "ms": lambda value, digits: duration(value * 1e6, digits),
     "/s": rate,
     "ratio": share,
+    "bytes per second": lambda value, digits: f"{size(value, digits)} a second",
 }

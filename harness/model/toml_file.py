@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Fault, FileFaultsError
+from harness.model.text import size
 
 FILE_BYTES_MAX = 16 * 2**20  # no file of ours comes near; a device or a wrong path may never end
 
@@ -24,7 +25,7 @@ def read_text(path: Path) -> str:
     with path.open("rb") as file:
         content = file.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
-        raise OSError(f"longer than {FILE_BYTES_MAX // 2**20} MiB, so not meant as TOML")
+        raise OSError(f"longer than {size(FILE_BYTES_MAX)}, so not meant as TOML")
     return content.decode("utf-8-sig")
 
 

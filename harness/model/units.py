@@ -16,6 +16,7 @@ NANOS_PER_SECOND = 1_000_000_000
 _DURATION_NS = {
     "ns": 1,
     "us": 1_000,
+    "µs": 1_000,  # as it is shown
     "ms": 1_000_000,
     "s": NANOS_PER_SECOND,
     "min": 60 * NANOS_PER_SECOND,

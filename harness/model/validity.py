@@ -6,6 +6,7 @@ INVALID: drops at the in-flight bound, an unmet rate or late dependents while la
 failures of performance, not of the measurement. No data is INVALID, never a pass.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ from harness.model.operation import ADMITTED, Outcome
 from harness.model.quantiles import Distribution, ordered_distribution
 from harness.model.record import Check, Operations, ValiditySection
 from harness.model.scenario import Limits
-from harness.model.verdict import Validity
-from harness.model.window import Stamps, Window, ordered_between_ns, ordered_lateness_ns
+from harness.model.text import duration, exact, quantity, share, significant, trimmed
+from harness.model.verdict import Validity, worst
+from harness.model.window import Stamps, Window, ordered_between_ns
 
 LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
 LITTLE_STANDARD_ERRORS = 4.0
@@ -78,7 +80,7 @@ def judge_validity(
     stamps: Stamps, window: Window, operations: Operations, facts: GeneratorFacts, limits: Limits
 ) -> ValiditySection:
     """Every check of the generator over the measured phase; the worst status is the verdict."""
-    late = ordered_distribution(ordered_lateness_ns(stamps, window), _LATENESS_QUANTILES)
+    late = ordered_distribution(stamps.ordered_lateness_ns(window), _LATENESS_QUANTILES)
     answered = (stamps.done_ns > 0) & window.holds(stamps.intended_ns)
     service = ordered_distribution(
         ordered_between_ns(stamps.sent_ns, stamps.done_ns, answered), _LATENESS_QUANTILES
@@ -95,12 +97,8 @@ def judge_validity(
         check_steal(facts.steal_share),
         check_neighbours(facts.neighbours),
     )
-    statuses = {check.status for check in checks}
-    worst = next(
-        (status for status in (Validity.INVALID, Validity.WARN) if status in statuses),
-        Validity.VALID,
-    )
-    return ValiditySection(status=worst, checks=checks)
+    status = worst((check.status for check in checks), Validity.VALID)
+    return ValiditySection(status=status, checks=checks)
 
 
 def check_rate(stamps: Stamps, window: Window, limits: Limits) -> Check:
@@ -138,7 +136,7 @@ def check_lateness(late: Distribution, service: Distribution, limits: Limits) ->
         "us",
         "no operation was sent"
         if value_ns is None
-        else f"99 % of operations went at most {value_ns / 1e3:.0f} us after they could",
+        else f"99 % of operations went at most {duration(value_ns)} after they could",
     )
 
 
@@ -159,7 +157,8 @@ def check_lateness_tail(late: Distribution, service: Distribution, limits: Limit
     sentence = "too few operations were sent to say anything beyond p99"
     if worst is not None:
         late_us, _, q = worst
-        sentence = f"{100 * q:g} % of operations went at most {late_us:.0f} us after they could"
+        shown = quantity(late_us, "us")
+        sentence = f"{exact(100 * q)} % of operations went at most {shown} after they could"
     if is_late:
         sentence += "; from there on response and service are the generator's too"
     return Check(
@@ -215,7 +214,8 @@ def check_little(
         abs(sampled - expected),
         tolerance,
         "operations",
-        f"{sampled:.2f} operations in flight as sampled, {expected:.2f} from rate x service time",
+        f"{significant(sampled)} operations in flight as sampled, {significant(expected)} from rate"
+        " x service time",
     )
 
 
@@ -243,7 +243,7 @@ def check_generator_cpu(cpu_cores: Sequence[float], limits: Limits) -> Check:
         "cores",
         "the generator's processor time is not known"
         if busiest is None
-        else f"the busiest load process used {busiest:.0%} of its core",
+        else f"the busiest load process used {share(busiest)} of its core",
     )
 
 
@@ -253,18 +253,17 @@ def check_observer(cpu_cores: float) -> Check:
 
     Where it is, events wait to be seen, and `visible` is the observer's queue, not the service's.
     """
-    is_known = cpu_cores == cpu_cores  # noqa: PLR0124 - not NaN
-    sentence = "how much of its core the observer used is not known"
-    if is_known:
-        sentence = f"the observer, with what shares its core, used {cpu_cores:.2f} of it"
-    return Check(
-        id="observer_cpu",
-        title="Observer keeps up",
-        status=Validity.VALID if cpu_cores <= OBSERVER_CORES_WARN else Validity.WARN,
-        value=cpu_cores if is_known else None,
-        limit=OBSERVER_CORES_WARN,
-        unit="cores",
-        sentence=sentence,
+    is_known = not math.isnan(cpu_cores)
+    return _check(
+        "observer_cpu",
+        "Observer keeps up",
+        cpu_cores if is_known else None,
+        OBSERVER_CORES_WARN,
+        "cores",
+        f"the observer, with what shares its core, used {share(cpu_cores)} of it"
+        if is_known
+        else "how much of its core the observer used is not known",
+        Validity.WARN,
     )
 
 
@@ -291,27 +290,22 @@ def check_clock(stamps: Stamps, drift: float) -> Check:
         float(backwards),
         0.0,
         "stamps",
-        f"{backwards} stamps lie before their cause; drift {drift * 1e6:+.0f} ppm",
+        f"{backwards} stamps lie before their cause; drift {significant(drift * 1e6)} ppm",
     )
 
 
 def check_steal(steal_share: float | None) -> Check:
     """The hypervisor's share of the machine: a warning, since both sides suffer it."""
-    title, unit = "Machine undisturbed", "share"
-    if steal_share is None:
-        sentence = "the machine does not tell how much the hypervisor took"
-        status = Validity.WARN
-    else:
-        sentence = f"the hypervisor took {steal_share:.1%} of the machine's time"
-        status = Validity.WARN if steal_share > STEAL_SHARE_WARN else Validity.VALID
-    return Check(
-        id="steal",
-        title=title,
-        status=status,
-        value=steal_share,
-        limit=STEAL_SHARE_WARN,
-        unit=unit,
-        sentence=sentence,
+    return _check(
+        "steal",
+        "Machine undisturbed",
+        steal_share,
+        STEAL_SHARE_WARN,
+        "share",
+        "the machine does not tell how much the hypervisor took"
+        if steal_share is None
+        else f"the hypervisor took {share(steal_share)} of the machine's time",
+        Validity.WARN,
     )
 
 
@@ -321,30 +315,21 @@ def check_neighbours(neighbours: Neighbours | None) -> Check:
 
     A target that shares its processors is slower than one alone, and no figure of the run says so.
     """
-    share = None
+    part = None
     sentence = "the machine does not tell who else used its processors"
     if neighbours is not None:
-        share = neighbours.cores / neighbours.processor_count
-        names = ", ".join(f"{name} {cores:.2f}" for name, cores in neighbours.busiest)
+        part = neighbours.cores / neighbours.processor_count
+        names = ", ".join(f"{name} {trimmed(cores, 2)}" for name, cores in neighbours.busiest)
         sentence = (
-            f"processes that are not the run's used {neighbours.cores:.2f} of its "
+            f"processes that are not the run's used {trimmed(neighbours.cores)} of its "
             f"{neighbours.processor_count} processors{f' (busiest: {names})' if names else ''}"
         )
-        if neighbours.has_unknown and share > NEIGHBOURS_SHARE_WARN:
+        if neighbours.has_unknown and part > NEIGHBOURS_SHARE_WARN:
             sentence += (
                 "; a target or broker whose pid was not given is among them, if it runs here"
             )
-    return Check(
-        id="neighbours",
-        title="Machine to itself",
-        status=Validity.VALID
-        if share is not None and share <= NEIGHBOURS_SHARE_WARN
-        else Validity.WARN,
-        value=share,
-        limit=NEIGHBOURS_SHARE_WARN,
-        unit="share",
-        sentence=sentence,
-    )
+    title, limit = "Machine to itself", NEIGHBOURS_SHARE_WARN
+    return _check("neighbours", title, part, limit, "share", sentence, Validity.WARN)
 
 
 def count_operations(outcome: NDArray[np.uint8]) -> Operations:
@@ -373,13 +358,19 @@ def _batch_standard_error(samples: NDArray[np.int64], batch_count: int = 20) -> 
 
 
 def _check(  # noqa: PLR0917 - one line a check reads best
-    id_: str, title: str, value: float | None, limit: float | None, unit: str, sentence: str
+    id_: str,
+    title: str,
+    value: float | None,
+    limit: float | None,
+    unit: str,
+    sentence: str,
+    otherwise: Validity = Validity.INVALID,
 ) -> Check:
     is_valid = value is not None and limit is not None and value <= limit
     return Check(
         id=id_,
         title=title,
-        status=Validity.VALID if is_valid else Validity.INVALID,
+        status=Validity.VALID if is_valid else otherwise,
         value=value,
         limit=limit,
         unit=unit,

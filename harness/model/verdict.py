@@ -6,7 +6,20 @@ correctness (is every cent accounted for?), performance (were the objectives met
 """
 
 from collections.abc import Iterable
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
+from typing import TypeVar
+
+_Status = TypeVar("_Status", bound=Enum)
+
+
+def badness(status: Enum) -> int:
+    """How bad *status* is: its place in its class, where the better ones come first."""
+    return tuple(type(status)).index(status)
+
+
+def worst(statuses: Iterable[_Status], of_none: _Status) -> _Status:
+    """The worst of *statuses*; *of_none* without any."""
+    return max(statuses, key=badness, default=of_none)
 
 
 class Validity(StrEnum):

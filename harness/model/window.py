@@ -57,11 +57,19 @@ class Stamps:
     visible_ns: NDArray[np.int64]
     outcome: NDArray[np.uint8]
 
+    def ordered_lateness_ns(self, window: Window) -> NDArray[np.int64]:
+        """Of the operations that were sent."""
+        return ordered_lateness_ns(self.eligible_ns, self.sent_ns, self.sent_ns > 0, window)
 
-def ordered_lateness_ns(stamps: Stamps, window: Window) -> NDArray[np.int64]:
+
+def ordered_lateness_ns(
+    eligible_ns: NDArray[np.int64],
+    sent_ns: NDArray[np.int64],
+    was_sent: NDArray[np.bool_],
+    window: Window,
+) -> NDArray[np.int64]:
     """What the generator added: sent - eligible, of operations eligible in the window, sorted."""
-    chosen = (stamps.sent_ns > 0) & window.holds(stamps.eligible_ns)
-    return ordered_between_ns(stamps.eligible_ns, stamps.sent_ns, chosen)
+    return ordered_between_ns(eligible_ns, sent_ns, was_sent & window.holds(eligible_ns))
 
 
 def ordered_between_ns(

@@ -20,6 +20,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.model.profile import Metric, Profile, ProfileSegment, StackTable
 from harness.model.record import RunRecord
+from harness.model.text import duration
 from harness.model.units import NANOS_PER_SECOND
 from harness.profilers.frames import parse_folded
 from harness.profilers.profiled_run import write_profile
@@ -239,7 +240,7 @@ def _notes(files: Sequence[StacksFile], cpu_ns: float, *, is_estimated: bool) ->
     names = ", ".join(file.name for file in files)
     about = (
         f"Stacks of {names}, made elsewhere: who sampled, and when, is not known here. They are"
-        f" scaled to the {cpu_ns / NANOS_PER_SECOND:.2f} s of CPU time that the kernel accounts to"
+        f" scaled to the {duration(cpu_ns)} of CPU time that the kernel accounts to"
         " the target in the measured phase."
     )
     notes = [about]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.model.record import RunRecord
+from harness.model.text import significant
 from harness.model.verdict import Correctness, ExitCode, worst_exit_code
 from harness.profilers.profiled_run import MakeProfiler
 from harness.runs.run import Run, RunSetup, RunView
@@ -135,5 +136,5 @@ def stretch_of(plain: RunRecord, slowdown_ratio: float) -> float:
 
 
 def _describe(one: Pass, stretch: float) -> str:
-    slower = f", {stretch:.1f} times slower than planned" if stretch > 1 else ""
+    slower = f", {significant(stretch, 2)} times slower than planned" if stretch > 1 else ""
     return f"{one.name}: the same operations under the profiler{slower}"

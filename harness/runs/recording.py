@@ -24,18 +24,14 @@ from harness.machine.environment import (
     environment_to_json,
     read_revision,
 )
-from harness.model.objectives import (
-    cpu_ns_per_operation,
-    judge_objectives,
-    not_timed,
-    shares_of,
-)
+from harness.model.objectives import judge_objectives, not_timed
 from harness.model.quantiles import ordered_distribution
 from harness.model.record import (
     PLAIN,
     SCHEMA_VERSION,
     CorrectnessSection,
     Invariant,
+    PerformanceSection,
     ProcessResources,
     Rate,
     RunRecord,
@@ -46,8 +42,7 @@ from harness.model.validity import (
     count_operations,
     judge_validity,
 )
-from harness.model.verdict import Correctness, ExitCode, exit_code
-from harness.model.window import ordered_lateness_ns
+from harness.model.verdict import Correctness, ExitCode, Performance, exit_code, worst
 from harness.runs.facts import RunFacts, causes_event, generator_facts, is_record
 from harness.storage.run_folder import ROW_GROUP_COUNT, write_operations
 from harness.system import System
@@ -118,19 +113,8 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         generator_facts(facts, resources),
         scenario.limits,
     )
-    performance = judge_objectives(
-        scenario.objectives,
-        shares={
-            **shares_of(operations, rate),
-            "target.cpu_ns_per_operation": cpu_ns_per_operation(rate, resources),
-        },
-        latency=latency,
-        resources=resources,
-    )
-    if facts.instrumentation != PLAIN:
-        performance = not_timed(performance, facts.instrumentation)
     details = [detail for report in facts.load.shard_reports for detail in report["details"]]
-    return RunRecord(
+    record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=facts.run_id,
         complete=True,
@@ -153,18 +137,22 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         environment=environment_to_json(facts.environment),
         validity=validity,
         correctness=_correctness(()),
-        performance=performance,
+        performance=PerformanceSection(status=Performance.INCONCLUSIVE, objectives=()),
         operations=operations,
         operations_by_kind=operations_by_kind(results.table, measured),
         outcomes=outcome_counts(results.table, measured, details, facts.system),
         rate=rate,
         latency=latency,
-        lateness_ns=ordered_distribution(ordered_lateness_ns(stamps, window)),
+        lateness_ns=ordered_distribution(stamps.ordered_lateness_ns(window)),
         resources=resources,
         notes=_notes(facts),
         disturbances=facts.driven.disturbances,
         profiles=facts.profiles,
     )
+    performance = judge_objectives(scenario.objectives, record)
+    if facts.instrumentation != PLAIN:
+        performance = not_timed(performance, facts.instrumentation)
+    return replace(record, performance=performance)
 
 
 def revision_of(spec: TargetSpec) -> Revision:
@@ -227,12 +215,8 @@ def _write_tables(folder: Path, facts: RunFacts) -> None:
 
 
 def _correctness(invariants: tuple[Invariant, ...]) -> CorrectnessSection:
-    statuses = {invariant.status for invariant in invariants}
-    worst = next(
-        (status for status in (Correctness.FAILED, Correctness.UNKNOWN) if status in statuses),
-        Correctness.PASSED if invariants else Correctness.UNKNOWN,
-    )
-    return CorrectnessSection(status=worst, invariants=invariants)
+    status = worst((item.status for item in invariants), Correctness.UNKNOWN)
+    return CorrectnessSection(status=status, invariants=invariants)
 
 
 def _describe_scenario(scenario: Scenario) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from harness.errors import Fault, ScenarioError, UsageError
+from harness.model.metrics import is_visible
+from harness.model.record import EMBEDDED
 from harness.model.scenario import Scenario, StepAction
 from harness.targets.apache_broker import APACHE
-from harness.targets.broker import EMBEDDED
 from harness.targets.target_file import AttachSpec, TargetSpec
 
 
@@ -50,7 +51,7 @@ def _faults(where: str, scenario: Scenario) -> Iterator[Fault]:
                 remedy=f"{refusal}; use --kafka {APACHE}",
             )
     for index, objective in enumerate(scenario.objectives):
-        if where == EMBEDDED and ".visible_ns." in objective.metric:
+        if where == EMBEDDED and is_visible(objective.metric):
             yield Fault(
                 file=scenario.file,
                 key=f"objectives[{index}].metric",

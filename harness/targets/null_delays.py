@@ -17,7 +17,7 @@ from harness.engine.timer import AbsoluteTimer
 from harness.model.units import parse_duration_ns
 
 SPIN_NS: Final = 150_000
-"""The end of a wait is spun, with the sockets still read: a timerfd alone wakes 50 us late."""
+"""The end of a wait is spun, with the sockets still read: a timerfd alone wakes 50 µs late."""
 
 
 class Delay(Protocol):

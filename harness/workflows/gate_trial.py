@@ -22,6 +22,7 @@ from harness.errors import HarnessError, RecordError, UsageError
 from harness.model.gate_policy import DEFAULT_WATCHED, GateSpec
 from harness.model.policy_file import Policy, load_policy
 from harness.model.scenario import Scenario
+from harness.model.text import count, significant
 from harness.model.units import NANOS_PER_SECOND, format_duration
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.runs.pair_series import (
@@ -100,7 +101,7 @@ def gate(request: GateRequest, tell: Tell = tell_nobody) -> Result[ComparisonDet
             policy=policy,
             rules=rules,
             counted=counted,
-            settled=asked.policy.required,
+            settled=tuple(asked.policy.required),
             view=_GateView(tell),
         )
         return one.judged()
@@ -332,10 +333,10 @@ def _machine(record: RunRecord) -> str:
 
 
 def _pair_line(one: Played, gatherer: Gatherer) -> str:
-    spent = f"{gatherer.spent_s:.0f} s spent"
+    spent = f"{count(gatherer.spent_s)} s spent"
     if one.spoilt:
         return f"pair {one.number}: INVALID, played again; {one.spoilt[0]}; {spent}"
-    return f"pair {one.number}: {one.length_s:.1f} s; {spent}"
+    return f"pair {one.number}: {significant(one.length_s)} s; {spent}"
 
 
 def _look_line(looks: Sequential) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.machine.environment import now_utc
 from harness.model.baseline import Signature
+from harness.model.metrics import HEADLINE_PATTERNS
 from harness.storage.acceptances import StoredAcceptance, store_acceptance
 from harness.storage.run_folder import find_run, load_run
 from harness.workflows.requests import Accepted, AcceptRequest
-from reports.figures.run_figures import HEADLINE_PATTERNS
 from reports.history.alerts import shift_meant
 from reports.history.events import Gathered, History, history_of
 from reports.reading.history_runs import gather

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import ComparisonError, UsageError
+from harness.model.metrics import figures_of
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.py_spy import PySpyOptions, PySpyProfiler
 from harness.profilers.stacks_file import attach_stacks, check_stacks
@@ -24,7 +25,6 @@ from harness.workflows.requests import (
     tell_nobody,
 )
 from harness.workflows.scenarios import checked_scenario
-from reports.figures.run_figures import figures_of
 from reports.writing import write_run_report
 
 if TYPE_CHECKING:

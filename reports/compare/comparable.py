@@ -21,11 +21,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.model.metrics import INSTRUCTIONS, is_chosen
 from harness.model.record import RunRecord
 from harness.model.text import plain
-from reports.compare.policy import INSTRUCTIONS
-from reports.figures.run_figures import is_chosen
-from reports.text import NO_DATA_TEXT, flattened
+from reports.text import flattened, told
 
 _ENVIRONMENT = (
     *("cpu_model", "cpu_governor", "cpu_turbo", "smt", "core_count", "cores_given"),
@@ -44,6 +43,7 @@ _REQUIRED = (
     *("scenario.digest", "schedule_digest", "environment.python", "environment.core_count"),
     *("environment.cpu_model", "environment.kernel"),
 )
+_Said = Mapping[str, str | None]  # by dotted name; None: not recorded
 _MEMORY_STEP_BYTES = 2**30  # of one class of machine: kernels keep a little for themselves
 
 
@@ -53,23 +53,25 @@ class Difference:
     One thing that is not the same in all runs: *a* of the first, *b* of the first that differs.
 
     Attributes:
+        a, b: None: not recorded.
         run_id: Of the run that says *b*.
         is_obstacle: It keeps the runs from being compared.
         is_ignored: It would, but the policy says that it does no harm.
     """
 
     name: str
-    a: str
-    b: str
+    a: str | None
+    b: str | None
     run_id: str
     is_obstacle: bool
     is_ignored: bool = False
 
     def __str__(self) -> str:
         """As a fault."""
-        if self.a == self.b == NO_DATA_TEXT:
+        if self.a is None and self.b is None:
             return f"{self.name} is not recorded in {self.run_id}; nobody knows what was compared"
-        return f"not comparable: {self.name} is {self.a!r}, and {self.b!r} in {self.run_id}"
+        a, b = told(self.a), told(self.b)
+        return f"not comparable: {self.name} is {a!r}, and {b!r} in {self.run_id}"
 
 
 def differences(
@@ -106,12 +108,12 @@ def _unlike_records(records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
 
 
 def _unlike(
-    a: Mapping[str, str], b: Mapping[str, str], record: RunRecord, ignored: tuple[str, ...] | None
+    a: _Said, b: _Said, record: RunRecord, ignored: tuple[str, ...] | None
 ) -> Iterator[Difference]:
     """What *a* and *b* differ in; *ignored* is None where nothing is an obstacle."""
     for name in dict.fromkeys((*a, *b)):
-        said = a.get(name, NO_DATA_TEXT), b.get(name, NO_DATA_TEXT)
-        is_unknown = ignored is not None and NO_DATA_TEXT in said and _is_required(name, a)
+        said = a.get(name), b.get(name)
+        is_unknown = ignored is not None and None in said and _is_required(name, a)
         if said[0] == said[1] and not is_unknown:
             continue
         is_ignored = ignored is not None and is_chosen(name, ignored)
@@ -125,13 +127,13 @@ def _unlike(
         )
 
 
-def _is_required(name: str, known: Mapping[str, str]) -> bool:
+def _is_required(name: str, known: _Said) -> bool:
     if name == "environment.harness_digest":  # runs before there was one: the commit says it
-        return known.get("environment.git_sha", NO_DATA_TEXT) == NO_DATA_TEXT
+        return known.get("environment.git_sha") is None
     return name in _REQUIRED
 
 
-def must_be_same(record: RunRecord) -> dict[str, str]:
+def must_be_same(record: RunRecord) -> dict[str, str | None]:
     """What *record* says of everything that is an obstacle where it differs, by dotted name."""
     return dict(flattened(_asked(record)))
 
@@ -165,7 +167,7 @@ def _asked(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _may_differ(record: RunRecord) -> dict[str, str]:
+def _may_differ(record: RunRecord) -> dict[str, str | None]:
     return dict(flattened({"target": _target(record)}))
 
 

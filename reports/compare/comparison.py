@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.model.metrics import HEADLINE_PATTERNS, PROFILE_PATTERN, is_chosen, is_visible
 from harness.model.objectives import judge_objective
 from harness.model.policy_file import ComparisonSpec, MarginSpec
 from harness.model.policy_file import Policy as PolicyFile
-from harness.model.record import Objective, RunRecord
+from harness.model.record import Objective, RunRecord, is_embedded
 from harness.model.scenario import ObjectiveSpec
 from harness.model.text import plain
 from harness.model.waivers import Waiver
@@ -22,15 +23,9 @@ from reports.compare.policy import Design, MarginRule, Margins, Policy
 from reports.compare.sides import side_of, too_thin
 from reports.compare.verdicts import Comparison, comparison_to_json, resummed
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import (
-    HEADLINE_PATTERNS,
-    PROFILE_PATTERNS,
-    VISIBLE,
-    is_chosen,
-    is_embedded,
-)
 from reports.figures.samples import Side
 from reports.profile.against import ProfileSide, obstacles
+from reports.text import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +164,8 @@ def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
         "differences": [
             {
                 "name": item.name,
-                "a": item.a,
-                "b": item.b,
+                "a": told(item.a),
+                "b": told(item.b),
                 "run_id": item.run_id,
                 "is_obstacle": item.is_obstacle,
                 "is_ignored": item.is_ignored,
@@ -232,7 +227,7 @@ def _of_profiles(baseline: SideInput, candidate: SideInput, rules: Rules) -> tup
     }
     is_alike = len(looked) == len({metric for metric, _ in looked})
     is_fit = is_alike and all(side.starts for side in sides) and not obstacles(*sides)
-    return PROFILE_PATTERNS if is_fit else ()
+    return (PROFILE_PATTERN,) if is_fit else ()
 
 
 def _side(given: SideInput, patterns: tuple[str, ...]) -> Side:
@@ -255,7 +250,7 @@ def _not_measured(
         if pattern in rules.policy.required or _fits_any(pattern, names):
             continue
         text = f"the policy's metric {plain(pattern)} is on neither side"
-        if f".{VISIBLE}." in pattern and any(map(is_embedded, records)):
+        if is_visible(pattern) and any(map(is_embedded, records)):
             yield (
                 f"{text}: with the embedded broker most of what is visible is its own polling;"
                 " measure with --kafka of another kind, or take it out of the policy"
@@ -302,7 +297,7 @@ def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
             if figure.name == spec.metric
         ]
         is_known = len(values) == len(candidate.runs) > 0
-        is_known = is_known and not (is_spoilt and f".{VISIBLE}." in spec.metric)
+        is_known = is_known and not (is_spoilt and is_visible(spec.metric))
         yield judge_objective(spec, statistics.median(values) if is_known else None)
 
 

@@ -10,7 +10,7 @@ of such operations, run by run, as of any other metric.
 import math
 from dataclasses import replace
 
-from harness.model.text import plain
+from harness.model.text import plain, trimmed
 from reports.compare.estimates import (
     RUN_COUNT_NEEDED,
     Pair,
@@ -155,6 +155,6 @@ def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
     if gain <= policy.collapse_ratio:
         return ""
     return (
-        f"{gain:.3g} times better than the baseline is more likely work left undone than a gain:"
-        " look at what the candidate does, then make it the new baseline."
+        f"{trimmed(gain)} times better than the baseline is more likely work left undone than a"
+        " gain: look at what the candidate does, then make it the new baseline."
     )

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from harness.model.metrics import INSTRUCTIONS
 from reports.figures.samples import Compared, Metric, RunTails
 from reports.statistics.rank_tests import RANK_ALPHA
-
-INSTRUCTIONS = "instructions"  # the unit of counts that are the same in every run
 
 
 class Design(StrEnum):

@@ -7,10 +7,10 @@ Pure words; decides nothing.
 import math
 from dataclasses import dataclass
 
-from harness.model.text import share, significant
+from harness.model.record import Better
+from harness.model.text import share, significant, trimmed
 from reports.compare.policy import Margins
 from reports.compare.verdicts import Change, Estimate
-from reports.figures.samples import Better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def sentence_of(found: MetricFindings) -> str:
 
 def _two_sided(alpha: float) -> str:
     """The interval that two one-sided tests at *alpha* make: of 5 %, that of 90 %."""
-    return f"{100.0 * (1.0 - 2.0 * alpha):.3g} %"
+    return f"{trimmed(100.0 * (1.0 - 2.0 * alpha))} %"
 
 
 def _changed(found: MetricFindings) -> str:
@@ -125,7 +125,7 @@ def _worse_or_better(found: MetricFindings, ratio: float) -> str:
 
 
 def _margin(found: MetricFindings, part: float) -> str:
-    return f"{100.0 * part:.3g} {'points' if found.is_difference else '%'}"
+    return f"{trimmed(100.0 * part)} {'points' if found.is_difference else '%'}"
 
 
 def _percent(part: float) -> str:

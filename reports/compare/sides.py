@@ -12,36 +12,29 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from harness.model.objectives import QUANTILE_NAMES
-from harness.model.quantiles import needed_count
-from harness.model.record import PLAIN, RunRecord, undecided
-from harness.model.text import Unit, plain
-from harness.model.verdict import Correctness, Validity
-from reports.compare.policy import INSTRUCTIONS
-from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import (
-    FAILURE_SHARES,
+from harness.model.metrics import (
     HEADLINE_PATTERNS,
+    INSTRUCTIONS,
+    MEDIAN,
+    TAILS,
     VISIBLE,
     Figure,
     is_chosen,
-    is_embedded,
+    is_failure,
+    is_visible,
     kernel_metric,
     kernel_values,
+    latency_parts,
+    place_of,
 )
-from reports.figures.samples import (
-    Better,
-    Compared,
-    Metric,
-    RunSamples,
-    RunTails,
-    RunValues,
-    Side,
-)
+from harness.model.quantiles import needed_count
+from harness.model.record import PLAIN, Better, RunRecord, is_embedded, undecided
+from harness.model.text import Unit, plain
+from harness.model.verdict import Correctness, Validity
+from reports.figures.run_evidence import RunEvidence
+from reports.figures.samples import Compared, Metric, RunSamples, RunTails, RunValues, Side
 
-_TAILS = {name: q for name, q in QUANTILE_NAMES.items() if q > 0.5}
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
-_PLACES = {"all": 0, "rate": 2, "target": 3, "kernel": 4, "profile": 5, "operations": 6}
 _THIN_SHARE_MIN = 0.5  # of the baseline's samples
 
 
@@ -58,7 +51,7 @@ def side_of(
     metrics = (*_tails(runs, chosen), *_numbers(runs, chosen), *_kernels(records, chosen))
     return Side(
         name=name,
-        metrics=tuple(sorted(metrics, key=lambda item: _place(item.name))),
+        metrics=tuple(sorted(metrics, key=lambda item: place_of(item.name))),
         faults=tuple(_faults(runs)),
         doubts=tuple(doubt for record in records for doubt in _doubts(record)),
         is_audit_failed=any(
@@ -93,7 +86,7 @@ def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[M
     for family in dict.fromkeys(family for run in runs for family in run.samples):
         if family[1] == VISIBLE and any(is_embedded(run.record) for run in runs):
             continue
-        for statistic, q in _TAILS.items():
+        for statistic, q in TAILS.items():
             name = ".".join((*family, statistic))
             if is_chosen(name, patterns):
                 samples = tuple(run.samples.get(family, _NO_SAMPLES) for run in runs)
@@ -107,14 +100,15 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
     known: dict[str, Figure] = {}
     for figures in by_run:
         known |= {name: figure for name, figure in figures.items() if name not in known}
-    tails = {f".{statistic}" for statistic in _TAILS}
+    is_spoilt = any(is_embedded(run.record) for run in runs)
+    kernels = {kernel_metric(kernel) for run in runs for kernel in run.record.kernels}
     for name, figure in known.items():
-        is_tail = any(name.endswith(end) for end in tails) and not name.startswith("generator.")
-        is_hidden = f".{VISIBLE}." in name and any(is_embedded(run.record) for run in runs)
-        if is_tail or is_hidden or name.startswith("kernel.") or not is_chosen(name, patterns):
+        statistic = latency_parts(name)[2]
+        is_hidden = is_spoilt and is_visible(name)
+        if statistic in TAILS or is_hidden or name in kernels or not is_chosen(name, patterns):
             continue
         values = tuple(figures[name].value if name in figures else math.nan for figures in by_run)
-        if name.endswith(".p50") and math.inf in values:
+        if statistic == MEDIAN and math.inf in values:
             yield _median_of_all(figure, runs)
             continue
         yield Metric(
@@ -122,13 +116,13 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
             unit=figure.unit,
             better=figure.better,
             data=RunValues(values=values),
-            compared=Compared.DIFFERENCE if name in FAILURE_SHARES else Compared.RATIO,
+            compared=Compared.DIFFERENCE if is_failure(name) else Compared.RATIO,
         )
 
 
 def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> Metric:
     """Where the median of a run falls among the unanswered: of all operations of all runs."""
-    kind, family, _ = figure.name.split(".")
+    kind, family, _ = latency_parts(figure.name)
     samples = tuple(run.samples.get((kind, family), _NO_SAMPLES) for run in runs)
     return Metric(
         name=figure.name,
@@ -151,8 +145,8 @@ def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterato
         first = next(k for run in records for k in run.kernels if kernel_metric(k) == name)
         yield Metric(
             name=name,
-            unit=Unit.NS if first.unit == "ns" else first.unit,
-            better=Better(first.better.value),
+            unit=first.unit,
+            better=first.better,
             data=RunValues(values=tuple(values)),
         )
 
@@ -213,8 +207,3 @@ def _doubts(record: RunRecord) -> Iterator[str]:
 def _is_counted(record: RunRecord) -> bool:
     """Counts are fit under callgrind, which makes them."""
     return bool(record.kernels) and all(item.unit == INSTRUCTIONS for item in record.kernels)
-
-
-def _place(name: str) -> tuple[int, str]:
-    """What users feel first, then what it costs, then what went wrong."""
-    return _PLACES.get(name.partition(".")[0], 1), name

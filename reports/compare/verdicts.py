@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from harness.model.record import Objective
+from harness.model.record import Better, Objective
 from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
 from reports.compare.policy import Design, Policy
-from reports.figures.samples import Better, Compared
+from reports.figures.samples import Compared
 from reports.statistics.location import Method
 
 SCHEMA_VERSION = 1

@@ -1,9 +1,5 @@
 """
-The latencies of a run's operations as arrays of nanoseconds, by the definitions of the record.
-
-    response  done - intended     service  done - sent      (operations that were answered)
-    visible   visible - intended                            (effects that were seen)
-    lateness  sent - eligible                               (operations that were sent)
+The latencies of a run's operations as arrays of nanoseconds, as harness.model.operation has them.
 
 Only operations that were due in the measured phase; of lateness those that could go in it, since it
 is the generator's and not the plan's. An operation that wanted an answer and had none is counted:
@@ -23,7 +19,7 @@ from numpy.typing import NDArray
 from harness.model.operation import ANSWERED, UNANSWERED, Outcome
 from harness.model.record import RunRecord
 from harness.model.turns import Turns
-from harness.model.window import Window
+from harness.model.window import Window, ordered_lateness_ns
 
 ALL_KINDS = "all"
 
@@ -40,15 +36,15 @@ class Latencies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stamps:
+class StampColumn:
     """Some stamps of operations; those that did not happen are not *present*."""
 
     ns: NDArray[np.int64]
     present: NDArray[np.bool_]
 
-    def taken(self, rows: NDArray[np.intp]) -> "Stamps":
+    def taken(self, rows: NDArray[np.intp]) -> "StampColumn":
         """Of the operations in *rows*."""
-        return Stamps(ns=self.ns[rows], present=self.present[rows])
+        return StampColumn(ns=self.ns[rows], present=self.present[rows])
 
 
 def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
@@ -83,14 +79,13 @@ def latencies_by_kind(operations: pd.DataFrame) -> dict[str, Latencies]:
 
 
 def lateness_ns(record: RunRecord, operations: pd.DataFrame) -> NDArray[np.int64]:
-    """What the generator added, of the operations that the record's lateness is of."""
+    """What the generator added, of the operations that the record's lateness is of; sorted."""
     eligible, sent = stamps(operations, "eligible_ns"), stamps(operations, "sent_ns")
     said = record.load.get("turns")
     turns = said and Turns(**{name: said[name] for name in ("begins", "window_ns", "guard_ns")})
     measure_ns = int(record.phases.get("measure_ns", 0))
     window = Window(start_ns=0, end_ns=measure_ns, turns=turns or None)
-    chosen = eligible.present & sent.present & window.holds(eligible.ns)
-    return sent.ns[chosen] - eligible.ns[chosen]
+    return ordered_lateness_ns(eligible.ns, sent.ns, eligible.present & sent.present, window)
 
 
 class _Parts:
@@ -99,8 +94,8 @@ class _Parts:
     def __init__(
         self,
         code: NDArray[np.integer],
-        end: Stamps,
-        start: Stamps,
+        end: StampColumn,
+        start: StampColumn,
         chosen: NDArray[np.bool_] | None = None,
     ) -> None:
         present = end.present & start.present
@@ -145,7 +140,7 @@ def _ended(operations: pd.DataFrame, outcomes: Collection[Outcome]) -> NDArray[n
     return operations["outcome"].isin(words).to_numpy(np.bool_)
 
 
-def stamps(operations: pd.DataFrame, name: str) -> Stamps:
+def stamps(operations: pd.DataFrame, name: str) -> StampColumn:
     """The stamps *name*."""
     column = operations[name]
-    return Stamps(ns=column.to_numpy(np.int64, na_value=0), present=column.notna().to_numpy())
+    return StampColumn(ns=column.to_numpy(np.int64, na_value=0), present=column.notna().to_numpy())

@@ -10,7 +10,19 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.model.metrics import Figure, profile_figure
 from harness.model.profile import Profile, ProfileSegment
+
+
+def profile_figures(profiles: Sequence[Profile]) -> tuple[Figure, ...]:
+    """What *profiles* of one process start cost an answered operation, less what rest does."""
+    found = (
+        profile_figure(profile.metric, cost)
+        for profile in profiles
+        for cost in [_cost_of_operation(profile)]
+        if cost is not None
+    )
+    return tuple(figure for figure in found if figure is not None)
 
 
 def rest_per_operation(profiles: Sequence[Profile]) -> float | None:
@@ -39,6 +51,11 @@ def measured(profile: Profile) -> list[ProfileSegment]:
     return [segment for segment in profile.segments if segment.start_ns >= 0]
 
 
-def weight_of(segment: ProfileSegment) -> float:
-    """Of all stacks."""
-    return math.fsum(segment.weights.values())
+def _cost_of_operation(profile: Profile) -> float | None:
+    """None where nothing was answered."""
+    segments = measured(profile)
+    count = sum(segment.operation_count for segment in segments)
+    if not count:
+        return None
+    whole = math.fsum(math.fsum(segment.weights.values()) for segment in segments) / count
+    return whole - (rest_per_operation([profile]) or 0.0)

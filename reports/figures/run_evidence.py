@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.model.metrics import ALL_KINDS, Figure, figures_of
 from harness.model.record import RunRecord
-from reports.figures.latencies import ALL_KINDS, Latencies, latencies_by_kind, measured_count
+from harness.model.text import duration
+from reports.figures.latencies import Latencies, latencies_by_kind, measured_count
 from reports.figures.profiled_start import ProfiledStart
-from reports.figures.run_figures import Figure, figures_of, profile_figures
+from reports.figures.rest import profile_figures
 from reports.figures.run_tables import RunTables
 from reports.figures.samples import RunSamples
 from reports.figures.timelines import Line, lines_to_compare
@@ -103,4 +105,4 @@ def _faults(record: RunRecord, count: int, samples: Mapping[Family, RunSamples])
         )
     for (kind, family), run in samples.items():
         if kind == ALL_KINDS and len(run.ordered) and run.ordered[0] < 0:
-            yield f"a clock went backwards: a {family} of {run.ordered[0]:,.0f} ns"
+            yield f"a clock went backwards: a {family} of {duration(run.ordered[0])}"

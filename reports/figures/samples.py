@@ -12,17 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Better(StrEnum):
-    """Which direction of a metric is good."""
-
-    LESS = "less"
-    MORE = "more"
-
-    @property
-    def worse_sign(self) -> int:
-        """The sign that the logarithm of candidate / baseline has where things became worse."""
-        return 1 if self is Better.LESS else -1
+from harness.model.record import Better
 
 
 class Compared(StrEnum):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.model.quantiles import needed_count, quantile
 from harness.model.record import RunRecord
+from harness.model.text import exact
 from harness.model.units import NANOS_PER_SECOND
 from reports.figures.latencies import answered, stamps, unanswered
 
@@ -141,7 +142,7 @@ def sampled_line(samples: pd.DataFrame, subject: str, metric: str) -> Line:
     groups = chosen.iloc[::stride] if stride == 1 else _peaks(chosen, stride)
     return Line(
         x=tuple(round(float(at) / NANOS_PER_SECOND, 3) for at in groups["offset_ns"]),
-        y=tuple(float(f"{value:.5g}") for value in groups["value"]),
+        y=tuple(float(exact(value, 5)) for value in groups["value"]),
     )
 
 

@@ -27,11 +27,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from harness.model.metrics import is_chosen
 from reports.compare.comparison import Dossier, Rules, SideInput, compared_sides
 from reports.compare.policy import LOOK_COUNT_MAX, alpha_of_look
 from reports.compare.verdicts import Change, MetricVerdict, resummed
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import is_chosen
 from reports.statistics.rank_tests import PAIR_COUNT_MIN
 
 CONFIRM_COUNT_MIN = PAIR_COUNT_MIN

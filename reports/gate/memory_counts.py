@@ -10,20 +10,17 @@ asked for by name: a policy whose metrics or objectives name one of COUNTED has 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.model.metrics import PROFILE_PATTERN, is_chosen, is_of_profiles, profile_metric
+from harness.model.profile import Metric
 from harness.model.verdict import ExitCode
 from reports.compare.comparison import Rules
 from reports.compare.policy import MarginRule, Margins
 from reports.compare.verdicts import resummed
-from reports.figures.run_figures import is_chosen
 from reports.gate.looks import Outcome
 from reports.statistics.rank_tests import PAIR_COUNT_MIN
 
-COUNTED = (
-    "profile.allocated_bytes_per_operation",
-    "profile.allocated_count_per_operation",
-)
+COUNTED = (profile_metric(Metric.ALLOCATED_BYTES), profile_metric(Metric.ALLOCATED_COUNT))
 COUNTED_MARGINS = Margins(floor_share=0.02, margin_share=0.03)
-_PREFIX = "profile."
 
 
 def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
@@ -53,7 +50,7 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
             rules=(
                 # A policy of the time when one start was thought to tell may still say "exact".
                 *(replace(r, margins=replace(r.margins, is_exact=False)) for r in policy.rules),
-                MarginRule(pattern=f"{_PREFIX}*", margins=COUNTED_MARGINS),
+                MarginRule(pattern=PROFILE_PATTERN, margins=COUNTED_MARGINS),
             ),
             required=tuple(dict.fromkeys(names)),
         ),
@@ -112,5 +109,5 @@ def _others(names: Sequence[str]) -> Sequence[str]:
 
 def _asked_by(patterns: Sequence[str]) -> list[str]:
     """What of COUNTED the *patterns* ask for; one for everything asks for no further run."""
-    own = [item for item in patterns if item.startswith(_PREFIX)]
+    own = [item for item in patterns if is_of_profiles(item)]
     return [name for name in COUNTED if is_chosen(name, own)]

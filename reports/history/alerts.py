@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from reports.figures.samples import Better
+from harness.model.record import Better
 from reports.history.runs import HistoryRun
 from reports.statistics.change_points import Shift, ShiftKind
 

@@ -11,6 +11,7 @@ from reports.history.alerts import Alert
 from reports.history.events import Commits, Event, History, SettingHistory
 from reports.history.runs import HistoryRun
 from reports.history.series import Series
+from reports.text import told
 
 SCHEMA_VERSION = 1
 
@@ -32,7 +33,7 @@ def _setting(item: SettingHistory, commits: Mapping[str, Commits]) -> dict[str, 
         "id": item.setting.id,
         "title": item.setting.title,
         "is_current": item.is_current,
-        "facts": dict(item.setting.facts),
+        "facts": {name: told(text) for name, text in item.setting.facts},
         "changes": list(item.changes),
         "doubts": list(item.doubts),
         "runs": [_run(run) for run in item.runs],

@@ -14,7 +14,9 @@ from harness.model.verdict import ExitCode
 from reports.history.alerts import TOGETHER_COUNT, Acceptance, Alert, AlertState
 from reports.history.runs import HistoryRun, Setting, Skipped
 from reports.history.series import Series, Trust, series_of
+from reports.text import told
 
+_ABSENT = "not recorded"
 _STATE_ORDER = (AlertState.OPEN, AlertState.ACCEPTED, AlertState.OVER, AlertState.BETTER)
 
 
@@ -201,9 +203,9 @@ def _changes(before: Setting, after: Setting) -> tuple[str, ...]:
     """What distinguishes two settings, by name with both texts."""
     old, new = dict(before.facts), dict(after.facts)
     return tuple(
-        f"{name} was {old.get(name, 'not recorded')}, is {new.get(name, 'not recorded')}"
+        f"{name} was {told(old.get(name, _ABSENT))}, is {told(new.get(name, _ABSENT))}"
         for name in dict.fromkeys((*old, *new))
-        if old.get(name) != new.get(name)
+        if old.get(name, _ABSENT) != new.get(name, _ABSENT)
     )
 
 
@@ -237,8 +239,8 @@ def _event(alerts: Sequence[Alert], runs: Sequence[HistoryRun]) -> Event:
         first_index=first,
         last_index=last,
         other_changes=tuple(
-            f"{name} was {before.facts.get(name, 'not recorded')}, is {text}"
+            f"{name} was {told(before.facts.get(name, _ABSENT))}, is {told(text)}"
             for name, text in after.facts.items()
-            if before.facts.get(name) != text
+            if before.facts.get(name, _ABSENT) != text
         ),
     )

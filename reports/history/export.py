@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from harness.storage.run_folder import whole_file
 from reports.history.events import Gathered
+from reports.text import told
 
 SCHEMA = pa.schema(
     [
@@ -65,7 +66,7 @@ def export_table(gathered: Gathered) -> pa.Table:
             "target": target,
             "instrumentation": instrumentation,
             "broker": broker,
-            "machine": machine,
+            "machine": told(machine),
             "core_count": int(cores) if cores.isdecimal() else None,
             "git_sha": run.git_sha,
             "git_dirty": run.is_dirty,

@@ -14,18 +14,17 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 
 from harness.model.fitness import unfit
-from harness.model.record import PLAIN, RunRecord
+from harness.model.metrics import Figure, figures_of, kernel_metric
+from harness.model.record import EMBEDDED, PLAIN, RunRecord
 from harness.model.text import plain
 from reports.compare.comparable import must_be_same
-from reports.figures.run_figures import Figure, figures_of
-from reports.text import NO_DATA_TEXT
+from reports.text import told
 
 _FACTS = (
     *("environment.kernel", "environment.python", "environment.gil_enabled"),
     *("environment.packages", "environment.harness_digest", "environment.git_sha"),
 )
 _SHORT_COUNT = 8  # letters of a commit's name
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +33,20 @@ class Setting:
     What a run was a run of; runs of equal settings are points of the same series.
 
     Attributes:
-        facts: Everything that must be the same, as (dotted name, text), sorted.
+        facts: Everything that must be the same, as (dotted name, text), sorted; None: not recorded.
         family: Scenario, profile, target, instrumentation, broker and machine: settings of one
-            family follow each other.
+            family follow each other. Empty: not recorded.
     """
 
-    facts: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str | None], ...]
     family: tuple[str, ...]
 
     @property
     def id(self) -> str:
         """Short, the same wherever the same is measured."""
-        text = "\n".join((*(f"{name}={value}" for name, value in self.facts), *self.family))
+        facts = (f"{name}={told(value)}" for name, value in self.facts)
+        *of_run, machine, cores = self.family
+        text = "\n".join((*facts, *of_run, told(machine), told(cores)))
         return blake2b(text.encode(), digest_size=4).hexdigest()
 
     @property
@@ -54,7 +55,8 @@ class Setting:
         scenario, profile, target, instrumentation, broker, machine, cores = self.family
         named = f"{scenario} ({profile})" if profile else scenario
         under = f", under {instrumentation}" if instrumentation != PLAIN else ""
-        return f"{named} on {target}{under}, {broker or 'no'} broker, {machine}, {cores} cores"
+        where = f"{told(machine)}, {told(cores)} cores"
+        return f"{named} on {target}{under}, {broker or 'no'} broker, {where}"
 
     @property
     def has_embedded_broker(self) -> bool:
@@ -84,7 +86,7 @@ class HistoryRun:
     is_dirty: bool
     unfit: tuple[str, ...]
     verdicts: Mapping[str, str]
-    facts: Mapping[str, str]
+    facts: Mapping[str, str | None]
     figures: Mapping[str, Figure]
     works: Mapping[str, str]  # of kernels: what defines their work, by the figure's name
 
@@ -127,11 +129,11 @@ def history_run(record: RunRecord, place: str) -> HistoryRun:
         },
         facts=facts,
         figures={figure.name: figure for figure in figures_of(record)},
-        works={f"kernel.{kernel.name}.{kernel.unit}": kernel.digest for kernel in record.kernels},
+        works={kernel_metric(kernel): kernel.digest for kernel in record.kernels},
     )
 
 
-def _setting(record: RunRecord, same: Mapping[str, str]) -> Setting:
+def _setting(record: RunRecord, same: Mapping[str, str | None]) -> Setting:
     scenario, environment = record.scenario, record.environment
     family = (
         scenario.get("name"),
@@ -139,8 +141,8 @@ def _setting(record: RunRecord, same: Mapping[str, str]) -> Setting:
         record.target.get("name"),
         record.instrumentation,
         record.broker.get("kind"),
-        environment.get("cpu_model") or NO_DATA_TEXT,
-        environment.get("core_count") or NO_DATA_TEXT,
+        environment.get("cpu_model"),
+        environment.get("core_count"),
     )
     return Setting(
         facts=tuple(sorted(same.items())), family=tuple(plain(str(item or "")) for item in family)

@@ -14,7 +14,9 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from reports.figures.samples import Better
+from harness.model.metrics import is_visible
+from harness.model.record import Better
+from harness.model.text import signed_share, significant
 from reports.history.alerts import Acceptance, Alert, AlertState, accepted_shifts, alerts_of
 from reports.history.disturbance import disturbances
 from reports.history.runs import HistoryRun, Setting
@@ -22,7 +24,6 @@ from reports.statistics.change_points import WARM_UP_COUNT, Timeline, timeline
 
 _SUSPECT_SIGMAS, _SUSPECT_SHARE = 3.0, 0.02  # from which the newest point is pointed out
 _ZERO_SHARE_MAX = 0.1  # of the points; with more a metric is one that is mostly zero
-_VISIBLE = ".visible_ns."
 
 
 class Trust(StrEnum):
@@ -123,8 +124,8 @@ class Series:
         if is_new or abs(far) < max(_SUSPECT_SIGMAS * sigma, _SUSPECT_SHARE):
             return ""
         return (
-            f"the newest point is {math.expm1(far):+.1%} off its level ({abs(far) / sigma:.1f} "
-            "sigma); the next run tells"
+            f"the newest point is {signed_share(math.expm1(far))} off its level"
+            f" ({significant(abs(far) / sigma)} sigma); the next run tells"
         )
 
 
@@ -217,7 +218,7 @@ def _value(run: HistoryRun, name: str, unit: str, work: str) -> float | None:
 
 
 def _trust(name: str, setting: Setting, known: Sequence[float]) -> Trust:
-    if _VISIBLE in name and setting.has_embedded_broker:
+    if is_visible(name) and setting.has_embedded_broker:
         return Trust.BROKER
     positive_count = sum(value > 0.0 for value in known)
     if positive_count < (1.0 - _ZERO_SHARE_MAX) * len(known):

@@ -17,12 +17,16 @@ from harness.model.text import Unit
 
 
 class Tone(StrEnum):
-    """What a status means to the reader; drawn as a mark and a colour, never colour alone."""
+    """
+    What a status means to the reader, the best first.
+
+    Drawn as a mark and a colour, never colour alone.
+    """
 
     GOOD = "good"
+    UNKNOWN = "unknown"
     WARNING = "warning"
     BAD = "bad"
-    UNKNOWN = "unknown"
 
 
 class Scale(StrEnum):

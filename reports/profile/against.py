@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.model.profile import Metric, Profile
 from harness.model.record import RunRecord
+from harness.model.text import trimmed
 from harness.model.verdict import Correctness
 from reports.figures.profiled_start import ProfiledStart
 from reports.profile.diff import ProfileDiff, diff_profiles
@@ -131,8 +132,8 @@ def compare_profiles(base: ProfileSide, candidate: ProfileSide) -> ProfileCompar
         stretches = sorted(_stretches(base, key) | _stretches(candidate, key))
         if key[0] in _ALLOCATED and stretches[-1] > stretches[0] * _STRETCH_RATIO_MAX:
             missing.append(
-                f"{key[0]} by {key[1]}: the operations were sent {stretches[0]:.2f} and "
-                f"{stretches[-1]:.2f} times slower than planned, and what is allocated by the"
+                f"{key[0]} by {key[1]}: the operations were sent {trimmed(stretches[0])} and "
+                f"{trimmed(stretches[-1])} times slower than planned, and what is allocated by the"
                 " second, not by the operation, differs with that; acctbench profile --against"
                 " sends as the base did"
             )

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.model.text import size
 from harness.storage.baselines import baseline_names, load_baseline
 from harness.storage.run_folder import find_run, load_run, run_folders
 from reports.compare.comparison import SideInput
@@ -150,7 +151,7 @@ def _repeated(
 def _measured(path: Path) -> MeasuredElsewhere:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
-            raise UsageError(f"compare: {path}: longer than {FILE_BYTES_MAX // 2**20} MiB")
+            raise UsageError(f"compare: {path}: longer than {size(FILE_BYTES_MAX)}")
         return read_measured(json.loads(path.read_text(encoding="utf-8-sig")))
     except SamplesFileError as error:
         lines = "\n".join(f"compare: {path}: {line}" for line in str(error).splitlines())

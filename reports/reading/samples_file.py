@@ -31,7 +31,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from harness.model.file_faults import plain_faults
-from reports.figures.samples import Better, Metric, RunSamples, RunTails, RunValues
+from harness.model.record import Better
+from reports.figures.samples import Metric, RunSamples, RunTails, RunValues
 
 VERSION = 1
 _NANOS_PER_SECOND = 1e9

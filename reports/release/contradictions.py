@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.model.objectives import cpu_ns_per_operation, judge_objectives, shares_of
+from harness.model.objectives import judge_objectives
 from harness.model.record import PLAIN, Objective, RunRecord, undecided
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_tables import ObjectiveTable
-from harness.model.verdict import Correctness, Performance, Validity, exit_code
+from harness.model.verdict import Correctness, Performance, Validity, exit_code, worst
 from reports.release.demands import required_laws
 
 _MISSED = frozenset({Performance.FAILED, Performance.REGRESSED})
@@ -26,15 +26,11 @@ def contradictions(record: RunRecord) -> tuple[str, ...]:
 
 
 def _contradictions(record: RunRecord) -> Iterator[str]:
-    checks = {check.status for check in record.validity.checks}
-    worst = next((one for one in (Validity.INVALID, Validity.WARN) if one in checks), None)
-    if checks and record.validity.status is not (worst or Validity.VALID):
-        yield f"validity says {record.validity.status}, its checks {worst or Validity.VALID}"
-    laws = {law.status for law in record.correctness.invariants}
-    audit = next(
-        (one for one in (Correctness.FAILED, Correctness.UNKNOWN) if one in laws),
-        Correctness.PASSED if laws else Correctness.UNKNOWN,
-    )
+    checks = [check.status for check in record.validity.checks]
+    validity = worst(checks, Validity.VALID)
+    if checks and record.validity.status is not validity:
+        yield f"validity says {record.validity.status}, its checks {validity}"
+    audit = worst((law.status for law in record.correctness.invariants), Correctness.UNKNOWN)
     if record.correctness.status is not audit:
         yield f"correctness says {record.correctness.status}, its laws {audit}"
     missed = [one.id for one in record.performance.objectives if one.status in _MISSED]
@@ -59,16 +55,7 @@ def _objective_contradictions(record: RunRecord) -> Iterator[str]:
     if specs is None:
         yield "the objectives of its scenario can't be read"
         return
-    judged = judge_objectives(
-        specs,
-        shares={
-            **shares_of(record.operations, record.rate),
-            "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),
-        },
-        latency=record.latency,
-        resources=record.resources,
-    )
-    again = {one.id: one for one in judged.objectives}
+    again = {one.id: one for one in judge_objectives(specs, record).objectives}
     stored = {one.id: one for one in record.performance.objectives}
     for name in dict.fromkeys((*stored, *again)):
         said, found = stored.get(name), again.get(name)

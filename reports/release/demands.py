@@ -7,16 +7,16 @@ Pure. Each thing demanded of several runs is one finding, told by its worst run.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.model.objectives import cpu_ns_per_operation, judge_objectives, shares_of
+from harness.model.objectives import judge_objectives
 from harness.model.profile import MISSING
 from harness.model.record import Objective, RunRecord, undecided
 from harness.model.release_file import RunDemand
 from harness.model.scenario import ObjectiveSpec
 from harness.model.text import plain
-from harness.model.verdict import Correctness, Performance
+from harness.model.verdict import Correctness, Performance, worst
 from reports.compare.verdicts import Change, Comparison
 from reports.release.candidates import Assigned, Evidence, Expected
-from reports.release.verdicts import Finding, State, worst_state
+from reports.release.verdicts import Finding, State
 from reports.text import sentence
 
 _OF_OBJECTIVE = {
@@ -176,32 +176,24 @@ def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
 def _is_as_bad(one: Objective, other: Objective) -> bool:
     """Whether *one* ended as badly as *other*, or worse."""
     state = _OF_OBJECTIVE[one.status]
-    return worst_state((state, _OF_OBJECTIVE[other.status])) is state
+    return worst((state, _OF_OBJECTIVE[other.status]), State.NOT_PROVEN) is state
 
 
 def _judged(specs: Sequence[ObjectiveSpec], record: RunRecord) -> tuple[Objective, ...]:
     """*specs*, and what is demanded of every run, against the record's own figures."""
-    return judge_objectives(
-        specs,
-        shares={
-            **shares_of(record.operations, record.rate),
-            "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),
-        },
-        latency=record.latency,
-        resources=record.resources,
-    ).objectives
+    return judge_objectives(specs, record).objectives
 
 
 def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> Finding:
-    state = worst_state([item.state for item in seen])
-    worst = next(item for item in seen if item.state is state)
-    text = worst.sentence
+    state = worst((item.state for item in seen), State.NOT_PROVEN)
+    told = next(item for item in seen if item.state is state)
+    text = told.sentence
     if len(seen) > 1:
         alike = sum(item.state is state for item in seen)
         text = f"{text} So in {alike} of {len(seen)} runs."
     if state is not State.MET:
-        text = f"{worst.run}: {text}"
-    return Finding(demand=demand.key, subject=worst.subject, state=state, sentence=text)
+        text = f"{told.run}: {text}"
+    return Finding(demand=demand.key, subject=told.subject, state=state, sentence=text)
 
 
 def _unseen(demand: RunDemand, subject: str) -> Finding:

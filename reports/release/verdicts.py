@@ -31,9 +31,6 @@ class State(StrEnum):
     MONEY_LOST = "money lost"
 
 
-_ORDER = tuple(State)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
@@ -136,11 +133,6 @@ class SignOff:
     waivers: tuple[WaiverUse, ...]
     runs: tuple[RunUse, ...]
     notes: tuple[str, ...]
-
-
-def worst_state(states: Sequence[State]) -> State:
-    """The worst of *states*; of nothing, nothing is proven."""
-    return max(states, key=_ORDER.index, default=State.NOT_PROVEN)
 
 
 def verdict_of(findings: Sequence[Finding]) -> tuple[Word, ExitCode]:

@@ -5,43 +5,20 @@ import pytest
 
 from harness.model.objectives import judge_objectives
 from harness.model.quantiles import distribution
-from harness.model.record import Latency, ProcessResources
+from harness.model.record import Latency
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_tables import ObjectiveTable
 from harness.model.verdict import Performance
+from tests.model.made import operations, record
 
-FINE = {
-    "operations.dropped_share": 0.0,
-    "operations.failed_share": 0.0,
-    "operations.timed_out_share": 0.0,
-    "operations.rejected_share": 0.0,
-    "rate.achieved_share": 1.0,
-    "rate.achieved_per_s": 500.0,
-}
 SAMPLES = distribution(np.arange(1, 1001, dtype=np.int64) * 1_000_000)
-LATENCY = {
-    "reserve": Latency(response_ns=SAMPLES, service_ns=SAMPLES, visible_ns=SAMPLES, wait_ns=SAMPLES)
-}
-RESOURCES = {
-    "target": ProcessResources(
-        pid=1,
-        cpu_cores_mean=0.5,
-        cpu_cores_max=0.9,
-        rss_bytes_max=1 << 20,
-        context_switches_voluntary_per_s=None,
-        context_switches_involuntary_per_s=None,
-    )
-}
+LATENCY = Latency(response_ns=SAMPLES, service_ns=SAMPLES, visible_ns=SAMPLES, wait_ns=SAMPLES)
 
 
-def judged(specs: list[ObjectiveSpec], **shares: float | None) -> dict[str, Performance]:
-    """The objectives that did not pass."""
-    section = judge_objectives(
-        specs,
-        shares={**FINE, **{key.replace("__", "."): value for key, value in shares.items()}},
-        latency=LATENCY,
-        resources=RESOURCES,
-    )
+def judged(specs: list[ObjectiveSpec], **counts: int) -> dict[str, Performance]:
+    """The objectives that did not pass, of a thousand operations that ended as *counts* say."""
+    made = record(operations=operations(**counts), latency={"reserve": LATENCY})
+    section = judge_objectives(specs, made)
     return {item.id: item.status for item in section.objectives if item.status != "PASSED"}
 
 
@@ -54,10 +31,8 @@ def test_target_that_refuses_its_load_fails() -> None:
     """Refusals are answered in no time: unless the scenario plans them they are a failure."""
     planned = [ObjectiveSpec(metric="operations.rejected_share", limit=0.05, at_most=True)]
 
-    assert judged([], operations__rejected_share=0.03) == {
-        "operations.rejected_share": Performance.FAILED
-    }
-    assert judged(planned, operations__rejected_share=0.03) == {}
+    assert judged([], rejected=30) == {"operations.rejected_share": Performance.FAILED}
+    assert judged(planned, rejected=30) == {}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +43,7 @@ def test_target_that_refuses_its_load_fails() -> None:
         ("reserve.response_ns.p999", 1e12, True, Performance.INCONCLUSIVE),
         ("amend.response_ns.p99", 1e12, True, Performance.INCONCLUSIVE),
         ("target.rss_bytes_max", 1 << 19, True, Performance.FAILED),
-        ("target.context_switches_voluntary_per_s", 1.0, True, Performance.INCONCLUSIVE),
+        ("profile.cpu_ns_per_operation", 1.0, True, Performance.INCONCLUSIVE),
         ("rate.achieved_per_s", 499.0, False, None),
         ("rate.achieved_per_s", 501.0, False, Performance.FAILED),
     ],
@@ -86,10 +61,8 @@ def test_scenario_replaces_a_built_in_demand() -> None:
     """A scenario that allows drops is not failed for them by the built-in rule."""
     allowed = [ObjectiveSpec(metric="operations.dropped_share", limit=0.5, at_most=True)]
 
-    assert judged([], operations__dropped_share=0.2) == {
-        "operations.dropped_share": Performance.FAILED
-    }
-    assert judged(allowed, operations__dropped_share=0.2) == {}
+    assert judged([], dropped=200) == {"operations.dropped_share": Performance.FAILED}
+    assert judged(allowed, dropped=200) == {}
 
 
 @pytest.mark.parametrize(
@@ -114,9 +87,7 @@ def test_statistic_of_the_unanswered_is_missed(statistic: str) -> None:
     latency = Latency(response_ns=samples, service_ns=samples, visible_ns=samples, wait_ns=samples)
     spec = ObjectiveSpec(metric=f"reserve.response_ns.{statistic}", limit=1e9, at_most=True)
 
-    section = judge_objectives(
-        [spec], shares=FINE, latency={"reserve": latency}, resources=RESOURCES
-    )
+    section = judge_objectives([spec], record(latency={"reserve": latency}))
 
     (found,) = (item for item in section.objectives if item.id == spec.metric)
     assert found.status is Performance.FAILED

@@ -18,6 +18,7 @@ from harness.model import units
         (units.parse_duration_ns, " 2 min ", 120_000_000_000),
         (units.parse_duration_ns, "0s", 0),
         (units.parse_duration_ns, "120us", 120_000),
+        (units.parse_duration_ns, "120 µs", 120_000),
         (units.parse_rate_per_s, "2000/s", 2_000.0),
         (units.parse_rate_per_s, "2k/s", 2_000.0),
         (units.parse_rate_per_s, "0.5/s", 0.5),

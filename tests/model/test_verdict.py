@@ -9,7 +9,9 @@ from harness.model.verdict import (
     ExitCode,
     Performance,
     Validity,
+    badness,
     exit_code,
+    worst,
     worst_exit_code,
 )
 
@@ -60,3 +62,12 @@ def test_precedence() -> None:
 
     assert [worst_exit_code(order[start:]) for start in range(7)] == order
     assert worst_exit_code([]) is ExitCode.INVALID
+
+
+def test_the_worst_of_some_statuses() -> None:
+    """Each class lists its better words first; without any status there is a word for that."""
+    assert worst([Validity.WARN, Validity.INVALID, Validity.VALID], Validity.VALID) == "INVALID"
+    assert worst([Correctness.UNKNOWN, Correctness.PASSED], Correctness.PASSED) == "UNKNOWN"
+    assert worst([Performance.PASSED, Performance.REGRESSED], Performance.PASSED) == "REGRESSED"
+    assert worst([], Correctness.UNKNOWN) == "UNKNOWN"
+    assert [badness(item) for item in Validity] == [0, 1, 2]

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.model.metrics import ALL_KINDS
 from harness.model.quantiles import needed_count
 from harness.storage.run_folder import StoredRun
-from reports.figures.latencies import ALL_KINDS, latencies_by_kind
+from reports.figures.latencies import latencies_by_kind
 from reports.figures.run_tables import RunTables
 from reports.figures.timelines import bins_of
 from reports.pages.percentile_chart import curve

@@ -1,11 +1,14 @@
 """What a run's page says, as values: no browser, no HTML."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from harness.model.metrics import family_of, figures_of
+from harness.model.objectives import judge_objectives
 from harness.model.quantiles import distribution
 from harness.model.record import (
     CorrectnessSection,
@@ -14,7 +17,9 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.scenario import ObjectiveSpec
 from harness.model.text import duration
+from harness.model.validity import count_operations, judge_validity
 from harness.model.verdict import Correctness, Performance, Validity
 from harness.storage.run_folder import StoredRun
 from reports.figures.run_tables import RunTables
@@ -30,6 +35,7 @@ from reports.pages.run.tables import (
 )
 from reports.pages.run.verdict_section import verdict_group
 from reports.reading.run_folder import read_run
+from tests.model.test_validity import LIMITS, WINDOW, honest
 
 OUTLINE = {
     "run": [],
@@ -95,6 +101,30 @@ def emptied(record: RunRecord) -> RunRecord:
 
 class TestPage:
     """The whole."""
+
+    def test_a_run_recorded_now_has_one_word_for_microseconds(self, tables: RunTables) -> None:
+        """Sentences of checks and objectives say µs, as the page's own numbers do."""
+        stamps, facts = honest()
+        families = {figure.name: family_of(figure.name) for figure in figures_of(tables.record)}
+        specs = [
+            ObjectiveSpec(metric=name, limit=850_000.0, at_most=True)
+            for name, family in families.items()
+            if family is not None and family.is_demandable
+        ]
+        record = replace(
+            tables.record,
+            validity=judge_validity(
+                stamps, WINDOW, count_operations(stamps.outcome), facts, LIMITS
+            ),
+            performance=judge_objectives(specs, tables.record),
+        )
+        judged = (*record.validity.checks, *record.performance.objectives)
+        page = page_to_json(view_run(replace(tables, record=record)))
+        texts = [item.sentence for item in judged] + [json.dumps(page, ensure_ascii=False)]
+
+        assert all(item.sentence in texts[-1] for item in record.validity.checks)
+        assert sum(" µs" in text for text in texts) > len(specs) / 2
+        assert [text for text in texts if re.search(r"\d ?us\b", text)] == []
 
     def test_its_parts_stand_in_the_order_of_a_readers_questions(self, page: Page) -> None:
         """Verdicts, then what it was, how fast, what it cost, and what proves it."""

@@ -17,10 +17,10 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.text import signed_share
 from harness.model.verdict import Performance, Validity
 
 CALLGRIND = "callgrind"
-INSTRUCTIONS = "instructions"
 _BUILD_FIELDS = ("python", "machine", "features", "valgrind", "modules")
 
 
@@ -107,7 +107,7 @@ def _objective(before: KernelSamples, after: KernelSamples, margin_ratio: float)
         value=ratio,
         limit=limit,
         unit="ratio",
-        sentence=f"{a:,} instructions a round became {b:,}: {(ratio - 1) * 100:+.3f} %",
+        sentence=f"{a:,} instructions a round became {b:,}: {signed_share(ratio - 1, 3)}",
     )
 
 

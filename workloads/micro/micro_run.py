@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.errors import EngineError, HarnessError, UsageError
 from harness.machine.environment import environment_to_json, read_environment
+from harness.model.metrics import INSTRUCTIONS
 from harness.model.quantiles import distribution
 from harness.model.record import (
     PLAIN,
@@ -26,10 +27,11 @@ from harness.model.record import (
     RunRecord,
     ValiditySection,
 )
+from harness.model.text import share
 from harness.model.validity import count_operations
-from harness.model.verdict import Correctness, Performance, Validity, exit_code
+from harness.model.verdict import Correctness, Performance, Validity, exit_code, worst
 from harness.storage.run_folder import INCOMPLETE_SUFFIX, StoredRun, load_run, write_record
-from workloads.micro.against import CALLGRIND, INSTRUCTIONS, judge_counts, judge_validity
+from workloads.micro.against import CALLGRIND, judge_counts, judge_validity
 from workloads.micro.instructions import count_instructions, find_valgrind
 from workloads.micro.kernel import chosen
 from workloads.micro.suite import BY_NAME, kernel_digests, suite_digest
@@ -201,12 +203,9 @@ def _judge(
     checks = [_check_samples(measured.kernels)]
     if not request.counts:
         checks.append(_check_quiet(environment))
-    statuses = {check.status for check in checks}
-    worst = next(
-        (item for item in (Validity.INVALID, Validity.WARN) if item in statuses), Validity.VALID
-    )
+    status = worst((check.status for check in checks), Validity.VALID)
     return (
-        ValiditySection(status=worst, checks=tuple(checks)),
+        ValiditySection(status=status, checks=tuple(checks)),
         PerformanceSection(status=Performance.PASSED, objectives=()),
     )
 
@@ -230,15 +229,15 @@ def _check_samples(kernels: Sequence[KernelSamples]) -> Check:
 
 
 def _check_quiet(environment: Mapping[str, Any]) -> Check:
-    share = environment["load_average"] / len(environment["cores_given"])
+    part = environment["load_average"] / len(environment["cores_given"])
     return Check(
         id="quiet",
         title="the machine had nothing else to do",
-        status=Validity.WARN if share > _BUSY_SHARE_MAX else Validity.VALID,
-        value=share,
+        status=Validity.WARN if part > _BUSY_SHARE_MAX else Validity.VALID,
+        value=part,
         limit=_BUSY_SHARE_MAX,
         unit="share",
-        sentence=f"{share:.0%} of its CPUs were in use in the minute before",
+        sentence=f"{share(part)} of its CPUs were in use in the minute before",
     )
 
 

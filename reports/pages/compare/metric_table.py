@@ -2,7 +2,7 @@
 
 import math
 
-from harness.model.text import plain, quantity, significant
+from harness.model.text import plain, quantity, signed, significant
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues
 from reports.figures.samples import Compared
 from reports.pages.cells import NO_DATA
@@ -10,7 +10,6 @@ from reports.pages.model import Cell, Column, Strip, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.text import DASH
 
-_DIGITS = ((10.0, 0), (1.0, 1), (0.1, 2), (0.0, 3))  # by size: what a few runs are good for
 _ORDER = (
     Change.INVALID,
     Change.REGRESSED,
@@ -76,10 +75,10 @@ def ratio_text(ratio: float, compared: Compared = Compared.RATIO) -> str:
     """A ratio as a change with its sign."""
     change = 100.0 * (ratio - 1.0)
     if compared is Compared.DIFFERENCE:
-        return f"{_signed(change)} points"
+        return f"{signed(change)} points"
     if ratio >= 3.0:
         return f"{significant(ratio)} times"
-    return f"{_signed(change)} %"
+    return f"{signed(change)} %"
 
 
 def side_text(metric: MetricVerdict, side: SideValues) -> str:
@@ -151,15 +150,6 @@ def _span(name: str, metric: MetricVerdict, side: SideValues) -> str:
         return f"{name}: no data"
     ends = [quantity(value, metric.unit) for value in (min(known), max(known))]
     return f"{name}: {len(known)} runs from {ends[0]} to {ends[1]}"
-
-
-def _signed(change: float) -> str:
-    size = abs(change)
-    digits = next(digits for limit, digits in _DIGITS if size >= limit)
-    text = f"{size:,.{digits}f}"
-    if not float(text.replace(",", "")):
-        return "±0"
-    return f"{'+' if change > 0 else '−'}{text}"  # noqa: RUF001 -- a minus
 
 
 def _badness(metric: MetricVerdict) -> tuple[int, bool, float, str]:

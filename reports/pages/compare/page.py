@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from harness.model.record import Objective
 from harness.model.text import plain
-from harness.model.verdict import Correctness, ExitCode, Performance, Validity
+from harness.model.verdict import Correctness, ExitCode, Performance, Validity, worst
 from reports.compare.comparable import Difference
 from reports.compare.comparison import Dossier, SideInput
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
@@ -39,7 +39,7 @@ from reports.pages.model import (
     VerdictView,
 )
 from reports.pages.run.verdict_section import TONES
-from reports.text import sentence
+from reports.text import sentence, told
 
 _REASON_COUNT_MAX = 6
 _TERMS = (
@@ -135,19 +135,17 @@ def _correctness(dossier: Dossier) -> VerdictView:
             sentence=said,
             reasons=(),
         )
-    worst = next(
-        (s for s in (Correctness.FAILED, Correctness.UNKNOWN) if s in statuses), Correctness.PASSED
-    )
+    status = worst(statuses, Correctness.UNKNOWN)
     said = {
         Correctness.PASSED: "Every law that was checked holds in every run of both sides.",
         Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
         Correctness.FAILED: "The audit of a run found money or operations that don't add up.",
-    }[worst]
+    }[status]
     return VerdictView(
         name="Correctness",
         question="Is every cent accounted for?",
-        word=worst,
-        tone=TONES[worst],
+        word=status,
+        tone=TONES[status],
         sentence=said,
         reasons=_bounded(dossier.comparison.doubts),
     )
@@ -319,8 +317,8 @@ def _differences(found: Sequence[Difference]) -> Section:
     rows = tuple(
         (
             Cell(text=item.name),
-            Cell(text=item.a),
-            Cell(text=item.b, detail=item.run_id),
+            Cell(text=told(item.a)),
+            Cell(text=told(item.b), detail=item.run_id),
             _meaning(item),
         )
         for item in found

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.model.metrics import ALL_KINDS, VISIBLE
+from harness.model.record import is_embedded
 from harness.model.text import Unit, plain
-from reports.figures.latencies import ALL_KINDS
 from reports.figures.run_evidence import Family, RunEvidence
-from reports.figures.run_figures import VISIBLE, is_embedded
 from reports.figures.samples import RunSamples
 from reports.pages.model import Axis, Chart, Ribbon, Scale, Series
 from reports.pages.percentile_chart import SHARE_AXIS, curve, drawn

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.model.text import plain, share
+from harness.model.text import count, plain, share, significant
 from harness.model.turns import PairFacts
 from harness.model.verdict import ExitCode, Performance
 from reports.compare.comparison import Dossier
@@ -145,8 +145,8 @@ def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
                 Fact(
                     name="time",
                     cell=Cell(
-                        text=f"{facts.spent_s:.0f} s of {facts.budget_s:.0f} s,"
-                        f" {facts.pair_s:.1f} s a pair"
+                        text=f"{count(facts.spent_s)} s of {count(facts.budget_s)} s,"
+                        f" {significant(facts.pair_s)} s a pair"
                     ),
                 ),
             ),
@@ -159,9 +159,9 @@ def too_few_pairs(affordable_count: int, facts: GateFacts) -> str:
     """Why a budget can't make anything red, and which one can."""
     needed_s = PAIR_COUNT_NEEDED * facts.pair_s / _PARTS_FOR_LOOKS
     return (
-        f"The budget of {facts.budget_s:.0f} s buys {affordable_count} pairs of about"
-        f" {facts.pair_s:.1f} s, and {PAIR_COUNT_NEEDED} are needed before anything can be called"
-        f" worse and confirmed; write a budget of at least {needed_s:.0f} s."
+        f"The budget of {count(facts.budget_s)} s buys {affordable_count} pairs of about"
+        f" {significant(facts.pair_s)} s, and {PAIR_COUNT_NEEDED} are needed before anything can be"
+        f" called worse and confirmed; write a budget of at least {count(needed_s)} s."
     )
 
 
@@ -234,7 +234,7 @@ def _more(comparison: Comparison, facts: GateFacts) -> list[str]:
     total = max(known) + max(1, len(facts.pairs) - facts.spoilt_count)
     budget_s = total * facts.pair_s / _PARTS_FOR_LOOKS
     return [
-        f"About {max(known)} more pairs would settle it: a budget of {budget_s / 60.0:.0f} min."
+        f"About {max(known)} more pairs would settle it: a budget of {count(budget_s / 60.0)} min."
     ]
 
 
@@ -288,7 +288,7 @@ def _pairs_table(pairs: Sequence[PairFacts]) -> Table:
             (
                 Cell(text=str(pair.number)),
                 Cell(text=pair.first or "candidate alone"),
-                Cell(text=f"{pair.length_s:.1f} s"),
+                Cell(text=f"{significant(pair.length_s)} s"),
                 Cell(text="yes")
                 if not pair.spoilt
                 else Cell(text="no", detail=plain(" ".join(pair.spoilt)), tone=Tone.WARNING),

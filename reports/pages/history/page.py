@@ -7,7 +7,7 @@ a reader must not take silence for health.
 
 from collections.abc import Mapping, Sequence
 
-from harness.model.text import count, quantity, share
+from harness.model.text import count, quantity, share, signed_share
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.alerts import Alert, AlertState
 from reports.history.events import Commits, Event, History, SettingHistory
@@ -326,7 +326,7 @@ def _series_row(series: Series) -> tuple[Cell, ...]:
         NO_DATA if last is None else Cell(text=quantity(last, series.unit)),
         NO_DATA if level is None else Cell(text=quantity(level, series.unit)),
         Cell(text=DASH) if sigma is None else Cell(text=share(sigma)),
-        Cell(text=DASH) if trend is None else Cell(text=f"{trend - 1.0:+.1%}"),
+        Cell(text=DASH) if trend is None else Cell(text=signed_share(trend - 1.0)),
         state_cell(series),
     )
 

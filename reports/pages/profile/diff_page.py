@@ -7,7 +7,7 @@ nothing is named, how large a change would have been.
 
 from harness.model.profile import Metric
 from harness.model.record import RunRecord
-from harness.model.text import plain, quantity, rate, share, significant
+from harness.model.text import plain, quantity, rate, share, significant, trimmed
 from harness.model.verdict import Validity
 from reports.pages.cells import cell
 from reports.pages.model import Cell, Column, Fact, Notice, Page, Section, Table, Term, Tone
@@ -44,8 +44,8 @@ _TERMS = (
     Term(
         name="p",
         sentence="The chance of such a change, or more, in equal builds, corrected for all"
-        f" functions tested (Holm). Named at {ERROR_SHARE_MAX:.0%} and below (growth: 1 %), if the"
-        " change is worth a name.",
+        f" functions tested (Holm). Named at {trimmed(100 * ERROR_SHARE_MAX)}% and below"
+        " (growth: 1 %), if the change is worth a name.",
     ),
     Term(
         name="would have been seen",
@@ -148,7 +148,9 @@ def profile_diff_sentences(comparison: ProfileComparison) -> tuple[str, ...]:
 
 def _finding(diff: ProfileDiff) -> str:
     common = (
-        f"; common ratio {diff.common_ratio:.3f} taken out" if diff.metric is Metric.CPU_NS else ""
+        f"; common ratio {significant(diff.common_ratio, 4)} taken out"
+        if diff.metric is Metric.CPU_NS
+        else ""
     )
     if not diff.tested:
         return "no function was found on either side"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from harness.model.release_file import ReleasePolicy
 from harness.model.text import plain
+from harness.model.verdict import badness, worst
 from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.release.verdicts import (
@@ -21,7 +22,6 @@ from reports.release.verdicts import (
     WaiverState,
     WaiverUse,
     Word,
-    worst_state,
 )
 from reports.text import DASH
 
@@ -57,7 +57,6 @@ _WHAT_IS_SHOWN = (
     "The hash shows that the files belong together, not who made them: what is signed is the hash"
     " on paper."
 )
-_STATES = tuple(reversed(State))  # worst first
 
 
 class FileDigest(Protocol):
@@ -118,7 +117,7 @@ def view_release(
         meaning = "Not all that the policy demands was shown: the rest is waived, by name, below."
     still_open = sorted(
         (item for item in sign_off.findings if item.is_open),
-        key=lambda item: _STATES.index(item.state),
+        key=lambda item: -badness(item.state),
     )
     shown = still_open[:_REASON_COUNT_MAX]
     return ReleasePage(
@@ -222,7 +221,7 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
 
 def _outcome(still_open: Sequence[State], *, has_waived: bool) -> Cell:
     if still_open:
-        state = worst_state(still_open)
+        state = worst(still_open, State.NOT_PROVEN)
         return Cell(text=state, tone=_TONES[state])
     if has_waived:
         return Cell(text="by waiver", tone=Tone.WARNING)
@@ -234,7 +233,7 @@ def _told(finding: Finding) -> Cell:
 
 
 def _demands(findings: Sequence[Finding]) -> Section:
-    ordered = sorted(findings, key=lambda item: (not item.is_open, _STATES.index(item.state)))
+    ordered = sorted(findings, key=lambda item: (not item.is_open, -badness(item.state)))
     return Section(
         id="demands",
         title="Everything that was demanded",

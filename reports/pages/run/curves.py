@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.model.metrics import ALL_KINDS
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain
-from reports.figures.latencies import ALL_KINDS, Latencies
+from reports.figures.latencies import Latencies
 from reports.pages.model import Axis, Chart, Scale, Series
 from reports.pages.percentile_chart import LATENCY_AXIS, SHARE_AXIS, curve, drawn
 

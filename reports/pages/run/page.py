@@ -8,10 +8,11 @@ trust it, is the money right, what was it, how fast, where did the time go, what
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from harness.model.metrics import ALL_KINDS
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, significant
 from harness.model.units import NANOS_PER_SECOND
-from reports.figures.latencies import ALL_KINDS, Latencies, latencies_by_kind, lateness_ns
+from reports.figures.latencies import Latencies, latencies_by_kind, lateness_ns
 from reports.figures.run_tables import RunTables
 from reports.pages import glossary
 from reports.pages.cells import NO_DATA, cell
@@ -325,8 +326,7 @@ def _moment(iso_text: str) -> str:
 
 def _fact(name: str, value: object) -> Fact:
     text = "" if value is None else plain(str(value))
-    is_missing = text in {"", "no data"}
-    return Fact(name=name, cell=NO_DATA if is_missing else Cell(text=text))
+    return Fact(name=name, cell=Cell(text=text) if text else NO_DATA)
 
 
 def _headline(name: str, rate_per_s: float, is_measured: bool) -> Fact:

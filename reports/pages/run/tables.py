@@ -8,6 +8,7 @@ Rows that say something is wrong come first. A percentile with too few samples r
 from collections.abc import Mapping
 from dataclasses import replace
 
+from harness.model.metrics import ALL_KINDS
 from harness.model.quantiles import HEADLINE_QUANTILES, Distribution, Quantile
 from harness.model.record import (
     Check,
@@ -18,15 +19,14 @@ from harness.model.record import (
     OutcomeCount,
     RunRecord,
 )
-from harness.model.text import Unit, count, duration, plain, quantities_apart
-from reports.figures.latencies import ALL_KINDS
+from harness.model.text import Unit, count, duration, exact, plain, quantities_apart
+from harness.model.verdict import badness
 from reports.pages.cells import NO_DATA, cell
 from reports.pages.model import Cell, Column, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.text import DASH
 
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
-_TONE_ORDER = (Tone.BAD, Tone.WARNING, Tone.UNKNOWN, Tone.GOOD)
 _GOOD_OUTCOMES = ("acknowledged",)
 _BAD_OUTCOMES = ("failed", "timed_out", "dropped", "stranded")
 NANOS_PER_SECOND = 1_000_000_000
@@ -34,7 +34,7 @@ NANOS_PER_SECOND = 1_000_000_000
 
 def quantile_name(q: float) -> str:
     """0.999 as p99.9."""
-    return f"p{100 * q:.10g}"
+    return f"p{exact(100 * q)}"
 
 
 def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer") -> Cell:
@@ -187,7 +187,7 @@ def objectives_table(record: RunRecord) -> Table:
 
 def invariants_table(record: RunRecord) -> Table:
     """Every invariant, those that are broken first."""
-    ordered = sorted(record.correctness.invariants, key=lambda item: _rank(TONES[item.status]))
+    ordered = sorted(record.correctness.invariants, key=lambda item: -badness(TONES[item.status]))
     return Table(
         id="invariants-table",
         title="Invariants",
@@ -256,7 +256,7 @@ def _distributions_table(
 
 
 def _limits_table(table_id: str, title: str, items: tuple[Check | Objective, ...]) -> Table:
-    ordered = sorted(items, key=lambda item: _rank(TONES[item.status]))
+    ordered = sorted(items, key=lambda item: -badness(TONES[item.status]))
     return Table(
         id=table_id,
         title=title,
@@ -322,7 +322,7 @@ def _outcome_tone(outcome: str) -> Tone | None:
 
 
 def _outcome_rank(outcome: str) -> int:
-    return _rank(_outcome_tone(outcome) or Tone.UNKNOWN)
+    return -badness(_outcome_tone(outcome) or Tone.UNKNOWN)
 
 
 def _outcome_cell(name: str, number: int) -> Cell:
@@ -350,7 +350,3 @@ def _measure_s(record: RunRecord) -> float:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
-
-
-def _rank(tone: Tone) -> int:
-    return _TONE_ORDER.index(tone)

@@ -15,6 +15,7 @@ from harness.model.verdict import (
     ExitCode,
     Performance,
     Validity,
+    worst,
 )
 from reports.pages.model import Tone, VerdictGroup, VerdictView
 from reports.text import sentence
@@ -69,7 +70,7 @@ def verdict_group(record: RunRecord) -> VerdictGroup:
     return VerdictGroup(
         run_name=plain(record.run_id),
         summary=f"Exit code {record.exit_code}: {meaning}.",
-        tone=_worst([verdict.tone for verdict in verdicts]),
+        tone=worst((verdict.tone for verdict in verdicts), Tone.UNKNOWN),
         verdicts=verdicts,
     )
 
@@ -171,8 +172,3 @@ def _bounded(reasons: Sequence[str], what: str) -> tuple[str, ...]:
         return tuple(reasons)
     more = len(reasons) - _REASON_COUNT_MAX
     return (*reasons[:_REASON_COUNT_MAX], f"and {more} more {what}s, all listed below")
-
-
-def _worst(tones: Sequence[Tone]) -> Tone:
-    order = (Tone.BAD, Tone.WARNING, Tone.UNKNOWN, Tone.GOOD)
-    return next(tone for tone in order if tone in tones)

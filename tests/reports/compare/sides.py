@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.model.record import Better
 from reports.compare.judge import judge
 from reports.compare.policy import Policy
 from reports.compare.verdicts import Comparison, MetricVerdict
-from reports.figures.samples import Better, Metric, RunSamples, RunTails, RunValues, Side
+from reports.figures.samples import Metric, RunSamples, RunTails, RunValues, Side
 
 BASE_NS = 1_000_000.0
 

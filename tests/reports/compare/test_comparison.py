@@ -8,18 +8,19 @@ from functools import partial
 import numpy as np
 import pytest
 
+from harness.model.metrics import Figure
 from harness.model.policy_file import ComparisonSpec, MarginSpec, Policy
 from harness.model.profile import Metric
-from harness.model.record import Invariant
+from harness.model.record import Better, Invariant
 from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, ExitCode, Performance, Validity
 from harness.model.waivers import Waiver
 from reports.compare.comparison import Dossier, compared_sides, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.profiled_start import ProfiledStart
+from reports.figures.rest import profile_figures
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import Figure, profile_figures
-from reports.figures.samples import Better, RunSamples
+from reports.figures.samples import RunSamples
 from tests.reports.compare.made_runs import (
     all_changed,
     first_changed,

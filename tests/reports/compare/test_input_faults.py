@@ -6,10 +6,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from harness.model.record import Better
 from harness.model.verdict import ExitCode
 from reports.compare.policy import Design, Policy
 from reports.compare.verdicts import Change, Comparison
-from reports.figures.samples import Better, Metric, RunSamples, RunTails, Side
+from reports.figures.samples import Metric, RunSamples, RunTails, Side
 from tests.reports.compare.sides import compare, compare_sides, metric, noisy, side, tail
 
 GOOD = metric(noisy(20))

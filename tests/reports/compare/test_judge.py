@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.model.record import Better
 from harness.model.verdict import ExitCode
 from reports.compare.judge import judge
 from reports.compare.policy import (
@@ -20,7 +21,6 @@ from reports.compare.policy import (
     alpha_of_look,
 )
 from reports.compare.verdicts import Change, comparison_to_json, worst_change
-from reports.figures.samples import Better
 from reports.statistics.multiplicity import holm
 from tests.reports.compare.sides import (
     BASE_NS,

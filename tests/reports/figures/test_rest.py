@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.model.profile import Frame, Metric, Profile, ProfileSegment
-from reports.figures.rest import rest_per_operation
-from reports.figures.run_figures import profile_figures
+from reports.figures.rest import profile_figures, rest_per_operation
 
 SECOND_NS = 10**9
 POLL, SERVE = (

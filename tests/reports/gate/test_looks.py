@@ -7,13 +7,13 @@ from datetime import date
 import numpy as np
 import pytest
 
+from harness.model.metrics import Figure
 from harness.model.verdict import Correctness, ExitCode
 from harness.model.waivers import Waiver
 from reports.compare.comparison import Rules, rules_of
 from reports.compare.policy import Design
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.run_figures import Figure
 from reports.gate.looks import (
     CONFIRM_COUNT_MIN,
     PAIR_COUNT_NEEDED,

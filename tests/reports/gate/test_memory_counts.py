@@ -6,6 +6,8 @@ from datetime import date
 import numpy as np
 import pytest
 
+from harness.model.metrics import Figure
+from harness.model.record import Better
 from harness.model.scenario import ObjectiveSpec
 from harness.model.verdict import Correctness, ExitCode, Validity
 from harness.model.waivers import Waiver
@@ -14,8 +16,6 @@ from reports.compare.policy import Design, MarginRule, Margins
 from reports.compare.sides import side_of
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence, counts_of
-from reports.figures.run_figures import Figure
-from reports.figures.samples import Better
 from reports.gate.looks import (
     PAIR_COUNT_NEEDED,
     Gathered,

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from reports.figures.run_figures import Figure
-from reports.figures.samples import Better
+from harness.model.metrics import Figure
+from harness.model.record import Better
 from reports.history.alerts import Acceptance
 from reports.history.events import Gathered, History, history_of
 from reports.history.runs import HistoryRun, Setting

@@ -2,7 +2,18 @@
 
 import pytest
 
-from harness.model.text import duration, plain, quantities_apart, quantity, significant, size
+from harness.model.text import (
+    duration,
+    exact,
+    plain,
+    quantities_apart,
+    quantity,
+    signed,
+    signed_share,
+    significant,
+    size,
+    trimmed,
+)
 from reports.pages.cells import NO_DATA, cell
 from reports.text import flattened
 
@@ -33,6 +44,31 @@ def test_a_size_is_in_powers_of_1024() -> None:
 def test_significant_never_uses_powers_of_ten() -> None:
     """Large and small numbers alike stay plain."""
     assert [significant(value) for value in (123_456, 0.012345)] == ["123,000", "0.0123"]
+
+
+def test_what_somebody_chose_has_no_zeros_behind_it() -> None:
+    """95 % is no measurement of 95.0 %, and a process id has no thousands."""
+    assert [trimmed(value) for value in (95.0, 97.5, 0.5, 40_123)] == [
+        "95",
+        "97.5",
+        "0.5",
+        "40,100",
+    ]
+    assert [exact(value) for value in (99.99, 12_345, 100.0)] == ["99.99", "12345", "100"]
+
+
+def test_a_change_has_a_sign() -> None:
+    """Also one that is nothing, where a page shows it."""
+    assert [signed(value) for value in (12.34, 0.5, 0.0001)] == ["+12", "+0.50", "±0"]
+    assert [signed_share(value) for value in (0.031, -0.5)] == ["+3.1 %", "-50.0 %"]
+    assert signed_share(0.000123, 3) == "+0.012 %"
+
+
+def test_units_of_objectives_are_words() -> None:
+    """As they are stored."""
+    found = [quantity(2_048, unit) for unit in ("us", "bytes per second", "per second", "ppm")]
+
+    assert found == ["2.05 ms", "2.00 KiB a second", "2,048 per second", "2,048 ppm"]
 
 
 def test_rates_show_whole_operations() -> None:
@@ -73,7 +109,7 @@ def test_facts_of_any_shape_are_flattened_in_the_unit_of_their_name() -> None:
         ("load.memory_bytes", "1.00 GiB"),
         ("load.wait.late_ns", "1.50 ms"),
         ("load.wait.on", "yes"),
-        ("load.wait.name", "no data"),
+        ("load.wait.name", None),
         ("load.stats.0.sent_count", "24,044"),
         ("load.cores", "0, 1"),
     )

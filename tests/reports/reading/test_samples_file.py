@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
+from harness.model.record import Better
 from harness.model.verdict import ExitCode
 from reports.compare.comparison import compared_sides, rules_of
 from reports.compare.verdicts import Change, Comparison
-from reports.figures.samples import Better, RunTails, RunValues
+from reports.figures.samples import RunTails, RunValues
 from reports.reading.inputs import read_sides
 from reports.reading.samples_file import (
     SamplesFileError,

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from harness.model.objectives import cpu_ns_per_operation, judge_objectives, shares_of
+from harness.model.objectives import judge_objectives
 from harness.model.record import CorrectnessSection, Invariant, RunRecord
 from harness.model.release_file import ReleasePolicy, parse_release_policy
 from harness.model.scenario import ObjectiveSpec
@@ -90,15 +90,7 @@ def fit(record: RunRecord, at_most: str = LIMIT) -> RunRecord:
 
 def judged(record: RunRecord, demanded: tuple[ObjectiveSpec, ...]) -> RunRecord:
     """*record* held to *demanded*, as a run is when it ends."""
-    performance = judge_objectives(
-        demanded,
-        shares={
-            **shares_of(record.operations, record.rate),
-            "target.cpu_ns_per_operation": cpu_ns_per_operation(record.rate, record.resources),
-        },
-        latency=record.latency,
-        resources=record.resources,
-    )
+    performance = judge_objectives(demanded, record)
     return with_exit_code(replace(record, performance=performance))
 
 

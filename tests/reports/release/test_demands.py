@@ -62,7 +62,7 @@ def test_a_policy_of_the_run_does_not_loosen_its_scenario() -> None:
     assert contradictions(record) == ()
     assert record.exit_code == 0
     assert (found.word, state) == (Word.NO_GO, State.MISSED)
-    assert said.endswith("demanded: at most 0.001 us; the run's own policy asked for less.")
+    assert said.endswith("demanded: at most 1.00 ns; the run's own policy asked for less.")
 
 
 def test_nor_what_is_demanded_of_every_run() -> None:

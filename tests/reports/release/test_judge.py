@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.model.record import PLAIN, RunRecord
+from harness.model.record import PLAIN, Better, RunRecord
 from harness.model.verdict import Correctness, ExitCode, Validity
 from reports.compare.policy import Policy
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues, compared
-from reports.figures.samples import Better
 from reports.release.candidates import Circumstances, Evidence, Expected
 from reports.release.judge import judge_release
 from reports.release.verdicts import SignOff, State, WaiverState, Word

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.operation import Outcome
+from harness.model.text import significant
 from harness.system import AuditEvidence, ShardPlan
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
@@ -39,7 +40,8 @@ def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
         if statistic.is_asked_for:
             tally.check(
                 statistic.is_met,
-                f"{statistic.name} is {statistic.value:.4g}, must be {statistic.demand}",
+                f"{statistic.name} is {significant(statistic.value, 4)},"
+                f" must be {statistic.demand}",
             )
     return tally
 

@@ -79,7 +79,7 @@ class Control:
         except grpc.FutureTimeoutError as error:
             raise TargetError(
                 f"target {self._endpoint.grpc_address}: no connection within "
-                f"{_READY_TIMEOUT_S:.0f} s; is it running, and is this its gRPC port?"
+                f"{_READY_TIMEOUT_S:g} s; is it running, and is this its gRPC port?"
             ) from error
 
     def capabilities(self) -> contract.Capabilities | None:

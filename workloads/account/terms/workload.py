@@ -59,6 +59,7 @@ from pydantic import (
 from harness.model.arrivals import rate_per_s_max
 from harness.model.file_faults import plain_faults
 from harness.model.scenario import Scenario
+from harness.model.text import exact, share, significant
 from harness.model.units import (
     NANOS_PER_SECOND,
     format_duration,
@@ -171,7 +172,7 @@ class Mix(_Table):
     def _adds_up(self) -> Self:
         total = sum(value for _, value in self)
         if abs(total - 1) > _SUM_TOLERANCE:
-            raise ValueError(f"sums to {total * 100:.6g} %; must be 100 %")
+            raise ValueError(f"sums to {exact(total * 100)} %; must be 100 %")
         if self.fill == 0 and abs(self.reserve - self.release - self.ioc) > _SUM_TOLERANCE:
             raise ValueError(
                 "reserve and release differ without fills, and not by ioc; write the same share, "
@@ -179,7 +180,7 @@ class Mix(_Table):
             )
         if not -_SUM_TOLERANCE <= self.closed_by_fill_count <= _CLOSED_BY_FILL_MAX + _SUM_TOLERANCE:
             raise ValueError(
-                f"a fill would close {self.closed_by_fill_count:.2f} orders for good; "
+                f"a fill would close {significant(self.closed_by_fill_count)} orders for good; "
                 "reserve - release - ioc must be between 0 and the share of fills"
             )
         if self.amend > 0 and self.reserve == 0:
@@ -272,7 +273,7 @@ def phase_faults(scenario: Scenario) -> list[tuple[str, str, str]]:
             (
                 "workload.caps",
                 f"allow {workload.accounts.count} accounts {format_rate(allowed_per_s)} in all",
-                f"lower arrivals.rate below {_CAPS_USABLE:.0%} of that, or write more accounts",
+                f"lower arrivals.rate below {share(_CAPS_USABLE)} of that, or write more accounts",
             )
         )
     return faults

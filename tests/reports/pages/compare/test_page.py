@@ -10,10 +10,11 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from harness.model.record import Better
 from reports.compare.comparison import Dossier, SideInput, compared_sides, dossier_to_json, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.samples import Better, Compared, Metric, RunValues, Side
+from reports.figures.samples import Compared, Metric, RunValues, Side
 from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
 from reports.pages.compare.metric_table import change_text, interval_text, ratio_text, worst_first
 from reports.pages.compare.page import view_comparison

@@ -1,4 +1,4 @@
-"""The planted faults: what each changes in the reference, and which laws it breaks."""
+"""The planted faults: what each changes in the reference, and which invariants it violates."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """
-The audit, against services that lie: each planted fault turns it red, and the right law is named.
+The audit, against services that lie: each planted fault fails the right invariant.
 
-Real runs of patched copies of the reference service. A fault names the laws that must be broken
+Real runs of patched copies of the reference service. A fault names the invariants that must fail
 and those that it leaves alone; of the others a fault may break some, as one lie leads to another.
 """
 
@@ -70,7 +70,7 @@ def sentences(run: StoredRun) -> str:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_and_named(name: str, run_once: RunOnce, tmp_path: Path) -> None:
-    """A run against the faulty copy exits 5; the laws it breaks are named, others are not."""
+    """A run against the faulty copy exits 5; what it violates is named, others are not."""
     fault = FAULTS[name]
     copy = make_copy(tmp_path / "copy", fault.patches)
 

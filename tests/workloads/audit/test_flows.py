@@ -164,7 +164,7 @@ FAULTS: list[tuple[str, Fault]] = [
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in FAULTS])
 def test_a_fault_is_found(scenario: Scenario, fault: Fault, tmp_path: Path) -> None:
-    """One wrong transaction breaks the law that forbids it."""
+    """One wrong transaction violates the invariant that forbids it."""
     workload, kind, change, expected = fault
     found = judged(run(of(scenario, workload), tampered(kind, change)), tmp_path)
 

@@ -175,7 +175,7 @@ def test_a_fault_of_the_service(
     must: set[str],
     may: set[str],
 ) -> None:
-    """One wrong transaction among a thousand breaks its law, and only what follows from it."""
+    """One wrong transaction among a thousand fails its invariant, and only what follows from it."""
     red = broken(judged(run(scenario, fault()), tmp_path))
 
     assert must <= red <= may
@@ -300,7 +300,7 @@ EVIDENCE_FAULTS = [
 def test_a_fault_in_the_evidence(
     scenario: Scenario, tmp_path: Path, spoil: Callable[[Run], None], must: set[str]
 ) -> None:
-    """One wrong piece of evidence breaks exactly its laws."""
+    """One wrong piece of evidence violates exactly its invariants."""
     spoiled = run(scenario)
     spoil(spoiled)
 

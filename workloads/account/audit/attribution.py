@@ -1,7 +1,7 @@
 """
-A transaction that did not do what was asked for: which law does it break.
+A transaction that did not do what was asked for: which invariant it violates.
 
-Each difference is laid at one law: fees, locks, or (what neither explains) the effect itself.
+Each difference counts against one invariant: fees, locks, or (what neither explains) the effect.
 """
 
 from collections import defaultdict
@@ -58,7 +58,7 @@ class Suspect:
 
 
 class Blame:
-    """Lays what a suspect did at the law that it breaks."""
+    """Attributes an incorrect transaction to the invariant that it violates."""
 
     def __init__(
         self, log: OperationLog, *, locks: Tally, fees: Tally, effects: EffectFold
@@ -69,7 +69,7 @@ class Blame:
         """
         Every difference between what was expected and what was done.
 
-        None passes in silence: what doesn't balance is I1's, all else breaks a law here.
+        None passes in silence: what doesn't balance is I1's, all else violates one here.
         """
         seq = suspect.part.journal_seq[suspect.index]
         what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"

@@ -1,9 +1,9 @@
 """
 The audit: all evidence of a run through all folds, once, to a verdict on each invariant.
 
-The ledger is read as a stream of tables, some ten thousand transactions at a time, and each law is
-a function of their columns. A check that breaks down makes its invariants UNKNOWN with the reason;
-it never becomes a pass, and never hides the others.
+The ledger is read as a stream of tables, some ten thousand transactions at a time, and each
+invariant is a function of their columns. A check that breaks down makes its invariants UNKNOWN with
+the reason; it never becomes a pass, and never hides the others.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from harness.system import AuditEvidence
 from workloads.account.audit.account_updates import check_told
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.laws import LAWS, Check, Order, When
 from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
@@ -37,24 +38,6 @@ from workloads.account.terms.workload import Workload, parse_workload
 from workloads.account.wire.identity import source_name
 from workloads.account.wire.kinds import Kind
 
-_TITLES = {
-    "I1": "Money is conserved",
-    "I2": "No balance is ever negative",
-    "I3": "Totals are the sum of their parts",
-    "I4": "Locked is what open orders need",
-    "I5": "No lock without an open order",
-    "I6": "What is told of accounts is what they are",
-    "I7": "Each request and match has exactly one effect",
-    "I8": "Sequences have no gaps",
-    "I19": "Fees are right to the unit",
-    "I20": "The journal makes the state",
-    "I21": "Reads are never older than was asked for",
-    "I22": "The operations are those of scenario and seed, and all have an end",
-    "I23": "What was acknowledged survives a kill",
-}
-_CAUSES = ("I23", "I8")  # what a gap in the ledger breaks by itself
-_OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I21", "I23")
-
 
 def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     """
@@ -64,15 +47,6 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
     with reads, I23 only if the target was killed on purpose.
     """
     found: dict[str, Invariant] = {}
-
-    def attempt(identities: tuple[str, ...], check: Callable[[], tuple[Tally, ...]]) -> None:
-        # Any failure of a check, whatever it is, must leave the other checks their say.
-        try:
-            found.update({tally.identity: tally.result() for tally in check()})
-        except Exception as error:  # noqa: BLE001
-            reason = f"the check failed ({_words(error)})"
-            found.update({item: unknown(item, _TITLES[item], reason) for item in identities})
-
     ledger = None
 
     def of_the_ledger() -> tuple[Tally, ...]:
@@ -80,19 +54,31 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
         ledger = _Ledger(evidence)
         return ledger.tallies()
 
-    attempt(_OF_THE_LEDGER, of_the_ledger)
-    attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
-    attempt(("I6",), lambda: (_told(evidence),))
-    attempt(("I20",), lambda: (check_replay(_closing(evidence), evidence.replay),))
-    attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
-    left_out = set() if evidence.restarts_ns else {"I23"}
-    if not _has_reads(parse_workload(evidence.scenario.workload)):
-        left_out.add("I21")
-    if evidence.replay is None and "I20" not in (evidence.scenario.required_invariants or ()):
-        left_out.add("I20")
-    shown = [item for item in _TITLES if item not in left_out]
+    checks: dict[Check, Callable[[], tuple[Tally, ...]]] = {
+        Check.LEDGER: of_the_ledger,
+        Check.PARTS: lambda: (check_parts(_closing(evidence)),),
+        Check.TOLD: lambda: (_told(evidence),),
+        Check.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
+        Check.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
+    }
+    for what, check in checks.items():
+        # Any failure of a check, whatever it is, must leave the other checks their say.
+        try:
+            found.update({tally.identity: tally.result() for tally in check()})
+        except Exception as error:  # noqa: BLE001
+            reason = f"the check failed ({_words(error)})"
+            failed = (item for item, law in LAWS.items() if law.check is what)
+            found.update({item: unknown(item, reason) for item in failed})
+    is_judged = {
+        When.ALWAYS: True,
+        When.READS: _has_reads(parse_workload(evidence.scenario.workload)),
+        When.REPLAYED: evidence.replay is not None
+        or "I20" in (evidence.scenario.required_invariants or ()),
+        When.KILLED: bool(evidence.restarts_ns),
+    }
+    shown = [item for item, law in LAWS.items() if is_judged[law.when]]
     if ledger is not None and ledger.has_gap:
-        shown.sort(key=lambda item: _CAUSES.index(item) if item in _CAUSES else len(_CAUSES))
+        shown.sort(key=lambda item: LAWS[item].order)
     return tuple(found[item] for item in shown)
 
 
@@ -101,7 +87,7 @@ class _Ledger:
     The folds that go with the ledger.
 
     Attributes:
-        has_gap: Transactions are missing; other laws may seem broken for that alone.
+        has_gap: Transactions are missing; other invariants may seem violated for that alone.
     """
 
     def __init__(self, evidence: AuditEvidence) -> None:
@@ -170,7 +156,8 @@ class _Ledger:
         for tally in tallies:
             if tally.violation_count and unrest:
                 tally.note(unrest)
-            if tally.violation_count and self.has_gap and tally.identity not in _CAUSES:
+            may_follow = LAWS[tally.identity].order is Order.OTHERS
+            if tally.violation_count and self.has_gap and may_follow:
                 tally.note("this may follow from the gap in the ledger alone (I8)")
         return tallies
 
@@ -229,7 +216,7 @@ class _Ledger:
         return None if before is None or after is None else after - before
 
     def _take(self, part: Transactions) -> None:
-        """New transactions, through every law."""
+        """New transactions, through every invariant."""
         row = self._log.rows_of(part.operation)
         moves = movements(self._places, part.postings)
         asked_by = np.zeros(len(part), np.int64)

@@ -4,7 +4,7 @@ I4, I5 and I19: every lock is what its order needs, no lock without an order, ev
 This is the part that goes with the ledger; order_ends.py holds the result to the closing state.
 The model of orders is driven by the ledger's own order of events (only that decides what an order
 was when it was filled) and by the operation log's terms. What each transaction should have done is
-computed first, and the difference is laid at the door of the law it breaks (attribution.py).
+computed first, and a difference counts against the invariant that it violates (attribution.py).
 """
 
 from collections import defaultdict
@@ -76,30 +76,6 @@ class Tallies:
     fees: Tally
 
 
-def make_tallies() -> Tallies:
-    """With nothing checked yet."""
-    return Tallies(
-        locks=Tally(
-            "I4",
-            "Locked is what open orders need",
-            facts="lock movements, orders and balances",
-            law="locked_orders is the sum over open orders of what each must lock",
-        ),
-        orphans=Tally(
-            "I5",
-            "No lock without an open order",
-            facts="orders and lock movements",
-            law="Ended orders lock nothing, and none freed more than it held",
-        ),
-        fees=Tally(
-            "I19",
-            "Fees are right to the unit",
-            facts="matches and assets",
-            law="The fees of every match, and their sum, are as recomputed",
-        ),
-    )
-
-
 class OrderFold:
     """
     Fed with every new transaction, in order.
@@ -119,7 +95,7 @@ class OrderFold:
         opening: AccountsDump | None,
         effects: EffectFold,
     ) -> None:
-        self.tallies = make_tallies()
+        self.tallies = Tallies(locks=Tally("I4"), orphans=Tally("I5"), fees=Tally("I19"))
         self.terms = Terms(
             base_per_lot_minor=BASE_PER_LOT_MINOR,
             quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,

@@ -11,8 +11,8 @@ from harness.model.verdict import Correctness, ExitCode, Performance, Validity, 
 from tests.workloads.audit.bank import run
 from workloads.account.audit import judge as judge_module
 from workloads.account.audit import laws
-from workloads.account.audit.judge import judge
 from workloads.account.audit.laws import LAWS, Check
+from workloads.account.system import SYSTEM
 
 PAGE = Path(laws.__file__).with_name("invariants.md").read_text(encoding="utf-8")
 
@@ -34,7 +34,7 @@ def test_a_run_with_all_evidence_judges_all_of_the_table(
     table["mix"]["get_balances"] = "1%"
     left = run(replace(required, workload=table))
     left.restarts_ns = (10**9,)
-    found = judge(left.evidence(tmp_path))
+    found = SYSTEM.audit(left.evidence(tmp_path))
 
     assert [(item.id, item.title) for item in found] == [
         (identity, law.title) for identity, law in LAWS.items()
@@ -61,7 +61,9 @@ def test_a_check_that_breaks_down_leaves_its_own_unknown(
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(judge_module, name, fail)
-    found = judge(replace(evidence, scenario=replace(scenario, required_invariants=("I20",))))
+    found = SYSTEM.audit(
+        replace(evidence, scenario=replace(scenario, required_invariants=("I20",)))
+    )
 
     failed = {item.id for item in found if "planted" in item.sentence}
     assert failed == {item.id for item in found if LAWS[item.id].check is what}

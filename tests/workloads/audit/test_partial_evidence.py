@@ -19,9 +19,9 @@ from tests.workloads.audit.test_judge import (
     lock_for_nobody,
     losing,
 )
-from workloads.account.audit.judge import judge
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import TargetState
+from workloads.account.system import SYSTEM
 
 
 def read_one_by_one(state: TargetState) -> TargetState:
@@ -182,7 +182,7 @@ def test_without_a_ledger_the_closing_state_still_disproves(
     if spoil is not None:
         spoil(spoiled)
     evidence = replace(spoiled.evidence(tmp_path), events_path=None)
-    found = {item.id: item for item in judge(evidence)}
+    found = {item.id: item for item in SYSTEM.audit(evidence)}
 
     assert broken(found) == ({law} if law else set())
     assert passed(found) == {"I3", "I6", "I22"}

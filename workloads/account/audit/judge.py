@@ -6,7 +6,7 @@ invariant is a function of their columns. A check that breaks down makes its inv
 the reason; it never becomes a pass, and never hides the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from harness.system import AuditEvidence
 from workloads.account.audit.account_updates import check_told
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.instruments import Instruments
 from workloads.account.audit.laws import LAWS, Check, Order, When
 from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
@@ -33,31 +34,43 @@ from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
 from workloads.account.audit.target_state import TargetState
-from workloads.account.plan.watched_accounts import watched_accounts
-from workloads.account.terms.workload import Workload, parse_workload
+from workloads.account.contract.accounts_pb2 import ReferenceData
+from workloads.account.terms.workload import Workload
 from workloads.account.wire.identity import source_name
 from workloads.account.wire.kinds import Kind
 
 
-def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
+def judge(
+    evidence: AuditEvidence,
+    workload: Workload,
+    *,
+    reference: ReferenceData,
+    watched: Sequence[int],
+) -> tuple[Invariant, ...]:
     """
     Every invariant, in order of its number, but causes before what follows from them.
 
     I20 only if the target file tells how to replay or the scenario requires it, I21 only of a plan
     with reads, I23 only if the target was killed on purpose.
+
+    Args:
+        evidence: What the run left behind.
+        workload: What its scenario asked for.
+        reference: The reference data that the target was given.
+        watched: The accounts that were subscribed to.
     """
     found: dict[str, Invariant] = {}
     ledger = None
 
     def of_the_ledger() -> tuple[Tally, ...]:
         nonlocal ledger
-        ledger = _Ledger(evidence)
+        ledger = _Ledger(evidence, workload, reference)
         return ledger.tallies()
 
     checks: dict[Check, Callable[[], tuple[Tally, ...]]] = {
         Check.LEDGER: of_the_ledger,
         Check.PARTS: lambda: (check_parts(_closing(evidence)),),
-        Check.TOLD: lambda: (_told(evidence),),
+        Check.TOLD: lambda: (_told(evidence, watched),),
         Check.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
         Check.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
     }
@@ -71,7 +84,7 @@ def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
             found.update({item: unknown(item, reason) for item in failed})
     is_judged = {
         When.ALWAYS: True,
-        When.READS: _has_reads(parse_workload(evidence.scenario.workload)),
+        When.READS: _has_reads(workload),
         When.REPLAYED: evidence.replay is not None
         or "I20" in (evidence.scenario.required_invariants or ()),
         When.KILLED: bool(evidence.restarts_ns),
@@ -90,7 +103,9 @@ class _Ledger:
         has_gap: Transactions are missing; other invariants may seem violated for that alone.
     """
 
-    def __init__(self, evidence: AuditEvidence) -> None:
+    def __init__(
+        self, evidence: AuditEvidence, workload: Workload, reference: ReferenceData
+    ) -> None:
         self.has_gap = False
         self._evidence = evidence
         self._opening, self._closing = _opening(evidence), _closing(evidence)
@@ -109,12 +124,16 @@ class _Ledger:
         self._sources = SourceOrder(self._log, self._sequences.tally)
         self._orders = OrderFold(
             self._log,
-            parse_workload(evidence.scenario.workload),
+            Instruments.of(
+                reference,
+                taker_fee_ppm=workload.taker_fee_ppm,
+                maker_fee_ppm=workload.maker_fee_ppm,
+            ),
             places,
             opening=self._opening.accounts,
             effects=self._effects,
         )
-        self._reads = _reads(evidence, self._log)
+        self._reads = _reads(evidence, workload, self._log)
 
     def tallies(self) -> tuple[Tally, ...]:
         """Read the ledger and judge it."""
@@ -235,9 +254,8 @@ def _has_reads(workload: Workload) -> bool:
     return workload.mix.get_balances + workload.mix.list_ledger > 0
 
 
-def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
+def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadLaw | None:
     """None for a plan without any."""
-    workload = parse_workload(evidence.scenario.workload)
     if not _has_reads(workload):
         return None
     table = evidence.operations
@@ -254,12 +272,12 @@ def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
     return law
 
 
-def _told(evidence: AuditEvidence) -> Tally:
+def _told(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
     path = evidence.subscriptions_path
     return check_told(
         _opening(evidence),
         _closing(evidence),
-        watched=watched_accounts(parse_workload(evidence.scenario.workload), seed=evidence.seed),
+        watched=watched,
         log=None if path is None else read_subscriptions(path),
     )
 

@@ -1,4 +1,4 @@
-"""The planted faults: what each changes in the reference, and which laws it breaks."""
+"""The planted faults: what each changes in the reference, and which invariants it violates."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,45 @@ class Fault:
     is_killed: bool = False
 
 
+def _first_for_all(field: str, own: str) -> tuple[Patch, ...]:
+    """Every instrument has that field from the first one, and not its *own*."""
+    first = f"next((item.{field} for item in instruments.values()), {own})"
+    return (
+        Patch(file="inputs.py", old=f"        {field}={own},\n", new=f"        {field}={first},\n"),
+    )
+
+
+# A service that mixes instruments up: found in the varied market, legal in the uniform one.
+ONE_LOT_SIZE = _first_for_all("base_per_lot_minor", "row.base_per_lot_minor")
+ONE_TICK_VALUE = _first_for_all("quote_per_tick_lot_minor", "row.quote_per_tick_lot_minor")
+ONE_QUOTE_ASSET = _first_for_all("quote_asset_id", "row.quote_asset_id")
+ONE_FEE_KIND = _first_for_all("charges_per_lot", "row.fee_kind == contract.FEE_PER_LOT")
+
 FAULTS = {
+    # One instrument's lot size serves for all: sells lock, and buyers get, another amount of base.
+    "one lot size": Fault(
+        patches=ONE_LOT_SIZE,
+        broken=frozenset({"I4", "I7"}),
+        intact=frozenset({"I1", "I3", "I6", "I8", "I19", "I21", "I22"}),
+    ),
+    # One instrument's tick value: buys lock, and both sides and their fees are, of another price.
+    "one tick value": Fault(
+        patches=ONE_TICK_VALUE,
+        broken=frozenset({"I4", "I7", "I19"}),
+        intact=frozenset({"I1", "I3", "I6", "I8", "I21", "I22"}),
+    ),
+    # One instrument's quote asset: what costs euros is paid in dollars.
+    "one quote asset": Fault(
+        patches=ONE_QUOTE_ASSET,
+        broken=frozenset({"I4", "I7", "I19"}),
+        intact=frozenset({"I1", "I3", "I6", "I8", "I21", "I22"}),
+    ),
+    # One instrument's kind of fee: fees are in ppm where they are per lot.
+    "one fee kind": Fault(
+        patches=ONE_FEE_KIND,
+        broken=frozenset({"I4", "I19"}),
+        intact=frozenset({"I1", "I2", "I3", "I6", "I7", "I8", "I21", "I22"}),
+    ),
     # The order is closed and the release is on the ledger, but one order in five keeps its lock.
     "lost release": Fault(
         patches=(

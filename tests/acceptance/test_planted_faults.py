@@ -1,7 +1,7 @@
 """
-The audit, against services that lie: each planted fault turns it red, and the right law is named.
+The audit, against services that lie: each planted fault fails the right invariant.
 
-Real runs of patched copies of the reference service. A fault names the laws that must be broken
+Real runs of patched copies of the reference service. A fault names the invariants that must fail
 and those that it leaves alone; of the others a fault may break some, as one lie leads to another.
 """
 
@@ -15,7 +15,13 @@ from harness.model.verdict import Correctness, ExitCode
 from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import LaunchSpec, parse_target
 from tests.acceptance.conftest import RunOnce
-from tests.acceptance.faults import FAULTS
+from tests.acceptance.faults import (
+    FAULTS,
+    ONE_FEE_KIND,
+    ONE_LOT_SIZE,
+    ONE_QUOTE_ASSET,
+    ONE_TICK_VALUE,
+)
 from tests.acceptance.mutants import Patch, PatchError, make_copy, target_text
 
 SCENARIO = """
@@ -37,6 +43,7 @@ generator_cpu = "99%"
 [workload]
 accounts = { count = 40, kind = "uniform" }
 instruments = 4
+market = "varied"
 mix = { reserve = "28%", release = "24%", fill = "16%", transfer = "7%", \
 pend = "5%", post = "2%", void = "2%", get_balances = "11%", list_ledger = "5%" }
 order_life = "300ms"
@@ -70,7 +77,7 @@ def sentences(run: StoredRun) -> str:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_and_named(name: str, run_once: RunOnce, tmp_path: Path) -> None:
-    """A run against the faulty copy exits 5; the laws it breaks are named, others are not."""
+    """A run against the faulty copy exits 5; what it violates is named, others are not."""
     fault = FAULTS[name]
     copy = make_copy(tmp_path / "copy", fault.patches)
 
@@ -101,6 +108,19 @@ def test_copy_without_a_fault_is_green(is_killed: bool, run_once: RunOnce, tmp_p
         passed if is_killed else passed | {"I23"}
     )
     assert run.record.correctness.status is Correctness.PASSED
+
+
+def test_one_instrument_for_all_is_legal_where_all_are_alike(
+    run_once: RunOnce, tmp_path: Path
+) -> None:
+    """In the uniform market no invariant can find what mixes instruments up; so it is not used."""
+    mixed_up = (*ONE_LOT_SIZE, *ONE_TICK_VALUE, *ONE_QUOTE_ASSET, *ONE_FEE_KIND)
+    copy = make_copy(tmp_path / "copy", mixed_up)
+
+    run = run_once(SCENARIO.replace('market = "varied"\n', ""), target_text(copy))
+
+    assert of_status(run, Correctness.FAILED) == set(), sentences(run)
+    assert run.record.correctness.status is Correctness.PASSED, sentences(run)
 
 
 def test_copy_is_what_is_run(tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_plan_tells_what_is_traded(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
 
     assert len(document["instruments"]) == 50
-    assert {asset["asset_id"] for asset in document["assets"]} == set(range(1, 52))
+    assert {asset["asset_id"] for asset in document["assets"]} == set(range(1, 54))
 
 
 def test_plan_for_people(capsys: pytest.CaptureFixture[str]) -> None:

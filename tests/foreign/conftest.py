@@ -46,6 +46,7 @@ rate_error = "20%"
 [workload]
 accounts = { count = 100, kind = "uniform" }
 instruments = 5
+market = "varied"
 order_life = "200ms"
 [workload.mix]
 reserve = "44%"

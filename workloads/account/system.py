@@ -28,7 +28,7 @@ from workloads.account.audit.target_state import TargetState
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.describe import describe_plans
 from workloads.account.plan.planner import make_plan
-from workloads.account.plan.seeds import reference_json
+from workloads.account.plan.seeds import reference_data, reference_json
 from workloads.account.plan.watched_accounts import watched_accounts
 from workloads.account.terms.workload import (
     parse_workload,
@@ -186,7 +186,13 @@ class AccountSystem:
         """Every invariant."""
         from workloads.account.audit.judge import judge  # noqa: PLC0415 - see above
 
-        return judge(evidence)
+        workload = parse_workload(evidence.scenario.workload)
+        return judge(
+            evidence,
+            workload,
+            reference=reference_data(workload),
+            watched=watched_accounts(workload, seed=evidence.seed),
+        )
 
 
 SYSTEM = AccountSystem()

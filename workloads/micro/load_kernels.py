@@ -25,7 +25,6 @@ from harness.model.arrivals_hawkes import hawkes_offsets_ns
 from harness.model.quantiles import Distribution, distribution
 from harness.model.units import NANOS_PER_SECOND
 from workloads.account.plan.accounts import make_accounts, rank_weights, shard_accounts
-from workloads.account.terms.market import market
 from workloads.account.terms.workload import parse_workload
 from workloads.micro.kernel import Kernel, Round, fault_if, first_fault, unequal
 
@@ -44,7 +43,7 @@ def _zipf() -> Round[NDArray[np.uint32]]:
         "accounts": {"kind": "zipf", "count": 10_000, "theta": 0.99},
         "mix": {"transfer": "100%"},
     })  # fmt: skip
-    accounts = make_accounts(workload, market(workload.instruments), seed=_SEED)
+    accounts = make_accounts(workload, workload.listed, seed=_SEED)
     shard = shard_accounts(accounts, shard=0, shard_count=1)
     uniform = np.random.Generator(np.random.PCG64(_SEED)).random(_DRAW_COUNT)
 

@@ -29,7 +29,7 @@ from workloads.account.audit.target_state import (
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.planner import make_plan
-from workloads.account.plan.seeds import seeds
+from workloads.account.plan.seeds import reference_data, seeds
 from workloads.account.terms.workload import parse_workload
 from workloads.account.wire.identity import REQUEST_ID, id_base, source_name
 from workloads.account.wire.kinds import KIND_SPECS, RECORDS, Kind
@@ -39,7 +39,6 @@ FIRST_ID = 1_000
 AVAILABLE, LOCKED, ISOLATED, SET_ASIDE = range(4)
 FEES, EXTERNAL = 1, 4
 BUY = 1
-BASE_PER_LOT, QUOTE_PER_TICK_LOT = 100_000, 10
 FIRST_TXN_SEQ = 501  # of the run; the seeds took those before
 
 Txn = contract.JournalTxn
@@ -56,7 +55,7 @@ class Lock:
     """An open order."""
 
     account_id: int
-    instrument: int
+    market: contract.Instrument
     is_buy: bool
     limit: int
     lots: int
@@ -66,15 +65,31 @@ class Lock:
     @property
     def asset(self) -> int:
         """What it locks."""
-        return 1 if self.is_buy else self.instrument + 1
+        return self.market.quote_asset_id if self.is_buy else self.market.base_asset_id
 
     @property
     def minor(self) -> int:
         """How much."""
         if not self.is_buy:
-            return self.lots * BASE_PER_LOT
-        notional = self.limit * self.lots * QUOTE_PER_TICK_LOT
+            return self.lots * self.market.base_per_lot_minor
+        notional = self.limit * self.lots * self.market.quote_per_tick_lot_minor
+        if self.market.fee_kind == contract.FEE_PER_LOT:
+            return notional + self.lots * self.market.taker_fee_per_lot_minor
         return notional + ceil_ppm(self.basis + notional * 1_000) - self.charged
+
+    def fill(self, price: int, lots: int, *, is_maker: bool) -> tuple[int, int, int]:
+        """Take *lots* of it: (freed, notional, fee)."""
+        before, market = self.minor, self.market
+        notional = price * lots * market.quote_per_tick_lot_minor
+        if market.fee_kind == contract.FEE_PER_LOT:
+            rates = market.taker_fee_per_lot_minor, market.maker_fee_per_lot_minor
+            fee = lots * rates[is_maker]
+        else:
+            self.basis += notional * (400 if is_maker else 1_000)
+            fee = ceil_ppm(self.basis) - self.charged
+            self.charged += fee
+        self.lots -= lots
+        return before - self.minor, notional, fee
 
 
 def ceil_ppm(value: int) -> int:
@@ -137,9 +152,11 @@ class Run:
 
 @dataclass
 class Bank:
-    """The service."""
+    """The service; of *mixed_up* it has one field of every instrument from another one."""
 
     tamper: Tamper = honest
+    mixed_up: str = ""
+    markets: dict[int, contract.Instrument] = field(default_factory=dict)
     balances: dict[tuple[int, int], list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0, 0, 0, 0])
     )
@@ -152,8 +169,15 @@ class Bank:
     seq: int = FIRST_TXN_SEQ - 1
 
     def seed(self, scenario: Scenario) -> None:
-        """Starting balances."""
-        for item in seeds(parse_workload(scenario.workload), seed=scenario.seed):
+        """Instruments and starting balances."""
+        workload = parse_workload(scenario.workload)
+        listed = reference_data(workload).instruments
+        for own, other in zip(listed, [*listed[1:], listed[0]], strict=True):
+            market = self.markets[own.instrument_id] = contract.Instrument()
+            market.CopyFrom(own)
+            if self.mixed_up:
+                setattr(market, self.mixed_up, getattr(other, self.mixed_up))
+        for item in seeds(workload, seed=scenario.seed):
             self.balances[item.account_id, item.asset_id][AVAILABLE] += item.amount_minor
             self.balances[EXTERNAL, item.asset_id][AVAILABLE] -= item.amount_minor
             self.account_seq[item.account_id] += 1
@@ -218,7 +242,7 @@ class Bank:
         column = plan.columns
         lock = Lock(
             account_id=FIRST_ID + int(column["account"][index]),
-            instrument=int(column["instrument"][index]),
+            market=self.markets[int(column["instrument"][index])],
             is_buy=int(column["side"][index]) == BUY,
             limit=int(column["price_ticks"][index]),
             lots=int(column["qty_lots"][index]),
@@ -248,29 +272,26 @@ class Bank:
     def _fill(self, plan: ShardPlan, index: int) -> None:
         column, base = plan.columns, id_base(RUN_TAG, plan.shard)
         price, lots = int(column["price_ticks"][index]), int(column["qty_lots"][index])
-        instrument = int(column["instrument"][index])
+        market = self.markets[int(column["instrument"][index])]
+        base_id, quote_id = market.base_asset_id, market.quote_asset_id
         cause = self._execution(plan, index)
         postings: list[tuple[int, int, int, int, int]] = []
         fees, changed, touched = 0, {}, []
-        for name, ppm in (("order", 1_000), ("peer_order", 400)):
+        for name in ("order", "peer_order"):
             order_id = base | int(column[name][index])
             lock = replace(self.orders[order_id])
-            before, notional = lock.minor, price * lots * QUOTE_PER_TICK_LOT
-            lock.basis += notional * ppm
-            fee = ceil_ppm(lock.basis) - lock.charged
-            lock.charged, lock.lots = lock.charged + fee, lock.lots - lots
-            freed = before - lock.minor
-            who, base_minor = lock.account_id, lots * BASE_PER_LOT
+            freed, notional, fee = lock.fill(price, lots, is_maker=name == "peer_order")
+            who = lock.account_id
             postings.append((who, lock.asset, LOCKED, -freed, order_id))
             if lock.is_buy:
-                postings.append((who, 1, AVAILABLE, freed - notional - fee, 0))
-                postings.append((who, instrument + 1, AVAILABLE, base_minor, 0))
+                postings.append((who, quote_id, AVAILABLE, freed - notional - fee, 0))
+                postings.append((who, base_id, AVAILABLE, lots * market.base_per_lot_minor, 0))
             else:
-                postings.append((who, 1, AVAILABLE, notional - fee, 0))
+                postings.append((who, quote_id, AVAILABLE, notional - fee, 0))
             fees += fee
             changed[order_id] = lock
             touched.append(who)
-        postings.append((FEES, 1, AVAILABLE, fees, 0))
+        postings.append((FEES, quote_id, AVAILABLE, fees, 0))
         if self._post_lines(Kind.FILL, cause, postings, tuple(touched)):
             for order_id, lock in changed.items():
                 if lock.lots:
@@ -375,9 +396,9 @@ class Bank:
         )  # fmt: skip
 
 
-def run(scenario: Scenario, tamper: Tamper = honest) -> Run:
+def run(scenario: Scenario, tamper: Tamper = honest, *, mixed_up: str = "") -> Run:
     """The whole plan, served in order of intended time."""
-    bank = Bank(tamper=tamper)
+    bank = Bank(tamper=tamper, mixed_up=mixed_up)
     bank.seed(scenario)
     opening = bank.dump()
     shard_count = scenario.load.worker_count

@@ -20,6 +20,7 @@ workers = 2
 [workload]
 accounts = { kind = "zipf", count = 60, theta = 0.8 }
 instruments = 5
+market = "varied"
 mix = { reserve = "40%", release = "36%", fill = "6%", amend = "6%", transfer = "6%", \
 internal_transfer = "3%", create_account = "1%", duplicate = "2%" }
 new_accounts = "10%"

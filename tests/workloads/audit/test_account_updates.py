@@ -13,12 +13,12 @@ from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import Run, run
 from workloads.account.audit.account_updates import check_told
-from workloads.account.audit.judge import judge
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, BalanceDump, TargetState
 from workloads.account.audit.updates import UpdatesFold
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.watched_accounts import watched_accounts
+from workloads.account.system import SYSTEM
 from workloads.account.terms.workload import parse_workload
 
 ALICE, BOB = 1001, 1002
@@ -214,7 +214,7 @@ def judged(spoiled: Run, entries: list[Entry] | None, folder: Path) -> Invariant
             b"".join(HEADER.pack(*entry[:3], len(entry.body)) + entry.body for entry in entries)
         )
         evidence = replace(evidence, subscriptions_path=path)
-    return next(item for item in judge(evidence) if item.id == "I6")
+    return next(item for item in SYSTEM.audit(evidence) if item.id == "I6")
 
 
 @pytest.mark.parametrize(

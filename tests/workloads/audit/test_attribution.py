@@ -1,4 +1,4 @@
-"""A suspect transaction always breaks a law: none is looked at and let go."""
+"""A suspect transaction always violates an invariant: none is looked at and let go."""
 
 import pytest
 
@@ -14,12 +14,12 @@ from workloads.account.audit.tally import Tally
 
 @pytest.mark.parametrize("is_balanced", [True, False])
 def test_what_nothing_explains_is_the_effect(scenario: Scenario, is_balanced: bool) -> None:
-    """Should no law name the difference, I7 does; what doesn't sum to 0 is named by I1."""
+    """Should no invariant name the difference, I7 does; what doesn't sum to 0 is named by I1."""
     left = run(scenario)
     log = OperationLog(left.table, run_tag=RUN_TAG)
     part, _ = decode(Values.joined(left.events[:1]), run_tag=RUN_TAG)
     effects = EffectFold(log, restarts_ns=(), is_attached=False)
-    locks, fees = (Tally(key, key, facts="facts", law="It holds") for key in ("I4", "I19"))
+    locks, fees = (Tally(key) for key in ("I4", "I19"))
     suspect = Suspect(
         part=part,
         index=0,

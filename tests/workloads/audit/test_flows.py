@@ -13,8 +13,8 @@ from harness.model.record import Invariant
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import AVAILABLE, LOCKED, SET_ASIDE, Run, Tamper, Txn, honest, run
-from workloads.account.audit.judge import judge
 from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.system import SYSTEM
 from workloads.account.wire.kinds import Kind
 
 MAKERS = {
@@ -62,7 +62,7 @@ def of(scenario: Scenario, workload: Mapping[str, Any]) -> Scenario:
 
 def judged(left: Run, folder: Path) -> dict[str, Invariant]:
     """Every invariant by id."""
-    return {item.id: item for item in judge(left.evidence(folder))}
+    return {item.id: item for item in SYSTEM.audit(left.evidence(folder))}
 
 
 def broken(found: Mapping[str, Invariant]) -> set[str]:
@@ -164,7 +164,7 @@ FAULTS: list[tuple[str, Fault]] = [
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in FAULTS])
 def test_a_fault_is_found(scenario: Scenario, fault: Fault, tmp_path: Path) -> None:
-    """One wrong transaction breaks the law that forbids it."""
+    """One wrong transaction violates the invariant that forbids it."""
     workload, kind, change, expected = fault
     found = judged(run(of(scenario, workload), tampered(kind, change)), tmp_path)
 

@@ -1,23 +1,45 @@
 """The audit's own formulas: locks, fills and fees to the unit."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workloads.account.audit.instruments import Instruments
 from workloads.account.audit.order_model import (
     Followed,
     Step,
     Steps,
-    Terms,
     after,
     follow,
     no_steps,
     still_open,
 )
+from workloads.account.contract import accounts_pb2 as contract
 
-TERMS = Terms(base_per_lot_minor=7, quote_per_tick_lot_minor=1, reserved_fee_ppm=1_000)
+# By instrument: base of a lot, quote of a tick and lot, taker's and maker's fee of a lot or ppm.
+LISTED = {1: (7, 1, None), 2: (3, 11, (5, -2)), 3: (10**8, 4, None), 4: (1, 2, (0, 9))}
+TAKER_PPM, MAKER_PPM = 1_000, -500
+
+
+def instruments(taker_fee_ppm: int = TAKER_PPM, maker_fee_ppm: int = MAKER_PPM) -> Instruments:
+    """Those of LISTED."""
+    reference = contract.ReferenceData(
+        instruments=[
+            contract.Instrument(
+                instrument_id=number,
+                base_per_lot_minor=base,
+                quote_per_tick_lot_minor=quote,
+                fee_kind=contract.FEE_PPM if fees is None else contract.FEE_PER_LOT,
+                # What is there without being of use must not be used.
+                taker_fee_per_lot_minor=77 if fees is None else fees[0],
+                maker_fee_per_lot_minor=77 if fees is None else fees[1],
+            )
+            for number, (base, quote, fees) in LISTED.items()
+        ]
+    )
+    return Instruments.of(reference, taker_fee_ppm=taker_fee_ppm, maker_fee_ppm=maker_fee_ppm)
 
 
 @dataclass(frozen=True)
@@ -27,9 +49,10 @@ class Did:
     what: Step
     ticks: int = 0
     lots: int = 0
-    fee_ppm: int = 0
+    is_maker: bool = False
     order: int = 0
     is_buy: bool = True
+    instrument: int = 1
 
 
 def table(did: list[Did]) -> Steps:
@@ -42,24 +65,22 @@ def table(did: list[Did]) -> Steps:
         order=column("order"),
         what=column("what"),
         is_buy=column("is_buy").astype(np.bool_),
+        instrument=column("instrument"),
         ticks=column("ticks"),
         lots=column("lots"),
-        fee_ppm=column("fee_ppm"),
+        is_maker=column("is_maker").astype(np.bool_),
         basis_ppm_minor=np.zeros(len(did), np.int64),
     )
 
 
-def followed(*did: Did, reserved_fee_ppm: int = 1_000) -> Followed:
+def followed(*did: Did, **fees_ppm: int) -> Followed:
     """One order's life, or several."""
-    terms = Terms(
-        base_per_lot_minor=7, quote_per_tick_lot_minor=1, reserved_fee_ppm=reserved_fee_ppm
-    )
-    return follow(table(list(did)), terms)
+    return follow(table(list(did)), instruments(**fees_ppm))
 
 
 def test_a_lock_rounds_the_fee_up() -> None:
     """One ppm of 1,000,000 locks 1,000,001."""
-    found = followed(Did(Step.RESERVE, 1, 1_000_000), reserved_fee_ppm=1)
+    found = followed(Did(Step.RESERVE, 1, 1_000_000), taker_fee_ppm=1)
 
     assert found.lock_minor.tolist() == [1_000_001]
     assert found.lock_change_minor.tolist() == [1_000_001]
@@ -67,8 +88,8 @@ def test_a_lock_rounds_the_fee_up() -> None:
 
 def test_two_half_fills_cost_what_one_costs() -> None:
     """The fee is rounded over the order's life: 1 for both halves together, never 1 each."""
-    half = Did(Step.FILL, 1, 500_000, fee_ppm=1)
-    found = followed(Did(Step.RESERVE, 1, 1_000_000), half, half, reserved_fee_ppm=1)
+    half = Did(Step.FILL, 1, 500_000)
+    found = followed(Did(Step.RESERVE, 1, 1_000_000), half, half, taker_fee_ppm=1)
 
     assert found.fee_minor.tolist() == [0, 1, 0]
     assert found.lock_minor.tolist()[-1] == 0
@@ -77,7 +98,7 @@ def test_two_half_fills_cost_what_one_costs() -> None:
 
 def test_a_fill_below_the_limit_gives_back_the_difference() -> None:
     """Bought at 90 with a limit of 100: the lock is freed, notional and fee are at 90."""
-    found = followed(Did(Step.RESERVE, 100, 10_000), Did(Step.FILL, 90, 10_000, fee_ppm=1_000))
+    found = followed(Did(Step.RESERVE, 100, 10_000), Did(Step.FILL, 90, 10_000))
 
     assert found.lock_change_minor.tolist() == [1_001_000, -1_001_000]
     assert (found.notional_minor[1], found.fee_minor[1]) == (900_000, 900)
@@ -87,7 +108,7 @@ def test_a_sell_locks_base_alone() -> None:
     """Its fee is taken from the quote that it gets."""
     found = followed(
         Did(Step.RESERVE, 100, 10, is_buy=False),
-        Did(Step.FILL, 101, 4, fee_ppm=1_000, is_buy=False),
+        Did(Step.FILL, 101, 4, is_buy=False),
     )
 
     assert found.lock_change_minor.tolist() == [70, -28]
@@ -98,7 +119,10 @@ def test_a_sell_locks_base_alone() -> None:
 def test_a_rebate_rounds_the_same_way() -> None:
     """A negative fee is given back, rounded up: against the account."""
     found = followed(
-        Did(Step.RESERVE, 1, 1_999_999), Did(Step.FILL, 1, 1_999_999, -1), reserved_fee_ppm=1
+        Did(Step.RESERVE, 1, 1_999_999),
+        Did(Step.FILL, 1, 1_999_999, is_maker=True),
+        taker_fee_ppm=1,
+        maker_fee_ppm=-1,
     )
 
     assert found.fee_minor.tolist() == [0, -1]
@@ -116,13 +140,39 @@ def test_an_amendment_moves_the_difference() -> None:
     assert (found.limit_ticks[2], found.leaves_lots[2]) == (120, 5)
 
 
+def test_a_fee_per_lot_is_not_rounded_and_not_of_the_price() -> None:
+    """Each lot locks the taker's fee; a maker is charged its own, be it a rebate."""
+    found = followed(
+        Did(Step.RESERVE, 100, 10, instrument=2),
+        Did(Step.FILL, 100, 4, instrument=2),
+        Did(Step.FILL, 90, 6, is_maker=True, instrument=2),
+    )
+
+    assert found.lock_change_minor.tolist() == [11_000 + 50, -4_400 - 20, -6_600 - 30]
+    assert found.fee_minor.tolist() == [0, 20, -12]
+    assert found.lock_minor.tolist()[-1] == 0
+
+
+def test_each_order_has_the_numbers_of_its_instrument() -> None:
+    """The same two orders on three instruments lock what theirs say."""
+    found = followed(
+        *(
+            Did(Step.RESERVE, 1_000, 10, order=10 * is_buy + instrument, is_buy=is_buy,
+                instrument=instrument)
+            for is_buy in (False, True) for instrument in (1, 2, 3)
+        )
+    )  # fmt: skip
+
+    assert found.lock_minor.tolist() == [70, 30, 10**9, 10_010, 110_050, 40_040]
+
+
 def test_what_comes_after_the_end_does_nothing() -> None:
     """A fill of a released order, and any step of an order that was never made, move nothing."""
     found = followed(
         Did(Step.RESERVE, 100, 10),
         Did(Step.RELEASE),
-        Did(Step.FILL, 100, 10, 1_000),
-        Did(Step.FILL, 100, 10, 1_000, order=5),
+        Did(Step.FILL, 100, 10),
+        Did(Step.FILL, 100, 10, order=5),
     )
 
     assert found.is_open.tolist() == [True, True, False, False]
@@ -143,17 +193,31 @@ class Order:
     """The same formulas, an order and a step at a time."""
 
     is_buy: bool
+    instrument: int
     limit: int
     lots: int
     basis: int = 0
     charged: int = 0
-    fees: list[int] = field(default_factory=list)
 
     def lock(self) -> int:
+        base, quote, fees = LISTED[self.instrument]
         if not self.is_buy:
-            return self.lots * TERMS.base_per_lot_minor
-        notional = self.limit * self.lots
-        return notional - (-(self.basis + notional * 1_000) // 1_000_000) - self.charged
+            return self.lots * base
+        notional = self.limit * self.lots * quote
+        if fees is not None:
+            return notional + self.lots * fees[0]
+        return notional - (-(self.basis + notional * TAKER_PPM) // 1_000_000) - self.charged
+
+    def fill(self, ticks: int, lots: int, *, is_maker: bool) -> int:
+        """The fee of it."""
+        _, quote, fees = LISTED[self.instrument]
+        self.lots -= lots
+        if fees is not None:
+            return lots * fees[is_maker]
+        self.basis += ticks * lots * quote * (MAKER_PPM if is_maker else TAKER_PPM)
+        fee = -(-self.basis // 1_000_000) - self.charged
+        self.charged += fee
+        return fee
 
 
 def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
@@ -163,7 +227,7 @@ def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
     for step in did:
         order, fee = orders.get(step.order), 0
         if step.what is Step.RESERVE:
-            order = orders[step.order] = Order(step.is_buy, step.ticks, step.lots)
+            order = orders[step.order] = Order(step.is_buy, step.instrument, step.ticks, step.lots)
             found.append((True, order.lock(), 0))
             continue
         if order is None:
@@ -177,10 +241,7 @@ def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
         if step.what is Step.AMEND:
             order.limit, order.lots = step.ticks or order.limit, step.lots or order.lots
         else:
-            order.basis += step.ticks * step.lots * step.fee_ppm
-            fee = -(-order.basis // 1_000_000) - order.charged
-            order.charged += fee
-            order.lots -= step.lots
+            fee = order.fill(step.ticks, step.lots, is_maker=step.is_maker)
             if order.lots <= 0:
                 del orders[step.order]
         found.append((True, order.lock() - before, fee))
@@ -193,7 +254,7 @@ STEPS = st.lists(
         what=st.sampled_from([Step.RESERVE, Step.AMEND, Step.FILL, Step.FILL, Step.RELEASE]),
         ticks=st.integers(0, 10**6),
         lots=st.integers(0, 300),
-        fee_ppm=st.integers(-500, 1_000),
+        is_maker=st.booleans(),
         order=st.integers(0, 3),
     ),
     max_size=24,
@@ -205,15 +266,13 @@ STEPS = st.lists(
 def test_all_orders_at_once_are_each_order_by_itself(did: list[Did], cut: int, buys: int) -> None:
     """Whatever the order of steps, and wherever the table is cut in two."""
     sided = [
-        Did(
-            step.what, step.ticks, step.lots, step.fee_ppm, step.order, bool(buys >> step.order & 1)
-        )
+        replace(step, is_buy=bool(buys >> step.order & 1), instrument=step.order + 1)
         for step in did
     ]
     open_orders, found = no_steps(), []
     for part in (sided[:cut], sided[cut:]):
         steps = after(open_orders, table(part))
-        result = follow(steps, TERMS)
+        result = follow(steps, instruments())
         carried = len(open_orders)
         open_orders = still_open(steps, result)
         columns = (result.is_open, result.lock_change_minor, result.fee_minor)
@@ -224,23 +283,35 @@ def test_all_orders_at_once_are_each_order_by_itself(did: list[Did], cut: int, b
 
 
 PRICES = st.integers(1, 10**6)
-FILLS = st.lists(st.tuples(st.integers(1, 200), PRICES, st.integers(-500, 1_000)), max_size=6)
+FILLS = st.lists(st.tuples(st.integers(1, 200), PRICES, st.booleans()), max_size=6)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(is_buy=st.booleans(), limit_ticks=PRICES, lots=st.integers(1, 500), fills=FILLS)
+@given(
+    is_buy=st.booleans(),
+    limit_ticks=PRICES,
+    lots=st.integers(1, 500),
+    fills=FILLS,
+    instrument=st.sampled_from(list(LISTED)[:3]),
+)
 def test_whatever_happens_an_order_leaves_nothing_behind(
-    is_buy: bool, limit_ticks: int, lots: int, fills: list[tuple[int, int, int]]
+    is_buy: bool,
+    limit_ticks: int,
+    lots: int,
+    fills: list[tuple[int, int, bool]],
+    instrument: int,
 ) -> None:
     """After fills at legal prices and a release no lock is left, and none is ever negative."""
-    did, left = [Did(Step.RESERVE, limit_ticks, lots, is_buy=is_buy)], lots
-    for wanted, price, fee_ppm in fills:
+    order = Did(Step.RESERVE, limit_ticks, lots, is_buy=is_buy, instrument=instrument)
+    did, left = [order], lots
+    for wanted, price, is_maker in fills:
         taken = min(wanted, left)
         ticks = min(price, limit_ticks) if is_buy else max(price, limit_ticks)
         if taken:
-            did.append(Did(Step.FILL, ticks, taken, fee_ppm, is_buy=is_buy))
+            fill = replace(order, what=Step.FILL, ticks=ticks, lots=taken, is_maker=is_maker)
+            did.append(fill)
             left -= taken
-    did.append(Did(Step.RELEASE, is_buy=is_buy))
+    did.append(replace(order, what=Step.RELEASE))
     found = followed(*did)
 
     assert sum(found.lock_change_minor[found.is_open].tolist()) == 0

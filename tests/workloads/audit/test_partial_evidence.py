@@ -1,4 +1,4 @@
-"""A target that tells only part: the laws that can still be decided are, with the faults found."""
+"""A target that tells only part: what can still be decided is, with the faults found."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +19,9 @@ from tests.workloads.audit.test_judge import (
     lock_for_nobody,
     losing,
 )
-from workloads.account.audit.judge import judge
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import TargetState
+from workloads.account.system import SYSTEM
 
 
 def read_one_by_one(state: TargetState) -> TargetState:
@@ -50,7 +50,7 @@ def partial(spoiled: Run) -> Run:
 
 
 def passed(found: dict[str, Invariant]) -> set[str]:
-    """The laws that were kept."""
+    """The invariants that held."""
     return {key for key, item in found.items() if item.status is Correctness.PASSED}
 
 
@@ -182,17 +182,15 @@ def test_without_a_ledger_the_closing_state_still_disproves(
     if spoil is not None:
         spoil(spoiled)
     evidence = replace(spoiled.evidence(tmp_path), events_path=None)
-    found = {item.id: item for item in judge(evidence)}
+    found = {item.id: item for item in SYSTEM.audit(evidence)}
 
     assert broken(found) == ({law} if law else set())
     assert passed(found) == {"I3", "I6", "I22"}
 
 
 def test_vacuous_is_told_from_unproved() -> None:
-    """A law without facts lacks nothing; one without evidence says what."""
-    vacuous, unproved = (
-        Tally("I19", "Fees", facts="matches", law="They are right") for _ in range(2)
-    )
+    """An invariant without facts lacks nothing; one without evidence says what."""
+    vacuous, unproved = (Tally("I19") for _ in range(2))
     unproved.lacks("the FEES account is not known")
 
     assert vacuous.result().status is unproved.result().status is Correctness.UNKNOWN

@@ -282,7 +282,7 @@ def test_wrong_balances_are_found(change: Any) -> None:
 
 @pytest.mark.parametrize("is_honest", [True, False])
 def test_a_stale_read_is_found(is_honest: bool) -> None:
-    """An older state is broken law if it says its age, and if it claims to be newest."""
+    """An older state violates I21 if it says its age, and if it claims to be newest."""
     service = Service(2)
     user = service.reads[0].account_id
     stale = contract.BalancesReply.FromString(service.reads[0].reply)

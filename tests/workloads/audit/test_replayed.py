@@ -9,9 +9,9 @@ from harness.model.journal_replay import Replay
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import run
-from workloads.account.audit.judge import judge
 from workloads.account.audit.replayed import check_replay
 from workloads.account.audit.target_state import TargetState
+from workloads.account.system import SYSTEM
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 
@@ -62,6 +62,6 @@ def test_shown_where_it_was_asked_for(
 ) -> None:
     """By the target file, or by a scenario that requires it."""
     ran = run(replace(scenario, required_invariants=required))
-    found = {item.id for item in judge(replace(ran.evidence(tmp_path), replay=replay))}
+    found = {item.id for item in SYSTEM.audit(replace(ran.evidence(tmp_path), replay=replay))}
 
     assert ("I20" in found) == is_shown

@@ -92,7 +92,7 @@ def test_the_order_holds_across_parts(scenario: Scenario, size: int) -> None:
     """The ledger comes in parts; what was newest is remembered from one to the next."""
     left = crossed(scenario)
     log = OperationLog(left.table, run_tag=RUN_TAG)
-    tally = Tally("I8", "Order", facts="records", law="They follow each other")
+    tally = Tally("I8")
     order = SourceOrder(log, tally)
     table, _ = decode(Values.joined(left.events), run_tag=RUN_TAG)
     for first in range(0, len(table), size):

@@ -31,12 +31,7 @@ def check_told(
         watched: The accounts that were subscribed to.
         log: What came on the subscriptions; None: it is not there.
     """
-    tally = Tally(
-        "I6",
-        "What is told of accounts is what they are",
-        facts="updates and balances",
-        law="Balances as they were told make the closing ones",
-    )
+    tally = Tally("I6")
     if closing.unrest:
         tally.lacks(closing.unrest)
     if closing.updates is None:

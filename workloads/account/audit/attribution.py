@@ -1,7 +1,7 @@
 """
-A transaction that did not do what was asked for: which law does it break.
+A transaction that did not do what was asked for: which invariant it violates.
 
-Each difference is laid at one law: fees, locks, or (what neither explains) the effect itself.
+Each difference counts against one invariant: fees, locks, or (what neither explains) the effect.
 """
 
 from collections import defaultdict
@@ -58,7 +58,7 @@ class Suspect:
 
 
 class Blame:
-    """Lays what a suspect did at the law that it breaks."""
+    """Attributes an incorrect transaction to the invariant that it violates."""
 
     def __init__(
         self, log: OperationLog, *, locks: Tally, fees: Tally, effects: EffectFold
@@ -69,21 +69,20 @@ class Blame:
         """
         Every difference between what was expected and what was done.
 
-        None passes in silence: what doesn't balance is I1's, all else breaks a law here.
+        None passes in silence: what doesn't balance is I1's, all else violates one here.
         """
         seq = suspect.part.journal_seq[suspect.index]
         what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"
-        left: dict[int, int] = defaultdict(int)  # by asset; what FEES got too much, users lack
+        fees_off_minor: dict[int, int] = defaultdict(int)  # by asset: too much or too little
         users: dict[tuple[int, int], int] = defaultdict(int)
-        has_wrong_fees = has_wrong_bucket = False
+        has_wrong_bucket = False
         for key in {**suspect.expected, **suspect.actual}:
             account_id, asset_id, bucket = key
             wanted, got = suspect.expected.get(key, 0), suspect.actual.get(key, 0)
             if wanted == got:
                 continue
-            left[asset_id] += got - wanted
             if account_id == FEES:
-                has_wrong_fees = True
+                fees_off_minor[asset_id] += abs(got - wanted)
                 self._fees.violate(
                     f"{what}: fee {got} in asset {asset_id}, must be {wanted}",
                     size=abs(got - wanted),
@@ -105,10 +104,14 @@ class Blame:
                     size=abs(got - wanted),
                     at=suspect.number,
                 )
-        has_wrong_fees = has_wrong_fees or self._has_wrong_legs(suspect, what)
-        fees_explain = has_wrong_fees and all(total == 0 for total in left.values())
-        wrong = {key: delta for key, delta in users.items() if delta}
-        if wrong and suspect.is_balanced and not fees_explain:
+        legs_off_minor = self._check_legs(suspect, what, is_reported=not fees_off_minor)
+        # A wrong fee is missing to who paid it: that is one fault. What goes beyond it is another.
+        wrong = {
+            (account_id, asset_id): delta
+            for (account_id, asset_id), delta in users.items()
+            if abs(delta) > fees_off_minor.get(asset_id, 0) + legs_off_minor
+        }
+        if wrong and suspect.is_balanced:
             (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
             self._effects.wrong(
                 suspect.row_index,
@@ -116,7 +119,7 @@ class Blame:
                 size=abs(delta),
                 at=suspect.number,
             )
-        elif suspect.is_balanced and not (has_wrong_fees or has_wrong_bucket):
+        elif suspect.is_balanced and not (fees_off_minor or legs_off_minor or has_wrong_bucket):
             self._effects.wrong(
                 suspect.row_index,
                 f"is not as asked at journal_seq {seq}",
@@ -124,21 +127,25 @@ class Blame:
                 at=suspect.number,
             )
 
-    def _has_wrong_legs(self, suspect: Suspect, what: str) -> bool:
-        """Whether the sum of the fees is right and its sides are not, as far as FEES names them."""
+    def _check_legs(self, suspect: Suspect, what: str, *, is_reported: bool) -> int:
+        """How far the fees of the sides are off, as far as FEES names them; reports the first."""
         paid_minor = suspect.fees_paid_minor()
         if not paid_minor:
-            return False
-        for order_id, must_be in suspect.leg_fees_minor.items():
-            if paid_minor[order_id] != must_be:
-                self._fees.violate(
-                    f"{what}: order {order_id:#018x} paid a fee of {paid_minor[order_id]}, "
-                    f"must be {must_be}",
-                    size=abs(paid_minor[order_id] - must_be),
-                    at=suspect.number,
-                )
-                return True
-        return False
+            return 0
+        off_minor = {
+            order_id: abs(paid_minor[order_id] - must_be)
+            for order_id, must_be in suspect.leg_fees_minor.items()
+            if paid_minor[order_id] != must_be
+        }
+        if off_minor and is_reported:
+            order_id, size = next(iter(off_minor.items()))
+            self._fees.violate(
+                f"{what}: order {order_id:#018x} paid a fee of {paid_minor[order_id]}, "
+                f"must be {suspect.leg_fees_minor[order_id]}",
+                size=size,
+                at=suspect.number,
+            )
+        return sum(off_minor.values())
 
 
 def _moved(account_id: int, asset_id: int, bucket: int, delta_minor: int) -> str:

@@ -28,19 +28,8 @@ class BalanceFold:
     """Fed with every new transaction, in order."""
 
     def __init__(self, opening: TargetState, places: Places) -> None:
-        self.conserved = Tally(
-            "I1",
-            "Money is conserved",
-            facts="transactions, totals and balances",
-            law="Every transaction sums to 0 per asset, and opening balances plus the ledger are "
-            "the closing balances",
-        )
-        self.non_negative = Tally(
-            "I2",
-            "No balance is ever negative",
-            facts="balances after a transaction",
-            law="Available and locked stayed at or above 0 at every event",
-        )
+        self.conserved = Tally("I1")
+        self.non_negative = Tally("I2")
         self._opening = opening.accounts
         self._places = places
         self._pairs = Numbering(np.zeros(0, np.int64))  # of account and asset
@@ -265,12 +254,7 @@ def _named(buckets: tuple[int, ...]) -> str:
 
 def check_parts(closing: TargetState) -> Tally:
     """I3: each total is the sum of its parts, in every update and in the closing dump."""
-    tally = Tally(
-        "I3",
-        "Totals are the sum of their parts",
-        facts="balances in updates and in the closing dump",
-        law="Total is available plus the three locked buckets",
-    )
+    tally = Tally("I3")
     updates, accounts = closing.updates, closing.accounts
     if updates is None:
         tally.lacks("acct.balances.v1 was not read")

@@ -22,18 +22,8 @@ class EffectFold:
     def __init__(
         self, log: OperationLog, *, restarts_ns: tuple[int, ...], is_attached: bool
     ) -> None:
-        self.exactly_once = Tally(
-            "I7",
-            "Each request and match has exactly one effect",
-            facts="operations and transactions",
-            law="Every acknowledged operation is on the ledger once, as asked, and nothing else is",
-        )
-        self.durable = Tally(
-            "I23",
-            "What was acknowledged survives a kill",
-            facts="operations acknowledged before a kill",
-            law="Every operation acknowledged before a kill is there after it, once",
-        )
+        self.exactly_once = Tally("I7")
+        self.durable = Tally("I23")
         self._log = log
         self._restarts_ns = restarts_ns
         self.is_attached = is_attached

@@ -1,5 +1,5 @@
 """
-Sums, counts and last values by group: what laws over columns are made of.
+Sums, counts and last values by group: what invariants over columns are made of.
 
 A table is put in order of a key once; rows of one key then stand together, in their own order, and
 what happened before a row in its group is a running sum. Amounts are exact: where a sum could pass

@@ -1,12 +1,12 @@
 """
 The audit: all evidence of a run through all folds, once, to a verdict on each invariant.
 
-The ledger is read as a stream of tables, some ten thousand transactions at a time, and each law is
-a function of their columns. A check that breaks down makes its invariants UNKNOWN with the reason;
-it never becomes a pass, and never hides the others.
+The ledger is read as a stream of tables, some ten thousand transactions at a time, and each
+invariant is a function of their columns. A check that breaks down makes its invariants UNKNOWN with
+the reason; it never becomes a pass, and never hides the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from harness.system import AuditEvidence
 from workloads.account.audit.account_updates import check_told
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
+from workloads.account.audit.instruments import Instruments
+from workloads.account.audit.laws import LAWS, Check, Order, When
 from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
@@ -32,67 +34,64 @@ from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
 from workloads.account.audit.target_state import TargetState
-from workloads.account.plan.watched_accounts import watched_accounts
-from workloads.account.terms.workload import Workload, parse_workload
+from workloads.account.contract.accounts_pb2 import ReferenceData
+from workloads.account.terms.workload import Workload
 from workloads.account.wire.identity import source_name
 from workloads.account.wire.kinds import Kind
 
-_TITLES = {
-    "I1": "Money is conserved",
-    "I2": "No balance is ever negative",
-    "I3": "Totals are the sum of their parts",
-    "I4": "Locked is what open orders need",
-    "I5": "No lock without an open order",
-    "I6": "What is told of accounts is what they are",
-    "I7": "Each request and match has exactly one effect",
-    "I8": "Sequences have no gaps",
-    "I19": "Fees are right to the unit",
-    "I20": "The journal makes the state",
-    "I21": "Reads are never older than was asked for",
-    "I22": "The operations are those of scenario and seed, and all have an end",
-    "I23": "What was acknowledged survives a kill",
-}
-_CAUSES = ("I23", "I8")  # what a gap in the ledger breaks by itself
-_OF_THE_LEDGER = ("I1", "I2", "I4", "I5", "I7", "I8", "I19", "I21", "I23")
 
-
-def judge(evidence: AuditEvidence) -> tuple[Invariant, ...]:
+def judge(
+    evidence: AuditEvidence,
+    workload: Workload,
+    *,
+    reference: ReferenceData,
+    watched: Sequence[int],
+) -> tuple[Invariant, ...]:
     """
     Every invariant, in order of its number, but causes before what follows from them.
 
     I20 only if the target file tells how to replay or the scenario requires it, I21 only of a plan
     with reads, I23 only if the target was killed on purpose.
+
+    Args:
+        evidence: What the run left behind.
+        workload: What its scenario asked for.
+        reference: The reference data that the target was given.
+        watched: The accounts that were subscribed to.
     """
     found: dict[str, Invariant] = {}
+    ledger = None
 
-    def attempt(identities: tuple[str, ...], check: Callable[[], tuple[Tally, ...]]) -> None:
+    def of_the_ledger() -> tuple[Tally, ...]:
+        nonlocal ledger
+        ledger = _Ledger(evidence, workload, reference)
+        return ledger.tallies()
+
+    checks: dict[Check, Callable[[], tuple[Tally, ...]]] = {
+        Check.LEDGER: of_the_ledger,
+        Check.PARTS: lambda: (check_parts(_closing(evidence)),),
+        Check.TOLD: lambda: (_told(evidence, watched),),
+        Check.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
+        Check.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
+    }
+    for what, check in checks.items():
         # Any failure of a check, whatever it is, must leave the other checks their say.
         try:
             found.update({tally.identity: tally.result() for tally in check()})
         except Exception as error:  # noqa: BLE001
             reason = f"the check failed ({_words(error)})"
-            found.update({item: unknown(item, _TITLES[item], reason) for item in identities})
-
-    ledger = None
-
-    def of_the_ledger() -> tuple[Tally, ...]:
-        nonlocal ledger
-        ledger = _Ledger(evidence)
-        return ledger.tallies()
-
-    attempt(_OF_THE_LEDGER, of_the_ledger)
-    attempt(("I3",), lambda: (check_parts(_closing(evidence)),))
-    attempt(("I6",), lambda: (_told(evidence),))
-    attempt(("I20",), lambda: (check_replay(_closing(evidence), evidence.replay),))
-    attempt(("I22",), lambda: (check_generation(evidence, _log(evidence)),))
-    left_out = set() if evidence.restarts_ns else {"I23"}
-    if not _has_reads(parse_workload(evidence.scenario.workload)):
-        left_out.add("I21")
-    if evidence.replay is None and "I20" not in (evidence.scenario.required_invariants or ()):
-        left_out.add("I20")
-    shown = [item for item in _TITLES if item not in left_out]
+            failed = (item for item, law in LAWS.items() if law.check is what)
+            found.update({item: unknown(item, reason) for item in failed})
+    is_judged = {
+        When.ALWAYS: True,
+        When.READS: _has_reads(workload),
+        When.REPLAYED: evidence.replay is not None
+        or "I20" in (evidence.scenario.required_invariants or ()),
+        When.KILLED: bool(evidence.restarts_ns),
+    }
+    shown = [item for item, law in LAWS.items() if is_judged[law.when]]
     if ledger is not None and ledger.has_gap:
-        shown.sort(key=lambda item: _CAUSES.index(item) if item in _CAUSES else len(_CAUSES))
+        shown.sort(key=lambda item: LAWS[item].order)
     return tuple(found[item] for item in shown)
 
 
@@ -101,10 +100,12 @@ class _Ledger:
     The folds that go with the ledger.
 
     Attributes:
-        has_gap: Transactions are missing; other laws may seem broken for that alone.
+        has_gap: Transactions are missing; other invariants may seem violated for that alone.
     """
 
-    def __init__(self, evidence: AuditEvidence) -> None:
+    def __init__(
+        self, evidence: AuditEvidence, workload: Workload, reference: ReferenceData
+    ) -> None:
         self.has_gap = False
         self._evidence = evidence
         self._opening, self._closing = _opening(evidence), _closing(evidence)
@@ -123,12 +124,16 @@ class _Ledger:
         self._sources = SourceOrder(self._log, self._sequences.tally)
         self._orders = OrderFold(
             self._log,
-            parse_workload(evidence.scenario.workload),
+            Instruments.of(
+                reference,
+                taker_fee_ppm=workload.taker_fee_ppm,
+                maker_fee_ppm=workload.maker_fee_ppm,
+            ),
             places,
             opening=self._opening.accounts,
             effects=self._effects,
         )
-        self._reads = _reads(evidence, self._log)
+        self._reads = _reads(evidence, workload, self._log)
 
     def tallies(self) -> tuple[Tally, ...]:
         """Read the ledger and judge it."""
@@ -170,7 +175,8 @@ class _Ledger:
         for tally in tallies:
             if tally.violation_count and unrest:
                 tally.note(unrest)
-            if tally.violation_count and self.has_gap and tally.identity not in _CAUSES:
+            may_follow = LAWS[tally.identity].order is Order.OTHERS
+            if tally.violation_count and self.has_gap and may_follow:
                 tally.note("this may follow from the gap in the ledger alone (I8)")
         return tallies
 
@@ -229,7 +235,7 @@ class _Ledger:
         return None if before is None or after is None else after - before
 
     def _take(self, part: Transactions) -> None:
-        """New transactions, through every law."""
+        """New transactions, through every invariant."""
         row = self._log.rows_of(part.operation)
         moves = movements(self._places, part.postings)
         asked_by = np.zeros(len(part), np.int64)
@@ -248,9 +254,8 @@ def _has_reads(workload: Workload) -> bool:
     return workload.mix.get_balances + workload.mix.list_ledger > 0
 
 
-def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
+def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadLaw | None:
     """None for a plan without any."""
-    workload = parse_workload(evidence.scenario.workload)
     if not _has_reads(workload):
         return None
     table = evidence.operations
@@ -267,12 +272,12 @@ def _reads(evidence: AuditEvidence, log: OperationLog) -> ReadLaw | None:
     return law
 
 
-def _told(evidence: AuditEvidence) -> Tally:
+def _told(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
     path = evidence.subscriptions_path
     return check_told(
         _opening(evidence),
         _closing(evidence),
-        watched=watched_accounts(parse_workload(evidence.scenario.workload), seed=evidence.seed),
+        watched=watched,
         log=None if path is None else read_subscriptions(path),
     )
 

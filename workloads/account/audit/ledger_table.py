@@ -1,8 +1,8 @@
 """
 acct.ledger.v1 as tables: a row a transaction, and a row a posting.
 
-What the laws are functions of. Read a chunk of the log at a time; whatever a message says, the
-tables say what the generated class says.
+What the invariants are functions of. Read a chunk of the log at a time; whatever a message says,
+the tables say what the generated class says.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ I4, I5 and I19: every lock is what its order needs, no lock without an order, ev
 This is the part that goes with the ledger; order_ends.py holds the result to the closing state.
 The model of orders is driven by the ledger's own order of events (only that decides what an order
 was when it was filled) and by the operation log's terms. What each transaction should have done is
-computed first, and the difference is laid at the door of the law it breaks (attribution.py).
+computed first, and a difference counts against the invariant that it violates (attribution.py).
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ import numpy as np
 from workloads.account.audit.attribution import Blame, Suspect
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.grouped import Groups, exact, exact_together
+from workloads.account.audit.instruments import Instruments
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import (
     Lines,
@@ -30,7 +31,6 @@ from workloads.account.audit.order_model import (
     Followed,
     Step,
     Steps,
-    Terms,
     after,
     follow,
     no_steps,
@@ -39,13 +39,6 @@ from workloads.account.audit.order_model import (
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump
 from workloads.account.contract import accounts_pb2 as contract
-from workloads.account.terms.market import (
-    BASE_ASSET_OFFSET,
-    BASE_PER_LOT_MINOR,
-    QUOTE_ASSET_ID,
-    QUOTE_PER_TICK_LOT_MINOR,
-)
-from workloads.account.terms.workload import Workload
 from workloads.account.wire.column_types import Column, Mask
 from workloads.account.wire.kinds import Kind
 
@@ -76,30 +69,6 @@ class Tallies:
     fees: Tally
 
 
-def make_tallies() -> Tallies:
-    """With nothing checked yet."""
-    return Tallies(
-        locks=Tally(
-            "I4",
-            "Locked is what open orders need",
-            facts="lock movements, orders and balances",
-            law="locked_orders is the sum over open orders of what each must lock",
-        ),
-        orphans=Tally(
-            "I5",
-            "No lock without an open order",
-            facts="orders and lock movements",
-            law="Ended orders lock nothing, and none freed more than it held",
-        ),
-        fees=Tally(
-            "I19",
-            "Fees are right to the unit",
-            facts="matches and assets",
-            law="The fees of every match, and their sum, are as recomputed",
-        ),
-    )
-
-
 class OrderFold:
     """
     Fed with every new transaction, in order.
@@ -113,19 +82,15 @@ class OrderFold:
     def __init__(
         self,
         log: OperationLog,
-        workload: Workload,
+        instruments: Instruments,
         places: Places,
         *,
         opening: AccountsDump | None,
         effects: EffectFold,
     ) -> None:
-        self.tallies = make_tallies()
-        self.terms = Terms(
-            base_per_lot_minor=BASE_PER_LOT_MINOR,
-            quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
-            reserved_fee_ppm=workload.taker_fee_ppm,
-        )
-        self._log, self._workload, self._places = log, workload, places
+        self.tallies = Tallies(locks=Tally("I4"), orphans=Tally("I5"), fees=Tally("I19"))
+        self.instruments = instruments
+        self._log, self._places = log, places
         self._blame = Blame(log, locks=self.tallies.locks, fees=self.tallies.fees, effects=effects)
         self.open_orders = no_steps()
         self.fees_expected_minor: dict[int, int] = defaultdict(int)
@@ -166,12 +131,14 @@ class OrderFold:
         moves_locks = _STEP_BY_KIND[kinds] != _NO_STEP
         self.tallies.locks.checked_count += int(np.count_nonzero(moves_locks))
         steps, owner = self._steps(first, row[first])
-        followed = follow(steps, self.terms)
+        followed = follow(steps, self.instruments)
         self.open_orders = still_open(steps, followed)
         done = followed.is_open & (owner >= 0)
-        fees_minor = followed.fee_minor[done & (steps.what == Step.FILL)]
-        if len(fees_minor):
-            self.fees_expected_minor[QUOTE_ASSET_ID] += int(exact(fees_minor).sum())
+        legs = done & (steps.what == Step.FILL)
+        quote = self.instruments.quote_asset_id[steps.instrument[legs]]
+        for asset_id in np.unique(quote).tolist():
+            fees_minor = followed.fee_minor[legs][quote == asset_id]
+            self.fees_expected_minor[asset_id] += int(exact(fees_minor).sum())
         expected = movements(
             self._places,
             joined(
@@ -184,7 +151,7 @@ class OrderFold:
         )
         actual = moves.rows(is_first[moves.owner])
         for index in differing(self._places, expected, actual).tolist():
-            legs = done & (owner == index) & (steps.what == Step.FILL)
+            its_legs = legs & (owner == index)
             self._blame.lay(
                 Suspect(
                     part=part,
@@ -194,8 +161,8 @@ class OrderFold:
                     actual=actual.of(self._places, index),
                     leg_fees_minor=dict(
                         zip(
-                            self._log.order_ids(steps.order[legs]).tolist(),
-                            followed.fee_minor[legs].tolist(),
+                            self._log.order_ids(steps.order[its_legs]).tolist(),
+                            followed.fee_minor[its_legs].tolist(),
                             strict=True,
                         )
                     ),
@@ -222,14 +189,14 @@ class OrderFold:
         chosen = np.flatnonzero((what[leg] != _NO_STEP) & (order >= 0))
         chosen = chosen[np.argsort(leg[chosen], kind="stable")]
         order, leg, is_maker = order[chosen].astype(np.int64), leg[chosen], is_maker[chosen]
-        fees_ppm = np.where(is_maker, self._workload.maker_fee_ppm, self._workload.taker_fee_ppm)
         steps = Steps(
             order=order,
             what=what[leg],
             is_buy=log.side[order] == contract.BUY,
+            instrument=log.instrument[order].astype(np.int64),
             ticks=log.price_ticks[row[leg]].astype(np.int64),
             lots=log.qty_lots[row[leg]].astype(np.int64),
-            fee_ppm=np.where(what[leg] == Step.FILL, fees_ppm, 0),
+            is_maker=is_maker,
             basis_ppm_minor=np.zeros(len(leg), np.int64),
         )
         nobody = np.full(len(self.open_orders), _NO_STEP)
@@ -239,25 +206,26 @@ class OrderFold:
         """What steps must move: locks, and of a match what each side pays and gets."""
         log, order, is_buy = self._log, steps.order, steps.is_buy
         account_id = log.account_id(order)
-        base = log.instrument[order].astype(np.int64) + BASE_ASSET_OFFSET
-        lock_asset = np.where(is_buy, QUOTE_ASSET_ID, base)
+        base = self.instruments.base_asset_id[steps.instrument]
+        quote = self.instruments.quote_asset_id[steps.instrument]
+        lock_asset = np.where(is_buy, quote, base)
         locked = followed.lock_change_minor
         # A buy pays out of its lock; what that no longer needs and the match did not cost is free.
         spent = np.where(is_buy, followed.notional_minor + followed.fee_minor, 0)
         is_fill = steps.what == Step.FILL
         moves_own = ~is_fill | is_buy
         fill = np.flatnonzero(is_fill)
-        got_asset = np.where(is_buy, base, QUOTE_ASSET_ID)[fill]
+        got_asset = np.where(is_buy, base, quote)[fill]
         got = np.where(
             is_buy[fill],
-            steps.lots[fill] * self.terms.base_per_lot_minor,
+            steps.lots[fill] * self.instruments.base_per_lot_minor[steps.instrument[fill]],
             followed.notional_minor[fill] - followed.fee_minor[fill],
         )
         return [
             Lines.of(owner, account_id, lock_asset, LOCKED_ORDERS, locked),
             Lines.of(owner, account_id, lock_asset, AVAILABLE, -locked - spent).rows(moves_own),
             Lines.of(owner[fill], account_id[fill], got_asset, AVAILABLE, got),
-            Lines.of(owner[fill], FEES, QUOTE_ASSET_ID, AVAILABLE, followed.fee_minor[fill]),
+            Lines.of(owner[fill], FEES, quote[fill], AVAILABLE, followed.fee_minor[fill]),
         ]
 
     def _transfer_lines(self, owner: Column, row: Column) -> list[Lines]:

@@ -1,5 +1,5 @@
 """
-Orders at the end of a run: the model of orders.py against what the target says (I4, I5, I19).
+Orders at the end of a run: order_model.py against what the target says (I4, I5, I19).
 
 What the target can't tell makes the invariant UNKNOWN; what the operation log doesn't know for
 certain (an order whose release was never answered) is left out.
@@ -17,7 +17,7 @@ from workloads.account.audit.order_checks import FEES, OrderFold
 from workloads.account.audit.order_model import lock_minor
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, OrderDump, TargetState
-from workloads.account.terms.market import BASE_ASSET_OFFSET, FIRST_ACCOUNT_ID, QUOTE_ASSET_ID
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.wire.column_types import Column
 from workloads.account.wire.kinds import Kind
 
@@ -86,10 +86,11 @@ def check_lists(
 def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
     orders = fold.open_orders
     row = orders.order
-    base = log.instrument[row].astype(np.int64) + BASE_ASSET_OFFSET
+    instruments, instrument = fold.instruments, orders.instrument
     lock = lock_minor(
-        fold.terms,
+        instruments,
         is_buy=orders.is_buy,
+        instrument=instrument,
         limit_ticks=orders.ticks,
         leaves_lots=orders.lots,
         basis=orders.basis_ppm_minor,
@@ -97,7 +98,11 @@ def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
     columns = (
         log.order_ids(row),
         log.account_id(row),
-        np.where(orders.is_buy, QUOTE_ASSET_ID, base),
+        np.where(
+            orders.is_buy,
+            instruments.quote_asset_id[instrument],
+            instruments.base_asset_id[instrument],
+        ),
         orders.lots,
         lock,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from workloads.account.audit.grouped import EXACT_MAX, Groups, magnitude, within
+from workloads.account.audit.instruments import Instruments
 from workloads.account.wire.column_types import Column, Mask
 
 PPM = 1_000_000
@@ -30,15 +31,6 @@ class Step(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What a lot and a tick of a lot are worth, and the fee that an order reserves."""
-
-    base_per_lot_minor: int
-    quote_per_tick_lot_minor: int
-    reserved_fee_ppm: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
     """
     A row a step, in the order in which they happen.
@@ -46,19 +38,20 @@ class Steps:
     Attributes:
         order: A number of the order.
         what: A Step.
-        is_buy: Of the order.
+        is_buy, instrument: Of the order; an instrument_id.
         ticks, lots: RESERVE and OPEN: limit, and lots to be filled. AMEND: the same anew, 0 keeps
             what was. FILL: price, and lots traded. RELEASE: unused.
-        fee_ppm: FILL: charged to this leg.
-        basis_ppm_minor: OPEN: sum of notional_minor * fee_ppm over its fills so far; else 0.
+        is_maker: FILL: this leg is the maker's.
+        basis_ppm_minor: OPEN: fees of its fills so far, in millionths of a unit; else 0.
     """
 
     order: Column
     what: Column
     is_buy: Mask
+    instrument: Column
     ticks: Column
     lots: Column
-    fee_ppm: Column
+    is_maker: Mask
     basis_ppm_minor: Column
 
     def __len__(self) -> int:
@@ -104,25 +97,34 @@ def ceil_ppm(value: Any) -> Any:
     return -(-value // PPM)
 
 
-def lock_minor(terms: Terms, *, is_buy: Any, limit_ticks: Any, leaves_lots: Any, basis: Any) -> Any:
+def lock_minor(
+    instruments: Instruments,
+    *,
+    is_buy: Any,
+    instrument: Any,
+    limit_ticks: Any,
+    leaves_lots: Any,
+    basis: Any,
+) -> Any:
     """
     What an order must hold.
 
     A sell the base of what is left. A buy the notional of what is left at its limit, and the fee
     on it: rounded up once over the order's life, less what its fills were charged.
     """
-    notional_minor = limit_ticks * leaves_lots * terms.quote_per_tick_lot_minor
-    owed_minor = ceil_ppm(basis + notional_minor * terms.reserved_fee_ppm)
-    charged_minor = ceil_ppm(basis)
-    return np.where(
-        is_buy, notional_minor + owed_minor - charged_minor, leaves_lots * terms.base_per_lot_minor
+    notional_minor = limit_ticks * leaves_lots * instruments.quote_per_tick_lot_minor[instrument]
+    to_come = notional_minor * instruments.taker_fee_ppm[instrument] + leaves_lots * (
+        PPM * instruments.taker_fee_per_lot_minor[instrument]
     )
+    owed_minor, charged_minor = ceil_ppm(basis + to_come), ceil_ppm(basis)
+    base_minor = leaves_lots * instruments.base_per_lot_minor[instrument]
+    return np.where(is_buy, notional_minor + owed_minor - charged_minor, base_minor)
 
 
-def follow(steps: Steps, terms: Terms) -> Followed:
+def follow(steps: Steps, instruments: Instruments) -> Followed:
     """Every order through its life."""
     groups = Groups(steps.order)
-    ordered = _exact(steps.rows(groups.order), terms)
+    ordered = _exact(steps.rows(groups.order), instruments)
     what, lots = ordered.what, ordered.lots
     is_fill = what == Step.FILL
     # A life begins where the order is made; steps of an order that was never made begin one too,
@@ -136,14 +138,16 @@ def follow(steps: Steps, terms: Terms) -> Followed:
     sized = _latest(changes & (lots != 0) | makes)
     filled_lots = np.cumsum(np.where(is_fill, lots, 0))
     leaves_lots = lots[sized] - (filled_lots - filled_lots[sized])
-    notional_minor = np.where(is_fill, ordered.ticks * lots * terms.quote_per_tick_lot_minor, 0)
-    fees_ppm_minor: Column = notional_minor * ordered.fee_ppm
+    tick_minor = instruments.quote_per_tick_lot_minor[ordered.instrument]
+    notional_minor = np.where(is_fill, ordered.ticks * lots * tick_minor, 0)
+    fees_ppm_minor = np.where(is_fill, _fees_ppm_minor(ordered, notional_minor, instruments), 0)
     basis = within(ordered.basis_ppm_minor + fees_ppm_minor, first, life)
     ends = (what == Step.RELEASE) | (is_fill & (leaves_lots <= 0))
     is_open = makes[first][life] & (within(ends, first, life) == ends)
     lock = lock_minor(
-        terms,
+        instruments,
         is_buy=ordered.is_buy,
+        instrument=ordered.instrument,
         limit_ticks=limit_ticks,
         leaves_lots=leaves_lots,
         basis=basis,
@@ -175,9 +179,10 @@ def no_steps() -> Steps:
         order=empty,
         what=empty,
         is_buy=np.zeros(0, np.bool_),
+        instrument=empty,
         ticks=empty,
         lots=empty,
-        fee_ppm=empty,
+        is_maker=np.zeros(0, np.bool_),
         basis_ppm_minor=empty,
     )
 
@@ -217,17 +222,41 @@ def _before(values: Column, begins: Mask) -> Column:
     return before
 
 
-def _exact(steps: Steps, terms: Terms) -> Steps:
+def _fees_ppm_minor(steps: Steps, notional_minor: Column, instruments: Instruments) -> Column:
+    """What fills are charged, in millionths of a unit: of the notional, or for each lot."""
+    maker, instrument = steps.is_maker, steps.instrument
+    ppm = np.where(
+        maker, instruments.maker_fee_ppm[instrument], instruments.taker_fee_ppm[instrument]
+    )
+    per_lot_minor = np.where(
+        maker,
+        instruments.maker_fee_per_lot_minor[instrument],
+        instruments.taker_fee_per_lot_minor[instrument],
+    )
+    fees: Column = notional_minor * ppm + steps.lots * (PPM * per_lot_minor)
+    return fees
+
+
+def _exact(steps: Steps, instruments: Instruments) -> Steps:
     """The steps, their numbers without bound if what is computed of them could pass 63 bits."""
+    traded = np.flatnonzero(np.bincount(steps.instrument))
+
+    def most(*columns: Column) -> float:
+        return float(max(int(np.abs(column[traded]).max(initial=0)) for column in columns))
+
     is_fill = steps.what == Step.FILL
     lots = float(np.abs(steps.lots).max(initial=0)) + magnitude(steps.lots[is_fill])
-    notional_minor = (
-        float(np.abs(steps.ticks).max(initial=0)) * lots * terms.quote_per_tick_lot_minor
-    )
-    fee_ppm = max(terms.reserved_fee_ppm, int(np.abs(steps.fee_ppm).max(initial=0)), 1)
-    bound = notional_minor * fee_ppm + float(np.abs(steps.basis_ppm_minor).max(initial=0))
-    if max(bound, lots * terms.base_per_lot_minor) < EXACT_MAX:
+    ticks = float(np.abs(steps.ticks).max(initial=0))
+    notional_minor = ticks * lots * most(instruments.quote_per_tick_lot_minor)
+    fee_ppm = max(most(instruments.taker_fee_ppm, instruments.maker_fee_ppm), 1)
+    per_lot_minor = most(instruments.taker_fee_per_lot_minor, instruments.maker_fee_per_lot_minor)
+    fees_ppm_minor = notional_minor * fee_ppm + lots * per_lot_minor * PPM
+    bound = fees_ppm_minor + float(np.abs(steps.basis_ppm_minor).max(initial=0))
+    if max(bound, lots * most(instruments.base_per_lot_minor)) < EXACT_MAX:
         return steps
-    wide = {name: getattr(steps, name).astype(object) for name in ("ticks", "lots", "fee_ppm")}
-    wide["basis_ppm_minor"] = steps.basis_ppm_minor.astype(object)
-    return Steps(order=steps.order, what=steps.what, is_buy=steps.is_buy, **wide)
+    return replace(
+        steps,
+        ticks=steps.ticks.astype(object),
+        lots=steps.lots.astype(object),
+        basis_ppm_minor=steps.basis_ppm_minor.astype(object),
+    )

@@ -75,12 +75,7 @@ class ReadLaw:
     def __init__(
         self, log: OperationLog, balances: Reads, pages: Reads, *, opening: TargetState
     ) -> None:
-        self.tally = Tally(
-            "I21",
-            "Reads are never older than was asked for",
-            facts="reads",
-            law="Every read shows a state that its account had, no older than what it had to see",
-        )
+        self.tally = Tally("I21")
         self._log = log
         self._balances, self._pages = balances, pages
         self._opening_seq = opening.journal_seq or 0

@@ -18,12 +18,7 @@ def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
         closing: What the target was.
         replay: What its journal makes of it; None: the target file tells no way to replay it.
     """
-    tally = Tally(
-        "I20",
-        "The journal makes the state",
-        facts="replays",
-        law="The journal replayed into a fresh instance gives the digest of the state at rest",
-    )
+    tally = Tally("I20")
     if closing.unrest:
         tally.lacks(closing.unrest)
     if not closing.digest:

@@ -40,12 +40,7 @@ class SequenceFold:
         on_replaced: Callable[[int], None],
     ) -> None:
         """*on_replaced* is told the cause of a transaction whose number was given again."""
-        self.tally = Tally(
-            "I8",
-            "Sequences have no gaps",
-            facts="sequence numbers",
-            law="journal_seq, account_seq and the sources' numbers follow each other",
-        )
+        self.tally = Tally("I8")
         self.has_gap = False
         self._first_seq = self._next_seq = (opening.journal_seq or 0) + 1
         self._is_anchored = opening.journal_seq is not None

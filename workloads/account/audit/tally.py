@@ -2,7 +2,7 @@
 One invariant while it is being checked: how many facts, how many violations, what is missing.
 
 No facts, or a part that could not be checked, is UNKNOWN, never PASSED; a violation is FAILED,
-whatever else is missing. Laws over columns tell of whole columns: all violations are counted, the
+whatever else is missing. Whole columns are judged at once: all violations are counted, the
 first and the worst are put into words.
 """
 
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from harness.model.record import Invariant
 from harness.model.verdict import Correctness
+from workloads.account.audit.laws import LAWS
 
 AT_THE_END = 1 << 62  # later than any record of a log
 
 
 class Tally:
-    """Counts for one invariant; *law* is what holds when it passes, as a clause."""
+    """Counts for one invariant of `laws`, by its id."""
 
-    def __init__(self, identity: str, title: str, *, facts: str, law: str) -> None:
+    def __init__(self, identity: str) -> None:
         self.identity = identity
-        self._title, self._facts, self._law = title, facts, law
+        self._law = LAWS[identity]
         self.checked_count = 0
         self.violation_count = 0
         self._first = self._worst = ""
@@ -97,7 +98,7 @@ class Tally:
         """The invariant as a record holds it."""
         return Invariant(
             id=self.identity,
-            title=self._title,
+            title=self._law.title,
             status=self._status(),
             checked_count=self.checked_count,
             violation_count=self.violation_count,
@@ -119,20 +120,20 @@ class Tally:
         missing = "; ".join(self._missing)
         match self._status():
             case Correctness.FAILED:
-                counted = f"{self.violation_count:,} of {self.checked_count:,} {self._facts}"
+                counted = f"{self.violation_count:,} of {self.checked_count:,} {self._law.facts}"
                 return f"{counted} break it, first: {self._first}{notes}."
             case Correctness.UNKNOWN:
-                reason = missing or f"there were no {self._facts}"
+                reason = missing or f"there were no {self._law.facts}"
                 return f"Not decided: {reason} ({self.checked_count:,} facts held){notes}."
             case Correctness.PASSED:
-                return f"{self._law} ({self.checked_count:,} {self._facts}){notes}."
+                return f"{self._law.holds} ({self.checked_count:,} {self._law.facts}){notes}."
 
 
-def unknown(identity: str, title: str, reason: str) -> Invariant:
+def unknown(identity: str, reason: str) -> Invariant:
     """An invariant whose check itself failed: its text is kept, it is never a pass."""
     return Invariant(
         id=identity,
-        title=title,
+        title=LAWS[identity].title,
         status=Correctness.UNKNOWN,
         checked_count=0,
         violation_count=0,

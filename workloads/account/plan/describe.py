@@ -14,6 +14,7 @@ from harness.model.arrivals_statistics import Statistic, arrival_statistics
 from harness.model.scenario import Scenario
 from harness.system import ShardPlan
 from workloads.account.plan.flow_statistics import (
+    Stream,
     mix_statistics,
     order_flow,
     skew_statistics,
@@ -24,7 +25,7 @@ from workloads.account.plan.order_statistics import (
     open_order_statistics,
     sweep_statistics,
 )
-from workloads.account.terms.workload import parse_workload
+from workloads.account.terms.workload import Workload, parse_workload
 from workloads.account.wire.kinds import Kind
 from workloads.account.wire.requests import encode_plan
 
@@ -34,7 +35,12 @@ _ENGINE_BYTES = 36  # stamps, outcome and code of an operation in the load proce
 def plan_statistics(scenario: Scenario, plans: Sequence[ShardPlan]) -> tuple[Statistic, ...]:
     """The statistics of all shards' plans together."""
     workload = parse_workload(scenario.workload)
-    stream = stream_of(scenario, plans)
+    return _statistics(scenario, workload, plans, stream_of(scenario, plans))
+
+
+def _statistics(
+    scenario: Scenario, workload: Workload, plans: Sequence[ShardPlan], stream: Stream
+) -> tuple[Statistic, ...]:
     if not len(stream):
         return ()
     found = [
@@ -76,5 +82,7 @@ def describe_plans(scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[st
             "columns": round(column_bytes / count, 1),
             "engine": _ENGINE_BYTES,
         },
-        "statistics": {item.name: item.shown() for item in plan_statistics(scenario, plans)},
+        "statistics": {
+            item.name: item.shown() for item in _statistics(scenario, workload, plans, stream)
+        },
     }

@@ -17,7 +17,6 @@ from harness.model.arrivals_statistics import SIGMAS, Statistic
 from harness.model.scenario import Scenario
 from harness.system import ShardPlan
 from workloads.account.plan.accounts import make_accounts
-from workloads.account.terms.market import market
 from workloads.account.terms.workload import Workload
 from workloads.account.wire.kinds import MATCHES, READS, RECORDS, Kind
 
@@ -122,7 +121,7 @@ def order_flow(stream: Stream) -> Iterator[Statistic]:
 
 def skew_statistics(stream: Stream, workload: Workload, seed: int) -> Iterator[Statistic]:
     """How much falls to the accounts meant to be the busiest; releases repeat their reserve's."""
-    weights = make_accounts(workload, market(workload.instruments), seed=seed).weights
+    weights = make_accounts(workload, workload.listed, seed=seed).weights
     hot_count = max(1, int(len(weights) * _HOT_SHARE))
     hot = np.argpartition(weights, -hot_count)[-hot_count:]
     target = float(weights[hot].sum())

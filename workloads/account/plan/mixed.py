@@ -23,7 +23,6 @@ from workloads.account.plan.drawn import (
 from workloads.account.plan.rows import Slots, Walked
 from workloads.account.plan.table import Columns, Table
 from workloads.account.plan.walk import walk
-from workloads.account.terms.market import BASE_ASSET_OFFSET, QUOTE_ASSET_ID
 from workloads.account.wire.kinds import Kind
 
 REFUSED_QTY_LOTS = 2_000_000_000  # more than any account can pay for, and far below an overflow
@@ -150,8 +149,10 @@ def _transfer_columns(drawn: _Drawn, columns: Columns, chance: np.random.Generat
     receiver = draw_others(drawn.share.own, columns["account"], chance.random(count))
     amount = chance.integers(1, _AMOUNT_MINOR_MAX, size=count, endpoint=True)
     withdraws = ~is_internal & (chance.random(count) < workload.withdrawals)
-    base_asset = drawn.slots.instrument[drawn.own] + BASE_ASSET_OFFSET
-    asset = np.where(chance.random(count) < 0.5, QUOTE_ASSET_ID, base_asset)
+    listed, traded = drawn.share.market, drawn.slots.instrument[drawn.own].astype(np.int64) - 1
+    asset = np.where(
+        chance.random(count) < 0.5, listed.quote_asset_id[traded], listed.base_asset_id[traded]
+    )
     return {
         "peer_account": np.where(is_internal, receiver, columns["peer_account"]),
         "duplicate_of": drawn.walked.original,

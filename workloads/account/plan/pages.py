@@ -47,6 +47,6 @@ def _entries_before(table: Table, share: ShardShare, rows: NDArray[np.int64]) ->
     held = np.diff(share.accounts.held_start)
     seeded = np.zeros(len(rows), np.int64)
     existed = account[rows] < len(held)
-    seeded[existed] = 1 + held[account[rows[existed]]]  # the quote asset, and the bases
+    seeded[existed] = 1 + held[account[rows[existed]]]  # about: a quote asset, and the bases
     entries: NDArray[np.int64] = seeded + planned
     return entries

@@ -46,7 +46,7 @@ from workloads.account.plan.mixed import mixed_table
 from workloads.account.plan.pages import with_pages
 from workloads.account.plan.sweeps import sweep_table
 from workloads.account.plan.table import Table, arranged, with_disturbed_records
-from workloads.account.terms.market import FIRST_ACCOUNT_ID, market
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.terms.workload import parse_workload
 from workloads.account.wire.kinds import ON_STREAM, RECORDS, Kind
 
@@ -56,8 +56,7 @@ _RECORDS = 7  # a stream of chance, see accounts.py
 def make_plan(scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
     """The operations of one shard."""
     workload = parse_workload(scenario.workload)
-    listed = market(workload.instruments)
-    accounts = make_accounts(workload, listed, seed=seed)
+    accounts = make_accounts(workload, workload.listed, seed=seed)
     offsets = offsets_ns(
         scenario.arrivals,
         warmup_ns=scenario.warmup_ns,
@@ -67,7 +66,7 @@ def make_plan(scenario: Scenario, *, seed: int, shard: int, shard_count: int) ->
     dealt = shard_of_slots(accounts, len(offsets), shard_count=shard_count, seed=seed)
     share = ShardShare(
         workload=workload,
-        market=listed,
+        market=workload.listed,
         accounts=accounts,
         own=shard_accounts(accounts, shard=shard, shard_count=shard_count),
         offset_ns=offsets[dealt == shard],

@@ -5,21 +5,11 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-import numpy as np
 from google.protobuf.json_format import MessageToJson
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.accounts import make_accounts
-from workloads.account.terms.market import (
-    BASE_ASSET_OFFSET,
-    BASE_PER_LOT_MINOR,
-    BASE_SCALE,
-    FIRST_ACCOUNT_ID,
-    QUOTE_ASSET_ID,
-    QUOTE_PER_TICK_LOT_MINOR,
-    QUOTE_SCALE,
-    market,
-)
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.terms.workload import Workload
 
 _SEED = struct.Struct(">QIqQ")
@@ -34,14 +24,18 @@ class Seed(NamedTuple):
 
 
 def seeds(workload: Workload, *, seed: int) -> Iterator[Seed]:
-    """What each account holds at the start: quote, and the bases it trades; by account."""
-    accounts = make_accounts(workload, market(workload.instruments), seed=seed)
+    """What each account holds at the start: the quotes and the bases it trades; by account."""
+    listed = workload.listed
+    accounts = make_accounts(workload, listed, seed=seed)
+    quotes, bases = listed.quote_asset_id.tolist(), listed.base_asset_id.tolist()
     for index in range(len(accounts)):
-        account_id = FIRST_ACCOUNT_ID + index
         held = accounts.held[accounts.held_start[index] : accounts.held_start[index + 1]]
-        yield Seed(account_id, QUOTE_ASSET_ID, workload.seed_minor)
-        for instrument_id in np.unique(held).tolist():
-            yield Seed(account_id, instrument_id + BASE_ASSET_OFFSET, workload.seed_minor)
+        instruments = sorted({instrument_id - 1 for instrument_id in held.tolist()})
+        assets = sorted(
+            {quotes[item] for item in instruments} | {bases[item] for item in instruments}
+        )
+        for asset_id in assets:
+            yield Seed(FIRST_ACCOUNT_ID + index, asset_id, workload.seed_minor)
 
 
 def seed_request(item: Seed, *, account_seq: int) -> contract.TransferRequest:
@@ -63,26 +57,36 @@ def seed_request(item: Seed, *, account_seq: int) -> contract.TransferRequest:
 
 def reference_data(workload: Workload) -> contract.ReferenceData:
     """The assets and instruments of the workload."""
-    listed = market(workload.instruments)
-    assets = [contract.Asset(asset_id=QUOTE_ASSET_ID, symbol="USD", scale=QUOTE_SCALE)]
+    listed = workload.listed
+    assets = [
+        contract.Asset(asset_id=asset_id, symbol=quote.symbol, scale=quote.scale)
+        for asset_id, quote in enumerate(listed.quotes, 1)
+    ]
     instruments = []
-    for instrument_id in range(1, listed.instrument_count + 1):
-        base_id = instrument_id + BASE_ASSET_OFFSET
+    for index in range(listed.instrument_count):
+        symbol, base_id = f"A{index + 1:03d}", int(listed.base_asset_id[index])
+        quote_id = int(listed.quote_asset_id[index])
         assets.append(
-            contract.Asset(asset_id=base_id, symbol=f"A{instrument_id:03d}", scale=BASE_SCALE)
+            contract.Asset(asset_id=base_id, symbol=symbol, scale=int(listed.base_scale[index]))
         )
         instruments.append(
             contract.Instrument(
-                instrument_id=instrument_id,
-                symbol=f"A{instrument_id:03d}-USD",
+                instrument_id=index + 1,
+                symbol=f"{symbol}-{listed.quotes[quote_id - 1].symbol}",
                 base_asset_id=base_id,
-                quote_asset_id=QUOTE_ASSET_ID,
-                base_per_lot_minor=BASE_PER_LOT_MINOR,
-                quote_per_tick_lot_minor=QUOTE_PER_TICK_LOT_MINOR,
-                fee_kind=contract.FEE_PPM,
+                quote_asset_id=quote_id,
+                base_per_lot_minor=int(listed.base_per_lot_minor[index]),
+                quote_per_tick_lot_minor=int(listed.quote_per_tick_lot_minor[index]),
+                fee_kind=contract.FEE_PER_LOT
+                if listed.charges_per_lot[index]
+                else contract.FEE_PPM,
+                taker_fee_per_lot_minor=int(listed.taker_fee_per_lot_minor[index]),
+                maker_fee_per_lot_minor=int(listed.maker_fee_per_lot_minor[index]),
             )
         )
-    identity = blake2b(b"market %d" % listed.instrument_count, digest_size=16).digest()
+    # The uniform market came first: what a target has been given of it keeps its identity.
+    name = "market" if workload.market == "uniform" else f"{workload.market} market"
+    identity = blake2b(f"{name} {listed.instrument_count}".encode(), digest_size=16).digest()
     return contract.ReferenceData(
         meta=contract.Meta(request_id=identity), assets=assets, instruments=instruments
     )

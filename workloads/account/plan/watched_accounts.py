@@ -3,7 +3,7 @@
 import numpy as np
 
 from workloads.account.plan.accounts import make_accounts
-from workloads.account.terms.market import FIRST_ACCOUNT_ID, market
+from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.terms.workload import Workload
 
 
@@ -11,7 +11,7 @@ def watched_accounts(workload: Workload, *, seed: int) -> tuple[int, ...]:
     """The ids of the accounts that are watched, in the order of the subscriptions."""
     if not workload.subscriptions:
         return ()
-    accounts = make_accounts(workload, market(workload.instruments), seed=seed)
+    accounts = make_accounts(workload, workload.listed, seed=seed)
     by_rank = np.argsort(-accounts.weights, kind="stable")
     count = min(workload.subscriptions, len(accounts))
     busiest = -(-count // 2)

@@ -5,6 +5,8 @@ The [workload] table of accounts.v1 scenarios, checked.
     accounts = { count = 10000, kind = "zipf", theta = 0.99 }           any theta >= 0
     accounts = { count = 10000, kind = "hot", hot_count = 1, hot_share = "80%" }
     instruments = 50
+    market = "uniform"         "varied": lot size, tick value, quote asset and fee kind (some fees
+                               are per lot) differ from instrument to instrument
     holdings = "pareto"        an account trades few instruments, some many; "all": each trades all
     mix = { reserve = "48%", release = "45%", fill = "4%", transfer = "3%" }    sums to 100 %
           also amend, ioc, internal_transfer, create_account, pend, post, void, get_balances,
@@ -28,7 +30,7 @@ The [workload] table of accounts.v1 scenarios, checked.
     read_your_writes = "0%"    of the reads: must see a write that was answered before
     page = 50                  entries of a ledger page
     subscriptions = 0          StreamAccount calls held open, half of them on the busiest accounts
-    taker_fee_ppm = 1000       reserved with every order
+    taker_fee_ppm = 1000       reserved with every order, where fees are not per lot
     maker_fee_ppm = 400
     seed_minor = 1000000000000 what each account holds of each of its assets at the start
 
@@ -67,7 +69,7 @@ from harness.model.units import (
     parse_duration_ns,
     parse_share,
 )
-from workloads.account.terms.market import INSTRUMENT_COUNT_MAX
+from workloads.account.terms.market import INSTRUMENT_COUNT_MAX, Market, MarketKind, market
 
 _SUM_TOLERANCE = 1e-9
 SWEEP_LIFE_MAX = 1.5  # a resting order is reserved 0.5 to 1.5 order_life before its fill
@@ -197,6 +199,7 @@ class Workload(_Table):
 
     accounts: Annotated[UniformAccounts | ZipfAccounts | HotAccounts, Field(discriminator="kind")]
     instruments: Annotated[int, Field(ge=1, le=INSTRUMENT_COUNT_MAX)] = 50
+    market: MarketKind = "uniform"
     mix: Mix
     insufficient: Share = 0.0
     withdrawals: Share = 0.5
@@ -219,6 +222,11 @@ class Workload(_Table):
     taker_fee_ppm: Annotated[int, Field(ge=0, le=100_000)] = 1_000
     maker_fee_ppm: Annotated[int, Field(ge=-100_000, le=100_000)] = 400
     seed_minor: Annotated[int, Field(ge=1, le=10**15)] = 10**12
+
+    @property
+    def listed(self) -> Market:
+        """What is traded."""
+        return market(self.instruments, self.market)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

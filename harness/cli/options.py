@@ -189,6 +189,7 @@ def checked_scenario(
     """
     from harness.model.policy_file import load_policy, with_policy
     from harness.model.scenario_file import load_scenario
+    from harness.system import kind_names
 
     scenario = load_scenario(
         name_or_path,
@@ -198,21 +199,15 @@ def checked_scenario(
     )
     if policy is None:
         return scenario
-    return with_policy(scenario, load_policy(policy, kinds=_kinds(scenario)))
+    return with_policy(scenario, load_policy(policy, kinds=kind_names(scenario)))
 
 
 def _system_faults(scenario: Scenario) -> list[tuple[str, str, str]]:
     from harness.model.objectives import unknown_kinds
-    from harness.system import load_system
+    from harness.system import kind_names, load_system
 
-    unknown = unknown_kinds(scenario.objectives, _kinds(scenario))
-    return [*unknown, *load_system(scenario.system).check_workload(scenario)]
-
-
-def _kinds(scenario: Scenario) -> list[str]:
-    from harness.system import load_system
-
-    return [kind.name for kind in load_system(scenario.system).kinds]
+    unknown = unknown_kinds(scenario.objectives, kind_names(scenario))
+    return [*unknown, *load_system(scenario.system).planner.check_workload(scenario)]
 
 
 def _with_options(

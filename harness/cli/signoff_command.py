@@ -204,7 +204,7 @@ def _scenarios(policy: ReleasePolicy, folder: Path) -> dict[str, Scenario]:
     from harness.errors import Fault, PolicyError
     from harness.model.objectives import unknown_kinds
     from harness.model.scenario_file import ScenarioOverrides
-    from harness.system import load_system
+    from harness.system import kind_names
 
     scenarios, faults = {}, []
 
@@ -223,8 +223,7 @@ def _scenarios(policy: ReleasePolicy, folder: Path) -> dict[str, Scenario]:
             add(demand.key, "its scenario can't be used", str(error))
             continue
         scenarios[demand.key] = scenario
-        kinds = [kind.name for kind in load_system(scenario.system).kinds]
-        for _, value, remedy in unknown_kinds(demand.objectives, kinds):
+        for _, value, remedy in unknown_kinds(demand.objectives, kind_names(scenario)):
             add(f"{demand.key}.objectives", value, remedy)
     if faults:
         raise PolicyError(tuple(faults))

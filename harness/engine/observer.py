@@ -39,7 +39,8 @@ class Observer:
 
     def __init__(self, specification: ObserverSpecification) -> None:
         self._specification = specification
-        self._read = load_system(specification.system).event_reader(run_tag=specification.run_tag)
+        probe = load_system(specification.system).probe
+        self._read = probe.event_reader(run_tag=specification.run_tag)
         self._visible: list[memoryview] = []
         self._consumer: AIOKafkaConsumer | None = None
         self.seen_count = 0

@@ -10,7 +10,6 @@ are entries of the log, since what a stream told has a gap there. Commands from 
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -23,7 +22,7 @@ from harness.engine import child, privilege
 from harness.engine.specification import FIRST_WORDS_S, SubscriberSpecification
 from harness.engine.subscription_log import HEADER, Arrival
 from harness.errors import TransportError
-from harness.system import Subscription, load_system
+from harness.system import load_system
 
 QUIET_POLL_COUNT: Final = 20
 """
@@ -43,11 +42,9 @@ class Subscriber:
 
     def __init__(self, specification: SubscriberSpecification) -> None:
         scenario = specification.scenario
-        system = load_system(scenario.system)
+        probe = load_system(scenario.system).probe
         self._specification = specification
-        self._subscriptions: Sequence[Subscription] = system.subscriptions(
-            scenario, seed=specification.seed
-        )
+        self._subscriptions = probe.subscriptions(scenario, seed=specification.seed)
         self._methods = sorted({one.address for one in self._subscriptions})
         self._driver: GrpcDriver | None = None
         self._log: BinaryIO | None = None

@@ -50,7 +50,7 @@ from harness.model.verdict import Correctness, ExitCode, exit_code
 from harness.model.window import ordered_lateness_ns
 from harness.runs.facts import RunFacts, causes_event, generator_facts, is_record
 from harness.storage.run_folder import ROW_GROUP_COUNT, write_operations
-from harness.system import System
+from harness.system import Probe
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
 from harness.targets.service import Target
@@ -156,7 +156,7 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         performance=performance,
         operations=operations,
         operations_by_kind=operations_by_kind(results.table, measured),
-        outcomes=outcome_counts(results.table, measured, details, facts.system),
+        outcomes=outcome_counts(results.table, measured, details, facts.system.codec),
         rate=rate,
         latency=latency,
         lateness_ns=ordered_distribution(ordered_lateness_ns(stamps, window)),
@@ -175,7 +175,7 @@ def revision_of(spec: TargetSpec) -> Revision:
 
 def describe_target(
     target: Target,
-    system: System,
+    probe: Probe,
     *,
     opening: Any,
     ended: str,
@@ -192,7 +192,7 @@ def describe_target(
         "command": [] if isinstance(spec.how, AttachSpec) else list(spec.how.command),
         "seeded_by": spec.seed_by,
         "absent_topics": list(spec.absent_topics),
-        "capabilities": dict(system.capabilities(opening)),
+        "capabilities": dict(probe.capabilities(opening)),
         "build_s": round(build_s, 3),
         "revision": asdict(source or Revision()),
         "ended": ended,
@@ -259,7 +259,7 @@ def _describe_load(
         "connection_count": scenario.load.connection_count,
         "addresses": {
             kind.name: kind.address
-            for kind in facts.system.kinds_of(scenario)
+            for kind in facts.system.planner.kinds_of(scenario)
             if kind.name in kinds
         },
         "in_flight_count_max": scenario.load.in_flight_count_max,

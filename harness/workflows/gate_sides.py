@@ -102,7 +102,7 @@ def gate_scenario(
     """
     from harness.model.objectives import unknown_kinds
     from harness.model.scenario_file import ScenarioOverrides
-    from harness.system import load_system
+    from harness.system import kind_names
 
     chosen = name or spec.scenario or DEFAULT_SCENARIO
     is_default = not name and not spec.scenario and is_paired
@@ -124,8 +124,7 @@ def gate_scenario(
             f"{scenario.file}: [[steps]]: a gate measures an undisturbed target; use a scenario or "
             "a profile without steps"
         )
-    kinds = [kind.name for kind in load_system(scenario.system).kinds]
-    unknown = unknown_kinds(policy.objectives if policy else (), kinds)
+    unknown = unknown_kinds(policy.objectives if policy else (), kind_names(scenario))
     if unknown:
         raise UsageError("; ".join(f"{policy_file}: {': '.join(fault)}" for fault in unknown))
     return replace(scenario, objectives=())

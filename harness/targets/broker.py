@@ -105,7 +105,6 @@ class EmbeddedBroker(OwnPeer):
         check_answers(self.address)
 
     def kill_and_restart(self) -> None:
-        """Refused."""
         raise UsageError(
             "the embedded broker keeps nothing over a restart, so it is not killed and restarted; "
             f"use --kafka {APACHE}"
@@ -132,7 +131,6 @@ class RemoteBroker(ForeignPeer):
         check_answers(address)
 
     def check_alive(self) -> None:
-        """Raise BrokerError if its port refuses connections."""
         if self._listener.is_gone():
             raise BrokerError(f"the broker at {self.address} accepts no connection any more")
 

@@ -47,7 +47,6 @@ class EchoConnection(ServerConnection):
         self._streams: dict[int, _Echo] = {}
 
     def take_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        """Open a stream, or keep what came on it."""
         if kind == FrameType.HEADERS:
             self._streams[stream_id] = _Echo()
             self.out += pack_frame(FrameType.HEADERS, Flag.END_HEADERS, stream_id, HEAD_BLOCK)
@@ -63,7 +62,6 @@ class EchoConnection(ServerConnection):
         stream.is_ended = bool(flags & Flag.END_STREAM)
 
     def answer(self) -> None:
-        """Send back what the windows let."""
         for stream_id, stream in list(self._streams.items()):
             pending = stream.pending
             while pending:
@@ -88,11 +86,9 @@ class EchoConnection(ServerConnection):
                 del self._streams[stream_id]
 
     def forget(self, stream_id: int) -> None:
-        """Drop what is pending on it."""
         self._streams.pop(stream_id, None)
 
     def widen(self, stream_id: int, increment_bytes: int) -> None:
-        """More may go on one stream."""
         if stream_id in self._streams:
             self._streams[stream_id].extra_bytes += increment_bytes
 
@@ -105,7 +101,6 @@ class EchoMethods(grpc.GenericRpcHandler):
         self._unary: Any = grpc.unary_unary_rpc_method_handler(self._answer)
 
     def service(self, handler_call_details: Any) -> Any:
-        """Find the handler by the method's name."""
         is_stream = handler_call_details.method.endswith(STREAM_SUFFIX)
         return self._stream if is_stream else self._unary
 

@@ -105,7 +105,6 @@ class _AnyMethod(grpc.GenericRpcHandler):
         self._handler: Any = grpc.unary_unary_rpc_method_handler(self._answer)
 
     def service(self, handler_call_details: Any) -> Any:
-        """Return the same handler for every method."""
         del handler_call_details
         return self._handler
 

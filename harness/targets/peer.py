@@ -54,7 +54,6 @@ class OwnPeer:
         return self._child.pid
 
     def check_alive(self) -> None:
-        """Raise *error* with its last log lines if it is gone."""
         if not self._is_restarting:
             with raised_as(self.error):
                 self._child.check_alive()
@@ -70,17 +69,14 @@ class OwnPeer:
             self._is_restarting = False
 
     def freeze(self) -> None:
-        """SIGSTOP to it and its children."""
         self.is_frozen = True
         self._child.freeze()
 
     def thaw(self) -> None:
-        """SIGCONT to it and its children."""
         self._child.thaw()
         self.is_frozen = False
 
     def stop(self) -> str:
-        """Stop it within its grace; how it ended."""
         return self._child.stop(grace_s=self._grace_s, number=self._stop_signal)
 
 
@@ -95,19 +91,15 @@ class ForeignPeer:
         self._subject, self._remedy = subject, remedy
 
     def kill_and_restart(self) -> None:
-        """Refused."""
         self._refuse("killed and restarted")
 
     def freeze(self) -> None:
-        """Refused."""
         self._refuse("frozen")
 
     def thaw(self) -> None:
-        """Refused."""
         self._refuse("thawed")
 
     def stop(self) -> str:
-        """It is left alone."""
         return "left running"
 
     def _refuse(self, what: str) -> None:

@@ -69,13 +69,11 @@ class ServerConnection(asyncio.Protocol):
         """Hear that the client lets us send more on a stream."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our settings."""
         self._transport = cast("asyncio.Transport", transport)
         settings = {Setting.INITIAL_WINDOW_SIZE: self.OWN_STREAM_WINDOW_BYTES}
         self._transport.write(pack_settings(settings) + _WIDENING)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Write nothing more."""
         del exc
         self._transport = None
 
@@ -85,12 +83,10 @@ class ServerConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on."""
         if self._transport is not None:
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Read whole frames, answer, keep the rest."""
         if self._transport is None or self._transport.is_closing():
             return
         data = self._rest + data if self._rest else data

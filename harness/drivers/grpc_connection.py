@@ -379,7 +379,6 @@ def _check_protocol(data: bytes) -> None:
 
     Raises:
         PeerError: they are HTTP/1.1 or TLS.
-
     """
     if data.startswith(b"HTTP/1"):
         raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer speaks HTTP/1.1, not HTTP/2")

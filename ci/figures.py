@@ -99,8 +99,9 @@ def driver_against_reference() -> None:
         os.sched_setaffinity(0, {1})
         try:
             scenario = checked_scenario("deposit-storm", ScenarioOverrides())
-            system = load_system(scenario.system)
-            system.open(target.endpoint, scenario, seed=1, seed_by="control")
+            load_system(scenario.system).probe.open(
+                target.endpoint, scenario, seed=1, seed_by="control"
+            )
             for number, name in enumerate(GRPC_DRIVERS):
                 results[name] = _closed_loop(name, target.endpoint.grpc_address, RUN_TAG + number)
         finally:
@@ -121,13 +122,14 @@ def _closed_loop(driver: str, address: str, run_tag: int) -> ClosedLoopResult:
         "deposit-storm", ScenarioOverrides(rate_per_s=3000.0, measure_ns=10 * NANOS_PER_SECOND)
     )
     system = load_system(scenario.system)
-    plan = system.plan(scenario, seed=1, shard=0, shard_count=1)
-    payloads = system.encode(scenario, plan, run_tag=run_tag)
+    plan = system.planner.plan(scenario, seed=1, shard=0, shard_count=1)
+    payloads = system.codec.encode(scenario, plan, run_tag=run_tag)
     free = np.flatnonzero(plan.needs_a < 0)
     messages = [bytes(payloads.blob[payloads.start[i] : payloads.start[i + 1]]) for i in free]
     kind = int(plan.kind[free[0]])
-    methods = [spec.address for spec in system.kinds_of(scenario) if spec.channel is Channel.GRPC]
-    assert system.kinds[kind].address == methods[kind]
+    kinds = system.planner.kinds_of(scenario)
+    methods = [spec.address for spec in kinds if spec.channel is Channel.GRPC]
+    assert kinds[kind].address == methods[kind]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(
             closed_loop(

@@ -93,7 +93,7 @@ def _recorded(rehearsed: Rehearsed, folder: Path, on_stage: Callable[[str], Any]
     with PlansAgain(scenario, operation_count=count, folder=folder) as again:
         on_stage("read")
         results = read_shards(
-            rehearsed.shard_paths, rehearsed.plan_paths, system.kinds_of(scenario)
+            rehearsed.shard_paths, rehearsed.plan_paths, system.planner.kinds_of(scenario)
         )
         on_stage("audit: updates")
         updates = UpdatesFold(rehearsed.opening.accounts)
@@ -120,7 +120,7 @@ def _recorded(rehearsed: Rehearsed, folder: Path, on_stage: Callable[[str], Any]
             produced_count=rehearsed.produced_count,
             resolved_count=0,
         ))  # fmt: skip
-        record = recording.record_run(folder, facts, lambda: system.audit(evidence))
+        record = recording.record_run(folder, facts, lambda: system.auditor.audit(evidence))
     write_record(folder, record)
     return record
 

@@ -150,7 +150,9 @@ def throughput_kept(say: Say, rate_of: Callable[[str, int], float]) -> None:
         profiler = PySpyProfiler(folder / "raw", PySpyOptions())
         try:
             scenario = checked_scenario("deposit-storm", ScenarioOverrides())
-            load_system(scenario.system).open(target.endpoint, scenario, seed=1, seed_by="control")
+            load_system(scenario.system).probe.open(
+                target.endpoint, scenario, seed=1, seed_by="control"
+            )
             profiler.prepare(target)
             for number, is_profiled in enumerate([False, True, True, False] * ROUND_COUNT):
                 if is_profiled:

@@ -2,10 +2,14 @@
 The seam between WHEN (harness) and WHAT (workloads).
 
 A scenario names its system by string (`system = "workloads.account:SYSTEM"`). The harness knows
-operations, kinds, dependencies and bytes; the system alone knows accounts, money and laws.
+operations, kinds, dependencies and bytes; the system alone knows accounts, money and invariants.
 Everything in a plan is made before the clock starts.
+
+A system has two parts that plan and encode, and two more if it needs them, that probe and audit.
+How to write one is in system.md beside this file; workloads/null/system.py is the smallest.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,9 +32,7 @@ class Channel(StrEnum):
     """How operations of a kind travel."""
 
     GRPC = "grpc"  # one request, one reply
-    GRPC_PAGES = (
-        "grpc-pages"  # one request, a server stream read to its end: all of it is the reply
-    )
+    GRPC_PAGES = "grpc-pages"  # one request, a server stream read to its end: that is the reply
     GRPC_STREAM = "grpc-stream"  # requests on standing bidirectional streams, a reply message each
     KAFKA = "kafka"
 
@@ -70,7 +72,7 @@ class ShardPlan:
     Attributes:
         shard, shard_count: Which share of the accounts this is.
         intended_offset_ns: int64, from the start of warm-up, ascending.
-        kind: uint8, index into System.kinds.
+        kind: uint8, index into what Planner.kinds_of gives.
         needs_a, needs_b: int32, index of an operation (smaller than the own one) that must be
             ACKNOWLEDGED first, or this one is CANCELLED; -1 for none. A Kafka operation that needs
             another one, which must be of its own stream, goes as soon as that one was sent: the
@@ -173,16 +175,16 @@ class AuditEvidence:
             code, or gRPC status where outcome is FAILED), sent_ns, done_ns, visible_ns,
             resolved_outcome, resolved_code, resolved_replayed (of the repeated request id; -1
             where it was not repeated), never_sent (bool: certainly had no effect), sequence (of a
-            Kafka operation, 0 = none), the plan's columns and those of System.decode_replies.
+            Kafka operation, 0 = none), the plan's columns and those of Codec.decode_replies.
         events_path: The observed topic's records from the opening on, in order, as written by the
             observer (read with harness.engine.event_log.read_chunks); None if there is none.
-        opening, closing: What System.open and System.close returned.
+        opening, closing: What Probe.open and Probe.close returned.
         restarts: CLOCK_MONOTONIC times at which target or broker were killed on purpose.
         produced_count: Kafka records that the broker acknowledged.
         is_attached: The target was running before: others may use it at the same time.
         plans: Gives every shard's plan, made once more from scenario and seed; may wait. None: who
             needs them makes them.
-        subscriptions_path: What came on System.subscriptions, in order of arrival (read with
+        subscriptions_path: What came on Probe.subscriptions, in order of arrival (read with
             harness.engine.subscription_log.read_subscriptions); None if there are none.
         replay: The journal of the stopped target, replayed; None if its file tells no way.
         are_events_cut_off: The observer's time was up while records still came: what is missing at
@@ -205,125 +207,89 @@ class AuditEvidence:
     are_events_cut_off: bool = False
 
 
-class System(Protocol):
-    """
-    What can be driven. Methods marked pure do no I/O.
+class Planner(Protocol):
+    """What is asked, and when; all pure."""
 
-    Identity: every request carries 16 bytes: run tag (8, big endian) + shard (4) + index (4).
-    """
-
-    name: str
-    kinds: tuple[KindSpec, ...]
-    observed_topic: str
-    topics: tuple[str, ...]  # all that the target may use, without prefix
-
+    @abstractmethod
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
-        """
-        The kinds with the channels and addresses that they have in *scenario*; pure.
+        """The kinds of operation, always the same ones, as they travel in *scenario*."""
 
-        The same names in the same order as `kinds`: only how they travel may differ (unary, or on
-        standing streams). Whoever needs a channel or an address asks here.
-        """
-        ...
-
+    @abstractmethod
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
-        """
-        Faults of the scenario as (key, value, remedy); pure.
+        """Faults of [workload] and of a [load] it can't be driven by: (key, value, remedy)."""
 
-        Of its [workload] table, and of a [load] that the system can't be driven by.
-        """
-        ...
-
+    @abstractmethod
     def plan(self, scenario: Scenario, *, seed: int, shard: int, shard_count: int) -> ShardPlan:
-        """The operations of one shard; pure, the same for the same arguments."""
-        ...
+        """The operations of one shard, the same for the same arguments."""
 
     def describe(self, scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
-        """Statistics of a plan against the scenario's targets, for `acctbench plan`; pure."""
-        ...
+        """Statistics of a plan against the scenario's targets, for `acctbench plan`."""
+        return {"operations": sum(map(len, plans))}
 
+    def reference_data(self, scenario: Scenario) -> bytes:
+        """A JSON file for a target that must know before it starts what is traded."""
+        return b""
+
+
+class Codec(Protocol):
+    """
+    The system's bytes, both ways; all pure.
+
+    Every request carries 16 bytes of identity: run tag (8, big endian) + shard (4) + index (4).
+    What reads one reply is called once a message, and raises MalformedReplyError if it can't.
+    """
+
+    @abstractmethod
     def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
-        """The messages of *plan*; pure."""
-        ...
+        """The messages of *plan*."""
 
-    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
-        """A Kafka value ready to be sent: *payload* with its sequence and origin time; pure."""
-        ...
-
-    def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
-        """The Kafka headers of every record that a shard sends; pure."""
-        ...
-
-    def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
-        """
-        What a message of a standing stream answers: the operation's index, and the reply; pure.
-
-        The reply is of the form that a unary one has. Fast, called once per message.
-
-        Raises:
-            MalformedReplyError: the message can't be read.
-        """
-        ...
-
+    @abstractmethod
     def reply_code(self, message: bytes | memoryview) -> int:
-        """
-        The domain code in a reply (0 = applied); fast, called once per reply; pure.
-
-        It may look at the first bytes alone; decode_replies reads all of them after the run.
-
-        Raises:
-            MalformedReplyError: the reply can't be read.
-        """
-        ...
-
-    def reply_replayed(self, message: bytes | memoryview) -> bool:
-        """
-        Whether a reply says that it repeats a stored outcome; pure.
-
-        Raises:
-            MalformedReplyError: the reply can't be read.
-        """
-        ...
-
-    def reply_position(self, message: bytes | memoryview) -> int:
-        """
-        The journal position in a reply, 0 for none; pure.
-
-        Asked only of operations that another with KindSpec.seen_at needs.
-
-        Raises:
-            MalformedReplyError: the reply can't be read.
-        """
-        ...
+        """The domain code in a reply, 0 = applied; it may look at the first bytes alone."""
 
     def code_name(self, code: int) -> str:
-        """The domain's word for *code*; pure."""
-        ...
+        """The domain's word for *code*."""
+        return str(code) if code else "OK"
 
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
         """
-        Columns (length n of the plan) of what the replies said; pure, after the run.
+        Columns (length n of the plan) of what the replies said, after the run.
 
         Never raises for what a target wrote. The column `malformed` (bool), if there is one, marks
         operations with a reply that can't be read: the harness counts them as failed.
         """
-        ...
+        return {}
 
-    def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
-        """
-        Make the function that tells which operation caused an observed record.
+    def reply_replayed(self, message: bytes | memoryview) -> bool:
+        """Whether a reply says that it repeats the stored outcome of the same request."""
+        return False
 
-        From the record's value to shard << 32 | index, or -1 for none of this run's; fast; pure.
-        """
-        ...
+    def reply_position(self, message: bytes | memoryview) -> int:
+        """The journal position, 0 for none, in a reply that a kind with `seen_at` needs."""
+        return 0
 
-    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
-        """The server streams that listen while the load goes; pure; empty for none."""
-        ...
+    def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
+        """The operation that a GRPC_STREAM message answers, and its reply as a unary one has it."""
+        raise AssertionError("a plan with GRPC_STREAM kinds needs a Codec.stream_reply")
 
-    def reference_data(self, scenario: Scenario) -> bytes:
-        """A JSON file for a target that must know before it starts what is traded; pure."""
-        ...
+    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
+        """A KAFKA value ready to be sent: *payload* with its sequence and origin time."""
+        raise AssertionError("a plan with KAFKA kinds needs a Codec.seal")
+
+    def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
+        """The Kafka headers of every record that a shard sends."""
+        return ()
+
+
+class Probe(Protocol):
+    """
+    What is asked of the target, and heard from it, beside the load.
+
+    Attributes:
+        observed_topic: Whose records are the events of operations; "": no events are observed.
+    """
+
+    observed_topic: str = ""
 
     def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
         """
@@ -335,11 +301,15 @@ class System(Protocol):
         Raises:
             TargetError: it can't be reached, or can't do what the scenario needs.
         """
-        ...
+        return None
 
     def capabilities(self, opening: Any) -> Mapping[str, Any]:
-        """What the target said of itself, as plain JSON values."""
-        ...
+        """What the target said of itself, as JSON; `dedupe_horizon_s`: it keeps ids so long."""
+        return {}
+
+    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
+        """The server streams that listen while the load goes; pure."""
+        return ()
 
     def close(
         self,
@@ -356,37 +326,75 @@ class System(Protocol):
         Quiet: all produced records consumed, all events emitted. Never raises for a silent target:
         what could not be had is absent and its invariants are UNKNOWN.
         """
-        ...
+        return None
+
+    def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
+        """From a record's value to its operation, shard << 32 | index; -1: none; fast, pure."""
+        return lambda _: -1
 
     def causes_event(self, operations: Any) -> NDArray[np.bool_]:
-        """
-        Which rows of AuditEvidence.operations are seen on the observed topic if they are applied.
-
-        Not reads, nor what repeats another operation, whose event it shares; pure.
-        """
-        ...
+        """Which rows are seen on the topic if applied: no reads, no repeats of another; pure."""
+        return np.zeros(len(operations), np.bool_)
 
     def event_count(self, closing: Any) -> int | None:
         """How many observed records there must be since the opening; None if not known."""
-        ...
+        return None
+
+
+class Auditor(Protocol):
+    """What judges a run's correctness."""
 
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
         """Every invariant of the system; pure but for reading the event file."""
-        ...
+        return ()
+
+
+class _Nothing(Probe, Auditor):
+    """What a system has in the place of a part that it lacks."""
+
+
+NOTHING = _Nothing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """
+    What can be driven.
+
+    Attributes:
+        planner, codec: What is sent, and what the replies mean.
+        probe: NOTHING: the target is driven as it is found; no state of it is dumped, no event or
+            stream of it is heard.
+        auditor: NOTHING: no invariant is judged, so the correctness of every run is UNKNOWN.
+        topics: All that the target may use, without prefix; made before a target is started.
+    """
+
+    planner: Planner
+    codec: Codec
+    probe: Probe = NOTHING
+    auditor: Auditor = NOTHING
+    topics: tuple[str, ...] = ()
 
 
 def load_system(name: str) -> System:
     """
-    The system that a scenario names as "module:ATTRIBUTE".
+    The system that a scenario names as "module:ATTRIBUTE"; one object may be all four parts.
 
     Raises:
         UsageError: there is none of that name.
     """
     module_name, _, attribute = name.partition(":")
     try:
-        system: System = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(import_module(module_name), attribute)
+        if isinstance(found, System):
+            return found
+        return System(planner=found, codec=found, probe=found, auditor=found, topics=found.topics)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f'system: "{name}" can\'t be loaded ({error}); write e.g. "workloads.account:SYSTEM"'
         ) from error
-    return system
+
+
+def kind_names(scenario: Scenario) -> list[str]:
+    """The names of the kinds of operation that *scenario* may have."""
+    return [kind.name for kind in load_system(scenario.system).planner.kinds_of(scenario)]

@@ -38,13 +38,13 @@ def plan(scenario: str, as_json: bool, shows_reference_data: bool, **changes: An
     from harness.system import load_system
 
     checked = checked_scenario(scenario, overrides_from(changes))
-    system = load_system(checked.system)
+    planner = load_system(checked.system).planner
     if shows_reference_data:
-        print_result(system.reference_data(checked).decode().rstrip())
+        print_result(planner.reference_data(checked).decode().rstrip())
         return
     shard_count = checked.load.worker_count
     plans = [
-        system.plan(checked, seed=checked.seed, shard=shard, shard_count=shard_count)
+        planner.plan(checked, seed=checked.seed, shard=shard, shard_count=shard_count)
         for shard in range(shard_count)
     ]
     description = {
@@ -52,7 +52,7 @@ def plan(scenario: str, as_json: bool, shows_reference_data: bool, **changes: An
         "title": checked.title,
         "digest": checked.digest,
         "seed": checked.seed,
-        **system.describe(checked, plans),
+        **planner.describe(checked, plans),
     }
     if as_json:
         print_json(description)

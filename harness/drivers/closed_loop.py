@@ -43,7 +43,6 @@ class ClosedLoopResult:
         statuses: replies by gRPC status.
         service_ns_p50: median of reply - send; 0 without a reply.
         service_ns_p99: likewise.
-
     """
 
     call_count: int
@@ -134,7 +133,6 @@ async def closed_loop(
 
     Raises:
         TransportError: no connection, or calls were still open long after the end.
-
     """
     loop = _Loop(method, messages, in_flight_count, numbered)
     driver = loop.driver = driver_factory(on_reply=loop.take)

@@ -24,7 +24,6 @@ class Dialer:
 
         Raises:
             ValueError: it is neither.
-
         """
         self._address = address
         self._tls = tls
@@ -42,7 +41,6 @@ class Dialer:
 
         Raises:
             OSError: refused, no such host, no TLS, no HTTP/2 on the other side, or too slow.
-
         """
         loop = asyncio.get_running_loop()
         tls = _make_tls(self._tls) if self._tls is not None else None

@@ -134,7 +134,6 @@ class GrpcDriver(Protocol):
 
         Raises:
             TransportError: the peer can't be reached; names the address and the cause.
-
         """
 
     def send(self, token: int, method: int, message: bytes | bytearray | memoryview) -> None:

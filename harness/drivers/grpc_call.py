@@ -56,7 +56,6 @@ class PartialReply:
 
         Raises:
             ReplyError: compressed, longer than allowed, or followed by another message.
-
         """
         self._pieces += piece
         if len(self._pieces) < PREFIX_BYTES:
@@ -96,7 +95,6 @@ class PagedReply:
 
         Raises:
             ReplyError: compressed, or longer in all than allowed.
-
         """
         body = self._body
         body += piece

@@ -124,7 +124,6 @@ class GrpcConnection(asyncio.Protocol):
     # ---------------------------------------------------------------------------- life
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the preface."""
         self._transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("sslcontext") is None:
             # High water at zero makes uvloop write at once instead of at the end of the loop's
@@ -179,7 +178,6 @@ class GrpcConnection(asyncio.Protocol):
         self.writer.pause()
 
     def resume_writing(self) -> None:
-        """Go on."""
         self.writer.resume()
         self._owner.send_waiting()
         self.flush()
@@ -215,7 +213,6 @@ class GrpcConnection(asyncio.Protocol):
     # ------------------------------------------------------------------------- reading
 
     def data_received(self, data: bytes) -> None:
-        """Read whole frames and keep the rest."""
         if self._transport is None or self._transport.is_closing():
             return
         self._counters.received_bytes += len(data)
@@ -382,7 +379,6 @@ def _check_protocol(data: bytes) -> None:
 
     Raises:
         PeerError: they are HTTP/1.1 or TLS.
-
     """
     if data.startswith(b"HTTP/1"):
         raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer speaks HTTP/1.1, not HTTP/2")

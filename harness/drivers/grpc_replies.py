@@ -40,7 +40,6 @@ class ReplyReader:
         is_block_open: HEADERS came without END_HEADERS; only CONTINUATION may follow.
         answered_count: calls the peer itself has answered.
         refused: calls the peer declared unprocessed, to be sent once more by whoever takes them.
-
     """
 
     def __init__(
@@ -74,7 +73,6 @@ class ReplyReader:
 
         Raises:
             PeerError: the stream was never opened, or the padding is wrong.
-
         """
         body = unpad(payload, flags & Flag.PADDED)
         stream = self._writer.streams.get(stream_id)
@@ -119,7 +117,6 @@ class ReplyReader:
 
         Raises:
             PeerError: the stream was never opened, or the block can't be decoded.
-
         """
         block = unpad(payload, flags)
         if flags & Flag.END_HEADERS:
@@ -135,7 +132,6 @@ class ReplyReader:
 
         Raises:
             PeerError: nothing is to be continued, or the block grows without end.
-
         """
         if not self.is_block_open or stream_id != self._block_stream_id:
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
@@ -153,7 +149,6 @@ class ReplyReader:
 
         Raises:
             PeerError: a wrong length, or the stream was never opened.
-
         """
         if len(payload) != 4:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")
@@ -189,7 +184,6 @@ class ReplyReader:
 
         Raises:
             PeerError: the stream was never opened.
-
         """
         stream = self._writer.streams.get(stream_id)
         if stream is not None:

@@ -40,7 +40,6 @@ class StreamUser(Protocol):
             status: of gRPC; OK too, if the peer says so.
             text: why, in the peer's words or ours.
             unprocessed: whether the peer has certainly looked at nothing of it.
-
         """
 
 
@@ -66,14 +65,12 @@ class FeedUser:
         self._on_end = on_end
 
     def take(self, message: bytes) -> None:
-        """Hand it on."""
         self._on_message(self._token, message)
 
     def leaving(self) -> None:
         """Nothing to finish: the request was whole."""
 
     def ended(self, status: int, text: str, *, unprocessed: Unprocessed) -> None:
-        """Hand it on."""
         del unprocessed
         self._on_end(self._token, status, text)
 
@@ -91,7 +88,6 @@ class OpenStream:
         is_half_closed: END_STREAM was written.
         is_head_seen: the reply's first HEADERS are here.
         flow_bytes: bytes of our window that were used and not yet given back.
-
     """
 
     __slots__ = (
@@ -132,7 +128,6 @@ class OpenStream:
 
         Raises:
             ReplyError: a message is compressed or longer than allowed.
-
         """
         self.flow_bytes += stop - start
         rest = self._rest

@@ -84,7 +84,6 @@ class GrpcWireDriver:
 
         Raises:
             ValueError: an address, a path or metadata that can't be sent.
-
         """
         assert timeout_ns > 0
         assert connection_count > 0
@@ -117,7 +116,6 @@ class GrpcWireDriver:
     # ---------------------------------------------------------------------- GrpcDriver
 
     async def connect(self) -> None:
-        """Open all connections, or raise TransportError."""
         first: list[GrpcConnection] = []
         try:
             first.extend([await self._open() for _ in range(self._connection_count)])
@@ -136,7 +134,6 @@ class GrpcWireDriver:
         self._sweep()
 
     def send(self, token: int, method: int, message: bytes | bytearray | memoryview) -> None:
-        """Begin a call."""
         self._counters.sent_count += 1
         call = Call(token, method, message, self._clock() + self._timeout_ns)
         if method in self._paged:
@@ -147,7 +144,6 @@ class GrpcWireDriver:
     def send_in_lane(
         self, token: int, method: int, message: bytes | bytearray | memoryview, lane: int
     ) -> None:
-        """Put a message on the standing stream of *lane*."""
         assert self._streams is not None, "the method has the shape STREAM"
         self._counters.sent_count += 1
         deadline_ns = self._clock() + self._timeout_ns
@@ -156,7 +152,6 @@ class GrpcWireDriver:
     def subscribe(
         self, token: int, method: int, message: bytes, on_message: OnMessage, on_end: OnEnd
     ) -> None:
-        """Ask for a server stream without end."""
         stream = OpenStream(FeedUser(token, on_message, on_end), self._reply_bytes_max)
         stream.pending += PREFIX.pack(0, len(message)) + message
         stream.is_finishing = True
@@ -168,7 +163,6 @@ class GrpcWireDriver:
         on_end(token, GrpcStatus.UNAVAILABLE, NOT_SENT + fault)
 
     def flush(self) -> None:
-        """Write what was sent since the last flush."""
         if self._streams is not None:
             self._streams.flush()
         for connection in self._ready:
@@ -176,7 +170,6 @@ class GrpcWireDriver:
                 connection.flush()
 
     async def close(self) -> None:
-        """Close everything."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -205,13 +198,11 @@ class GrpcWireDriver:
 
     @property
     def stats(self) -> DriverStats:
-        """What was done so far."""
         return self._counters.stats()
 
     # ------------------------------------------------------------------ ConnectionOwner
 
     def resend(self, calls: list[Call]) -> None:
-        """Put *calls*, which the peer has not processed, before all others."""
         self._counters.resent_count += len(calls)
         now_ns = self._clock()
         for call in calls:
@@ -221,7 +212,6 @@ class GrpcWireDriver:
         self._waiting.extendleft(reversed(calls))
 
     def send_waiting(self) -> None:
-        """Send what waits, as far as there is room, and what is not yet flushed."""
         waiting = self._waiting
         if waiting:
             now_ns = self._clock()
@@ -234,7 +224,6 @@ class GrpcWireDriver:
         self.flush()
 
     def leave(self, connection: GrpcConnection) -> None:
-        """Use *connection* for no new call."""
         if connection in self._ready:
             self._ready.remove(connection)
 
@@ -363,7 +352,6 @@ class GrpcWireDriver:
 
         Raises:
             OSError: refused, no TLS, no HTTP/2 on the other side, or too slow.
-
         """
         connection = await self._dialer.connect(self._make_connection)
         self._connections.add(connection)

@@ -79,7 +79,6 @@ class GrpcioDriver:
         self._is_closed = False
 
     async def connect(self) -> None:
-        """Open all channels, or raise TransportError."""
         self._channels = [self._make_channel() for _ in range(self._connection_count)]
         self._methods = [
             [_callable(channel, *item) for item in zip(self._paths, self._shapes, strict=True)]
@@ -103,7 +102,6 @@ class GrpcioDriver:
             self._sweep()
 
     def send(self, token: int, method: int, message: bytes | bytearray | memoryview) -> None:
-        """Begin a call."""
         count = self._counters.sent_count
         self._counters.sent_count = count + 1
         if self._is_closed:
@@ -116,7 +114,6 @@ class GrpcioDriver:
     def send_in_lane(
         self, token: int, method: int, message: bytes | bytearray | memoryview, lane: int
     ) -> None:
-        """Put a message on the standing stream of *lane*."""
         self._counters.sent_count += 1
         if self._is_closed:
             self._answer(token, GrpcStatus.UNAVAILABLE, b"", NOT_SENT + "the driver was closed")
@@ -128,7 +125,6 @@ class GrpcioDriver:
     def subscribe(
         self, token: int, method: int, message: bytes, on_message: OnMessage, on_end: OnEnd
     ) -> None:
-        """Ask for a server stream without end."""
         if self._is_closed or not self._methods:
             on_end(token, GrpcStatus.UNAVAILABLE, NOT_SENT + "not connected")
             return
@@ -139,7 +135,6 @@ class GrpcioDriver:
         """Do nothing: grpcio writes when it likes."""
 
     async def close(self) -> None:
-        """Cancel what is in flight and close the channels."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

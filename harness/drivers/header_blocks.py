@@ -71,7 +71,6 @@ def encode_request_block(
 
     Raises:
         ValueError: a metadata key or value that HTTP/2 can't carry.
-
     """
     fields = [
         _METHOD_POST,
@@ -154,7 +153,6 @@ class ReplyHeadersDecoder:
 
         Raises:
             PeerError: COMPRESSION_ERROR: the table can't be trusted any more.
-
         """
         known = self.remembered.get(block)
         if known is not None:

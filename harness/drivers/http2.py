@@ -103,7 +103,6 @@ def unpack_settings(payload: bytes) -> list[tuple[int, int]]:
 
     Raises:
         PeerError: a wrong length, or a value that RFC 9113 section 6.5.2 forbids.
-
     """
     if len(payload) % _SETTING.size:
         raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
@@ -141,7 +140,6 @@ def unpad(payload: bytes, flags: int) -> bytes:
 
     Raises:
         PeerError: the padding or the priority fields are longer than the payload.
-
     """
     start, stop = 0, len(payload)
     if flags & Flag.PADDED:

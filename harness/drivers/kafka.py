@@ -130,7 +130,6 @@ class _Producers:
 
     @property
     def current(self) -> AIOKafkaProducer:
-        """The one to send with."""
         assert self._started, "connect first"
         return self._started[-1]
 
@@ -158,7 +157,6 @@ class _Producers:
                 await asyncio.sleep(_RETRY_S)
 
     async def stop(self) -> None:
-        """Disconnect all."""
         for producer in self._started:
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.stop(), timeout=_CLOSE_TIMEOUT_S)
@@ -191,7 +189,6 @@ class _Queue:
             self._sender = start_task(self._send_all())
 
     def stop(self) -> None:
-        """Send nothing more."""
         if self._sender is not None:
             self._sender.cancel()
 

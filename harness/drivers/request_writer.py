@@ -261,7 +261,6 @@ class RequestWriter:
 
         Raises:
             PeerError: a new initial window overflows the window of an open stream.
-
         """
         for identifier, value in settings:
             if identifier == Setting.MAX_CONCURRENT_STREAMS:
@@ -284,7 +283,6 @@ class RequestWriter:
 
         Raises:
             PeerError: the window would exceed 2^31 - 1.
-
         """
         self._window_bytes += increment_bytes
         if self._window_bytes > WINDOW_BYTES_LIMIT:

@@ -45,7 +45,6 @@ class StreamBook:
         waiting: not written, in order.
         in_flight: written, by token, oldest first.
         answered_count: messages that the peer answered since the stream was opened.
-
     """
 
     def __init__(

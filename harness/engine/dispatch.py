@@ -12,7 +12,6 @@ from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +23,7 @@ from harness.engine.read_your_writes import Positions
 from harness.engine.records import Records
 from harness.engine.reply_log import ReplyLog
 from harness.model.operation import Outcome
-from harness.system import (
-    Channel,
-    KindSpec,
-    MalformedReplyError,
-    Payloads,
-    ShardPlan,
-)
+from harness.system import Channel, Codec, KindSpec, MalformedReplyError, Payloads, ShardPlan
 
 _ORIGIN = Struct("<Q")
 _PLANNED, _IN_FLIGHT = int(Outcome.PLANNED), int(Outcome.IN_FLIGHT)
@@ -43,22 +36,6 @@ _GRPC_OK, _GRPC_DEADLINE_EXCEEDED, _GRPC_INTERNAL = 0, 4, 13
 _REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
 _DETAIL_COUNT_MAX = 200  # distinct texts kept
-
-
-class Codec(Protocol):
-    """What the dispatcher needs of a System, once an operation."""
-
-    def reply_code(self, message: bytes | memoryview) -> int:
-        """The domain code of a reply; raises MalformedReplyError."""
-        ...
-
-    def reply_position(self, message: bytes | memoryview) -> int:
-        """The journal position of a reply; raises MalformedReplyError."""
-        ...
-
-    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
-        """A Kafka value."""
-        ...
 
 
 def refusal_code(status: int, detail: str) -> int:

@@ -53,54 +53,46 @@ from harness.system import Channel, load_system
 TICK_NS = 10_000_000
 
 
-class LoadProcess:
-    """One shard of a run, from its plan to its tables."""
+class PlannedShard:
+    """One shard's plan, its messages and its columns; nothing is connected yet."""
 
     def __init__(self, specification: LoadSpecification) -> None:
         self.specification = specification
-        scenario = specification.scenario
+        self.scenario = specification.scenario
         self.affinity = privilege.pin(specification.cores)
-        self.system = load_system(scenario.system)
-        self.plan, self.payloads = read_plan(
+        system = load_system(self.scenario.system)
+        self.codec, self.kinds = system.codec, system.planner.kinds_of(self.scenario)
+        plan, self.payloads = read_plan(
             Path(specification.plan_path),
             shard=specification.shard,
             shard_count=specification.shard_count,
         )
-        self.columns_spec: ColumnsSpec = create_columns(len(self.plan))
+        self.columns_spec: ColumnsSpec = create_columns(len(plan))
         self.columns = Columns(self.columns_spec)
-        self.columns.intended_ns[:] = scenario.driven_ns(self.plan.intended_offset_ns)
-        self.plan = replace(self.plan, intended_offset_ns=self.columns.intended_ns)
-        self.clock = time.monotonic_ns
-        self.samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick
-        self.scheduling = ""
-        self.drivers: Drivers | None = None
-        self.dispatcher: Dispatcher | None = None
-        self.pacer: Pacer | None = None
-        self.resolver: Resolver | None = None
-        self._drain_deadline_ns = 0
-        self._topic_prefix = ""
-        self._timer = AbsoluteTimer()
-        self._tick_timer = AbsoluteTimer()
-        self._next_tick_ns = 0
-        self._rss_bytes = 0  # when the load had drained, before anything is decoded
+        self.columns.intended_ns[:] = self.scenario.driven_ns(plan.intended_offset_ns)
+        self.plan = replace(plan, intended_offset_ns=self.columns.intended_ns)
 
-    async def connect(self, endpoint: dict[str, Any]) -> None:
-        """Make the dispatcher and its drivers, connected to *endpoint*."""
-        scenario, specification = self.specification.scenario, self.specification
-        kinds = self.system.kinds_of(scenario)
-        self._topic_prefix = endpoint["topic_prefix"]
-        dispatcher = Dispatcher(
-            plan=self.plan,
-            payloads=self.payloads,
+
+class Load:
+    """A shard's dispatcher, drivers and pacer, from the connections to the tables."""
+
+    def __init__(self, planned: PlannedShard, endpoint: dict[str, Any]) -> None:
+        scenario, kinds = planned.scenario, planned.kinds
+        self._planned, self._columns = planned, planned.columns
+        self._topic_prefix: str = endpoint["topic_prefix"]
+        self._clock = time.monotonic_ns
+        self._dispatcher = dispatcher = Dispatcher(
+            plan=planned.plan,
+            payloads=planned.payloads,
             kinds=kinds,
-            topic_prefix=endpoint["topic_prefix"],
-            codec=self.system,
-            columns=self.columns,
+            topic_prefix=self._topic_prefix,
+            codec=planned.codec,
+            columns=self._columns,
             in_flight_count_max=scenario.load.in_flight_count_max,
-            clock=self.clock,
+            clock=self._clock,
             sees_events=endpoint["sees_events"],
         )
-        used = set(np.unique(self.plan.kind).tolist())
+        used = set(np.unique(planned.plan.kind).tolist())
         grpc: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
             address=endpoint["grpc_address"],
             methods=[kind.address for kind in kinds],  # indexed by kind
@@ -111,7 +103,7 @@ class LoadProcess:
             streams=StreamOptions(
                 stream_count=scenario.load.stream_count,
                 window_count=scenario.load.stream_window_count,
-                read=self.system.stream_reply,
+                read=planned.codec.stream_reply,
             ),
             on_reply=dispatcher.on_reply,
             timeout_ns=scenario.load.timeout_ns,
@@ -119,101 +111,105 @@ class LoadProcess:
             metadata=[(key, value) for key, value in endpoint["metadata"]],
             tls=TlsOptions(**endpoint["tls"]) if endpoint["tls"] else None,
         )
-        await grpc.connect()
         kafka = None
         topics = {kinds[index].address for index in used if kinds[index].channel is Channel.KAFKA}
         if topics:
             kafka = KafkaDriver(
                 address=endpoint["kafka_address"],
                 settings=KafkaSettings(**endpoint["kafka"]),
-                topics=[endpoint["topic_prefix"] + topic for topic in sorted(topics)],
-                headers=self.system.record_headers(
-                    run_tag=specification.run_tag, shard=specification.shard
+                topics=[self._topic_prefix + topic for topic in sorted(topics)],
+                headers=planned.codec.record_headers(
+                    run_tag=planned.specification.run_tag, shard=planned.specification.shard
                 ),
                 on_ack=dispatcher.on_ack,
             )
-            await kafka.connect()
-        self.drivers = Drivers(grpc=grpc, kafka=kafka)
-        dispatcher.connect(self.drivers)
-        self.dispatcher = dispatcher
+        self._drivers = Drivers(grpc=grpc, kafka=kafka)
+        dispatcher.connect(self._drivers)
+        self._timer, self._tick_timer = AbsoluteTimer(), AbsoluteTimer()
+        self._pacer = Pacer(
+            intended_ns=self._columns.intended_ns.data,
+            offer=dispatcher.offer,
+            flush=grpc.flush,
+            timer=self._timer,
+            clock=self._clock,
+            spin_ns=scenario.load.spin_ns,
+        )
+        self._resolver: Resolver | None = None
+        self._samples = array("q")  # (time_ns, in flight, processor time_ns) for each tick
+        self._scheduling = ""
+        self._drain_deadline_ns = self._next_tick_ns = 0
+        self._rss_bytes = 0  # when the load had drained, before anything is decoded
+
+    async def connect(self) -> None:
+        """Open the connections."""
+        await self._drivers.grpc.connect()
+        if self._drivers.kafka is not None:
+            await self._drivers.kafka.connect()
 
     def start(self, start_ns: int) -> None:
         """Begin: operation i goes at *start_ns* + its intended offset."""
-        assert self.dispatcher is not None, "connect first"
-        assert self.drivers is not None, "connect first"
-        scenario = self.specification.scenario
-        self.columns.intended_ns += start_ns
-        self.pacer = Pacer(
-            intended_ns=self.columns.intended_ns.data,
-            offer=self.dispatcher.offer,
-            flush=self.drivers.grpc.flush,
-            timer=self._timer,
-            clock=self.clock,
-            spin_ns=scenario.load.spin_ns,
-        )
+        specification = self._planned.specification
+        scenario = specification.scenario
+        self._columns.intended_ns += start_ns
         planned_ns = scenario.driven_warmup_ns + scenario.driven_measure_ns
         self._drain_deadline_ns = start_ns + planned_ns + scenario.drain_ns
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._timer.descriptor, self.pacer.wake)
-        if self.specification.event_descriptor >= 0:
-            loop.add_reader(self.specification.event_descriptor, self._visible)
+        loop.add_reader(self._timer.descriptor, self._pacer.wake)
+        if specification.event_descriptor >= 0:
+            loop.add_reader(specification.event_descriptor, self._visible)
         privilege.quiet_collector()
-        self.scheduling = privilege.ask_for_realtime(scenario.load.realtime)
-        self.pacer.start()
+        self._scheduling = privilege.ask_for_realtime(scenario.load.realtime)
+        self._pacer.start()
         loop.add_reader(self._tick_timer.descriptor, self._tick)
         self._next_tick_ns = start_ns
         self._tick_timer.arm(start_ns)
 
     def stop(self) -> None:
         """Offer nothing more; what is in flight may still come home."""
-        if self.pacer is not None and self.dispatcher is not None:
-            first_unsent = self.pacer.next
-            self.pacer.stop()
-            self.dispatcher.let_go(self.clock())
-            self.dispatcher.end_waiting(Outcome.CANCELLED)
-            self.columns.outcome[first_unsent:] = int(Outcome.CANCELLED)
-            self._drain_deadline_ns = min(
-                self._drain_deadline_ns, self.clock() + self.specification.scenario.drain_ns
-            )
+        first_unsent = self._pacer.next
+        self._pacer.stop()
+        self._dispatcher.let_go(self._clock())
+        self._dispatcher.end_waiting(Outcome.CANCELLED)
+        self._columns.outcome[first_unsent:] = int(Outcome.CANCELLED)
+        self._drain_deadline_ns = min(
+            self._drain_deadline_ns, self._clock() + self._planned.scenario.drain_ns
+        )
 
     def resolve(self, sent_since_ns: int) -> None:
         """Ask again for what has no known outcome, by the same request id."""
-        assert self.dispatcher is not None, "connect first"
-        assert self.drivers is not None, "connect first"
-        self.resolver = Resolver(
-            dispatcher=self.dispatcher,
-            drivers=self.drivers,
-            columns=self.columns,
-            plan=self.plan,
-            system=self.system,
-            kinds=self.system.kinds_of(self.specification.scenario),
+        resolver = self._resolver = Resolver(
+            dispatcher=self._dispatcher,
+            drivers=self._drivers,
+            columns=self._columns,
+            plan=self._planned.plan,
+            codec=self._planned.codec,
+            kinds=self._planned.kinds,
             topic_prefix=self._topic_prefix,
         )
-        self.resolver.start(
+        resolver.start(
             on_finished=lambda count: child.say(
-                "resolved", count=count, produced_count=self._produced_count()
+                "resolved", count=count, produced_count=self._produced_count(resolver)
             ),
             sent_since_ns=sent_since_ns,
         )
 
     async def finish(self, path: Path) -> dict[str, Any]:
         """Disconnect, write the shard's tables; what the parent needs to know besides."""
-        dispatcher, drivers = self.dispatcher, self.drivers
-        assert dispatcher is not None, "connect first"
-        assert drivers is not None, "connect first"
+        dispatcher, drivers = self._dispatcher, self._drivers
+        codec, plan = self._planned.codec, self._planned.plan
         await drivers.grpc.close()
         if drivers.kafka is not None:
             await drivers.kafka.close()
-        decoded = dict(self.system.decode_replies(self.plan, dispatcher.replies.replies()))
+        decoded = dict(codec.decode_replies(plan, dispatcher.replies.replies()))
         malformed = decoded.pop("malformed", None)
         if malformed is not None:
             dispatcher.fail_malformed(malformed)
-            if self.resolver is not None:
-                self.resolver.forget(malformed)
+            if self._resolver is not None:
+                self._resolver.forget(malformed)
         write_shard(
             path,
-            plan=self.plan,
-            columns=self.columns,
+            plan=plan,
+            columns=self._columns,
             exceptions=Exceptions(
                 sequences=dispatcher.sequences,
                 never_sent=dispatcher.never_sent,
@@ -222,53 +218,46 @@ class LoadProcess:
             ),
             resolved=self._resolved(),
             decoded=decoded,
-            samples=self.samples,
+            samples=self._samples,
         )
-        kinds = self.system.kinds
         return {
             "details": [
-                [kinds[kind].name, status, text, count]
+                [self._planned.kinds[kind].name, status, text, count]
                 for (kind, status, text), count in dispatcher.details.items()
             ],
             "driver": asdict(drivers.grpc.stats),
             "invisible_count": len(dispatcher.given_up_ns),
-            "scheduling": self.scheduling,
-            "affinity": self.affinity,
+            "scheduling": self._scheduling,
+            "affinity": self._planned.affinity,
             "rss_bytes": self._rss_bytes,
         }
 
     def _resolved(self) -> Resolved:
-        resolver = self.resolver
+        resolver = self._resolver
         if resolver is None:
-            return Resolved.nothing(len(self.plan))
+            return Resolved.nothing(len(self._planned.plan))
         return Resolved(outcome=resolver.outcome, code=resolver.code, replayed=resolver.replayed)
 
-    def _produced_count(self) -> int:
+    def _produced_count(self, resolver: Resolver) -> int:
         """Records that the broker has acknowledged, those sent again included."""
-        assert self.dispatcher is not None, "connect first"
-        assert self.resolver is not None, "resolve first"
         acknowledged = int(Outcome.ACKNOWLEDGED)
         return sum(
             1
-            for operation in self.dispatcher.sequences
-            if self.columns.outcome[operation] == acknowledged
-            or self.resolver.outcome[operation] == acknowledged
+            for operation in self._dispatcher.sequences
+            if acknowledged in {self._columns.outcome[operation], resolver.outcome[operation]}
         )
 
     def _visible(self) -> None:
-        assert self.dispatcher is not None, "connect first"
-        os.read(self.specification.event_descriptor, 8)
-        self.dispatcher.on_visible()
+        os.read(self._planned.specification.event_descriptor, 8)
+        self._dispatcher.on_visible()
 
     def _tick(self) -> None:
-        dispatcher, pacer = self.dispatcher, self.pacer
-        assert dispatcher is not None, "connect first"
-        assert pacer is not None, "start first"
+        dispatcher, pacer = self._dispatcher, self._pacer
         self._tick_timer.acknowledge()
-        now_ns, cpu_ns = self.clock(), time.process_time_ns()
-        self.samples.extend((now_ns, dispatcher.in_flight_count, cpu_ns))
+        now_ns, cpu_ns = self._clock(), time.process_time_ns()
+        self._samples.extend((now_ns, dispatcher.in_flight_count, cpu_ns))
         self._count(pacer.next, cpu_ns)
-        timeout_ns = self.specification.scenario.load.timeout_ns
+        timeout_ns = self._planned.scenario.load.timeout_ns
         dispatcher.give_up_unseen(now_ns - timeout_ns)
         # A record that is held back keeps others waiting: well before those give up, it goes.
         dispatcher.let_go(now_ns if pacer.is_finished else now_ns - timeout_ns // 4)
@@ -285,16 +274,14 @@ class LoadProcess:
         self._tick_timer.arm(self._next_tick_ns)
 
     def _count(self, due_count: int, cpu_ns: int) -> None:
-        dispatcher, counters = self.dispatcher, self.columns.counters
-        assert dispatcher is not None, "connect first"
+        dispatcher, counters = self._dispatcher, self._columns.counters
         counters[Counter.DUE] = due_count
         counters[Counter.IN_FLIGHT] = dispatcher.in_flight_count
         counters[Counter.SENT] = dispatcher.sent_count
         counters[Counter.CPU_NS] = cpu_ns
         counters[Counter.WAITING] = dispatcher.waiting_count
-        counts = dispatcher.outcome_counts
         for counter, outcome in _SHOWN:
-            counters[counter] = counts[outcome]
+            counters[counter] = dispatcher.outcome_counts[outcome]
 
 
 _SHAPES = {
@@ -319,7 +306,7 @@ def main() -> None:
     specification = child.read_specification(LoadSpecification)
     try:
         digest = _make_plan(specification)
-        uvloop.run(_serve(LoadProcess(specification), digest))
+        uvloop.run(_serve(PlannedShard(specification), digest))
     except (HarnessError, OSError) as error:
         child.say("failed", error=type(error).__name__, message=str(error))
         raise SystemExit(1) from error
@@ -354,36 +341,36 @@ def _make_plan(specification: LoadSpecification) -> str:
 def _planned(specification: LoadSpecification) -> bytes:
     scenario = specification.scenario
     system = load_system(scenario.system)
-    plan = system.plan(
+    plan = system.planner.plan(
         scenario,
         seed=specification.seed,
         shard=specification.shard,
         shard_count=specification.shard_count,
     )
-    payloads = system.encode(scenario, plan, run_tag=specification.run_tag)
+    payloads = system.codec.encode(scenario, plan, run_tag=specification.run_tag)
     write_plan(Path(specification.plan_path), plan, payloads)
     return plan_digest(plan)
 
 
-async def _serve(process: LoadProcess, digest: str) -> None:
+async def _serve(planned: PlannedShard, digest: str) -> None:
     commands: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     child.fail_on_callback_errors()
     child.listen(commands.put_nowait)
-    child.say("planned", **asdict(process.columns_spec), digest=digest)
+    child.say("planned", **asdict(planned.columns_spec), digest=digest)
+    load = Load(planned, await commands.get())  # connect is always the first
+    await load.connect()
+    child.say("connected")
     while True:
         command = await commands.get()
         match command["command"]:
-            case "connect":
-                await process.connect(command)
-                child.say("connected")
             case "start":
-                process.start(command["start_ns"])
+                load.start(command["start_ns"])
             case "stop":
-                process.stop()
+                load.stop()
             case "resolve":
-                process.resolve(command["sent_since_ns"])
+                load.resolve(command["sent_since_ns"])
             case "finish":
-                child.say("finished", **await process.finish(Path(command["path"])))
+                child.say("finished", **await load.finish(Path(command["path"])))
                 return
             case unknown:
                 raise ValueError(f"command: {unknown!r} is none of this program's")

@@ -39,9 +39,9 @@ class Observer:
 
     def __init__(self, specification: ObserverSpecification) -> None:
         self._specification = specification
-        self._read = load_system(specification.system).event_reader(run_tag=specification.run_tag)
+        probe = load_system(specification.system).probe
+        self._read = probe.event_reader(run_tag=specification.run_tag)
         self._visible: list[memoryview] = []
-        self._consumer: AIOKafkaConsumer | None = None
         self.seen_count = 0
         self.joined_count = 0
         self.expected_count: int | None = None
@@ -51,9 +51,9 @@ class Observer:
         # lies just behind the first record of its last batch), so a count alone is no end.
         self._is_idle = False
 
-    async def connect(self) -> None:
+    async def connect(self) -> AIOKafkaConsumer:
         """
-        Stand at the end of the topic.
+        A consumer that stands at the end of the topic.
 
         Raises:
             TransportError: the broker can't be reached or has no such topic.
@@ -76,31 +76,26 @@ class Observer:
             raise TransportError(
                 f"kafka {specification.kafka_address}, topic {specification.topic}: {error}"
             ) from error
-        self._consumer = consumer
+        return consumer
 
     def watch(self, columns: list[ColumnsSpec]) -> None:
         """Stamp the operations of these shards from now on."""
         self._visible = [Columns(spec).visible_ns.data for spec in columns]
 
-    async def observe(self) -> None:
-        """Stamp and keep what comes until `finish` is satisfied."""
+    async def observe(self, consumer: AIOKafkaConsumer) -> None:
+        """Stamp and keep what comes until `finish` is satisfied; disconnect."""
         self.started_cpu_ns = time.process_time_ns()
-        assert self._consumer is not None, "connect first"
         # Blocking writes are meant: they go to the page cache, 1 MiB at a time.
         with EventLogWriter(Path(self._specification.log_path)) as log:
             while not self._is_finished():
-                batches = await self._consumer.getmany(timeout_ms=_POLL_MS)
+                batches = await consumer.getmany(timeout_ms=_POLL_MS)
                 seen_ns = time.monotonic_ns()
                 for records in batches.values():
                     self._fold(records, seen_ns, log)
                 self._is_idle = not batches
                 if batches:
                     self._wake_load_processes()
-
-    async def close(self) -> None:
-        """Disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        await consumer.stop()
 
     def _fold(self, records: list[Any], seen_ns: int, log: EventLogWriter) -> None:
         read, visible = self._read, self._visible
@@ -167,10 +162,9 @@ async def _serve(observer: Observer) -> None:
 
     child.fail_on_callback_errors()
     child.listen(obey)
-    await observer.connect()
+    consumer = await observer.connect()
     child.say("observing")
-    await observer.observe()
-    await observer.close()
+    await observer.observe(consumer)
     child.say(
         "finished",
         seen_count=observer.seen_count,

@@ -16,7 +16,7 @@ def main() -> None:
     """Plan, write, and leave."""
     specification = child.read_specification(PlanSpecification)
     scenario = specification.scenario
-    plan = load_system(scenario.system).plan(
+    plan = load_system(scenario.system).planner.plan(
         scenario,
         seed=specification.seed,
         shard=specification.shard,

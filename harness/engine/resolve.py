@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.engine.columns import Columns
 from harness.engine.dispatch import Dispatcher, Drivers, refusal_code
 from harness.model.operation import Outcome
-from harness.system import Channel, KindSpec, MalformedReplyError, ShardPlan, System
+from harness.system import Channel, Codec, KindSpec, MalformedReplyError, ShardPlan
 
 _IN_FLIGHT_COUNT_MAX = 64
 _ATTEMPT_COUNT_MAX = 20
@@ -39,7 +39,7 @@ class Resolver:
         drivers: Drivers,
         columns: Columns,
         plan: ShardPlan,
-        system: System,
+        codec: Codec,
         kinds: Sequence[KindSpec],
         topic_prefix: str,
     ) -> None:
@@ -47,7 +47,7 @@ class Resolver:
         self._drivers = drivers
         self._columns = columns
         self._plan = plan
-        self._system = system
+        self._codec = codec
         self._kinds = kinds
         self._topic_prefix = topic_prefix
         count = len(plan)
@@ -134,8 +134,8 @@ class Resolver:
             return  # both sendings were answered
         if status == 0:
             try:
-                code = self._system.reply_code(message)
-                self.replayed[operation] = self._system.reply_replayed(message)
+                code = self._codec.reply_code(message)
+                self.replayed[operation] = self._codec.reply_replayed(message)
             except MalformedReplyError:
                 self._try_again(operation)
                 return

@@ -20,7 +20,7 @@ from harness.model.quantiles import ordered_distribution
 from harness.model.record import Latency, Operations, OutcomeCount, Rate
 from harness.model.validity import count_operations
 from harness.model.window import Stamps, Window, ordered_between_ns
-from harness.system import Channel, KindSpec, System
+from harness.system import Channel, Codec, KindSpec
 
 _STAMPS = ("intended_ns", "eligible_ns", "sent_ns", "done_ns", "visible_ns")
 _COPIED = (
@@ -245,7 +245,7 @@ def outcome_counts(
     table: pd.DataFrame,
     chosen: NDArray[np.bool_],
     details: Sequence[Sequence[Any]],
-    system: System,
+    codec: Codec,
 ) -> tuple[OutcomeCount, ...]:
     """How the *chosen* rows ended by kind and code, the peer's own words beside the failures."""
     words: dict[tuple[str, int], str] = {}
@@ -263,7 +263,7 @@ def outcome_counts(
                     kind=kind,
                     outcome=state.name.lower(),
                     code=code,
-                    code_name=_code_name(state, code, system),
+                    code_name=_code_name(state, code, codec),
                     count=count,
                     detail=words.get((kind, code), "")
                     if state in {Outcome.FAILED, Outcome.TIMED_OUT}
@@ -279,7 +279,7 @@ def _named(codes: NDArray[Any], names: Sequence[str]) -> Any:
     return pd.Categorical.from_codes(small, pd.Index(names))
 
 
-def _code_name(state: Outcome, code: int, system: System) -> str:
+def _code_name(state: Outcome, code: int, codec: Codec) -> str:
     if state in {Outcome.FAILED, Outcome.TIMED_OUT}:
         return GrpcStatus(code).name if code >= 0 else "BROKER"
-    return system.code_name(code)
+    return codec.code_name(code)

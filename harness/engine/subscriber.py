@@ -10,7 +10,6 @@ are entries of the log, since what a stream told has a gap there. Commands from 
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -23,7 +22,7 @@ from harness.engine import child, privilege
 from harness.engine.specification import FIRST_WORDS_S, SubscriberSpecification
 from harness.engine.subscription_log import HEADER, Arrival
 from harness.errors import TransportError
-from harness.system import Subscription, load_system
+from harness.system import load_system
 
 QUIET_POLL_COUNT: Final = 20
 """
@@ -41,16 +40,22 @@ _PACK: Final = HEADER.pack
 class Subscriber:
     """All subscriptions of a run; a subscription's number is its token."""
 
-    def __init__(self, specification: SubscriberSpecification) -> None:
-        scenario = specification.scenario
-        system = load_system(scenario.system)
-        self._specification = specification
-        self._subscriptions: Sequence[Subscription] = system.subscriptions(
-            scenario, seed=specification.seed
-        )
+    def __init__(self, specification: SubscriberSpecification, log: BinaryIO) -> None:
+        scenario, endpoint = specification.scenario, specification.endpoint
+        probe = load_system(scenario.system).probe
+        self._log = log
+        self._subscriptions = probe.subscriptions(scenario, seed=specification.seed)
         self._methods = sorted({one.address for one in self._subscriptions})
-        self._driver: GrpcDriver | None = None
-        self._log: BinaryIO | None = None
+        self._driver: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
+            address=endpoint.grpc_address,
+            methods=self._methods,
+            shapes=[Shape.FEED] * len(self._methods),
+            on_reply=_no_reply,
+            timeout_ns=scenario.load.timeout_ns,
+            connection_count=-(-len(self._subscriptions) // STREAMS_PER_CONNECTION),
+            metadata=list(endpoint.metadata),
+            tls=endpoint.tls,
+        )
         self._backoff_s = [_BACKOFF_S_MIN] * len(self._subscriptions)
         self._opened_at_ns = [0] * len(self._subscriptions)
         self._silent = set(range(len(self._subscriptions)))
@@ -67,31 +72,17 @@ class Subscriber:
         """How many streams have said something, be it that they are over."""
         return len(self._subscriptions) - len(self._silent)
 
-    async def subscribe(self, log: BinaryIO) -> None:
+    async def subscribe(self) -> None:
         """
         Ask for every stream, and wait until each has said something, or long enough.
 
         Raises:
             TransportError: the target can't be reached.
         """
-        scenario, endpoint = self._specification.scenario, self._specification.endpoint
-        self._log = log
-        count = len(self._subscriptions)
-        driver: GrpcDriver = GRPC_DRIVERS[scenario.load.driver](
-            address=endpoint.grpc_address,
-            methods=self._methods,
-            shapes=[Shape.FEED] * len(self._methods),
-            on_reply=_no_reply,
-            timeout_ns=scenario.load.timeout_ns,
-            connection_count=-(-count // STREAMS_PER_CONNECTION),
-            metadata=list(endpoint.metadata),
-            tls=endpoint.tls,
-        )
-        await driver.connect()
-        self._driver = driver
-        for number in range(count):
+        await self._driver.connect()
+        for number in range(len(self._subscriptions)):
             self._ask(number)
-        driver.flush()
+        self._driver.flush()
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORDS_S):
                 await self._all_spoke.wait()
@@ -114,7 +105,6 @@ class Subscriber:
                 self._cut_off()
                 break
         self._is_closing = True
-        assert self._driver is not None, "subscribe first"
         await self._driver.close()
 
     def _cut_off(self) -> None:
@@ -123,7 +113,6 @@ class Subscriber:
             self._write(number, Arrival.ENDED, b"1 it was still telling when the run ended")
 
     def _ask(self, number: int) -> None:
-        assert self._driver is not None, "subscribe first"
         subscription = self._subscriptions[number]
         method = self._methods.index(subscription.address)
         self._opened_at_ns[number] = time.monotonic_ns()
@@ -132,7 +121,6 @@ class Subscriber:
 
     def _ask_again(self, number: int) -> None:
         if not self._is_closing:
-            assert self._driver is not None, "subscribe first"
             self._ask(number)
             self._driver.flush()
 
@@ -162,7 +150,6 @@ class Subscriber:
             self._all_spoke.set()
 
     def _write(self, number: int, what: Arrival, body: bytes) -> None:
-        assert self._log is not None, "subscribe first"
         self._log.write(_PACK(number, what, time.monotonic_ns(), len(body)) + body)
 
 
@@ -182,22 +169,22 @@ def main() -> None:
 
 
 async def _serve(specification: SubscriberSpecification) -> None:
-    subscriber = Subscriber(specification)
-
-    def obey(command: dict[str, Any]) -> None:
-        match command["command"]:
-            case "finish":
-                timeout_ns = int(command["timeout_s"] * 1e9)
-                subscriber.finish_by_ns = time.monotonic_ns() + timeout_ns
-            case unknown:
-                raise ValueError(f"command: {unknown!r} is none of this program's")
-
-    child.fail_on_callback_errors()
-    child.listen(obey)
-    started_cpu_ns = time.process_time_ns()
     # Blocking writes are meant: they go to the page cache, 1 MiB at a time.
     with Path(specification.log_path).open("wb", buffering=1 << 20) as log:  # noqa: ASYNC230
-        await subscriber.subscribe(log)
+        subscriber = Subscriber(specification, log)
+
+        def obey(command: dict[str, Any]) -> None:
+            match command["command"]:
+                case "finish":
+                    timeout_ns = int(command["timeout_s"] * 1e9)
+                    subscriber.finish_by_ns = time.monotonic_ns() + timeout_ns
+                case unknown:
+                    raise ValueError(f"command: {unknown!r} is none of this program's")
+
+        child.fail_on_callback_errors()
+        child.listen(obey)
+        started_cpu_ns = time.process_time_ns()
+        await subscriber.subscribe()
         child.say("subscribed", spoken_count=subscriber.spoken_count)
         await subscriber.listen()
     child.say(

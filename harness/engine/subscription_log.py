@@ -26,7 +26,7 @@ class Arrival(IntEnum):
 class Entry(NamedTuple):
     """One entry of the log."""
 
-    number: int  # index into System.subscriptions
+    number: int  # index into Probe.subscriptions
     what: Arrival
     arrival_ns: int
     body: bytes

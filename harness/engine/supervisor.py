@@ -169,7 +169,7 @@ class Supervisor:
             run_tag=self._run_tag,
             kafka_address=endpoint.kafka_address,
             kafka=endpoint.kafka,
-            topic=endpoint.topic_prefix + self._system.observed_topic,
+            topic=endpoint.topic_prefix + self._system.probe.observed_topic,
             log_path=str(self._events_path),
             cores=cores,
             event_descriptors=tuple(self._wakers),
@@ -193,7 +193,7 @@ class Supervisor:
 
     def subscribe(self, endpoint: Endpoint, cores: tuple[int, ...]) -> None:
         """Start the subscriber, if the system subscribes to anything; its streams then stand."""
-        if not self._system.subscriptions(self._scenario, seed=self._seed):
+        if not self._system.probe.subscriptions(self._scenario, seed=self._seed):
             return
         specification = SubscriberSpecification(
             scenario=self._scenario,
@@ -266,7 +266,9 @@ class Supervisor:
 
     def answered(self) -> pd.DataFrame:
         """What was answered so far, while the load processes live: kind and done_ns."""
-        names = np.array([kind.name for kind in self._system.kinds_of(self._scenario)], object)
+        names = np.array(
+            [kind.name for kind in self._system.planner.kinds_of(self._scenario)], object
+        )
         tables = []
         for shard, spec in enumerate(self._columns):
             done_ns = Columns(spec).done_ns
@@ -307,7 +309,7 @@ class Supervisor:
         for worker, path in zip(self.load, paths, strict=True):
             worker.tell("finish", path=str(path.resolve()))
         reports = self._crew.wait_for("finished", self.load, _FINISH_TIMEOUT_S)
-        results = read_shards(paths, plan_paths, self._system.kinds_of(self._scenario))
+        results = read_shards(paths, plan_paths, self._system.planner.kinds_of(self._scenario))
         for path in (*paths, *plan_paths):
             shutil.rmtree(path)  # what is mapped stays readable
         return LoadFacts(

@@ -48,4 +48,3 @@ UNANSWERED = (
     Outcome.DROPPED,
     Outcome.STRANDED,
 )
-UNKNOWN_EFFECT = (Outcome.IN_FLIGHT, Outcome.FAILED, Outcome.TIMED_OUT)

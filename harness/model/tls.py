@@ -13,7 +13,6 @@ class TlsOptions:
         cert_file: PEM of the client's certificate chain; empty means none.
         key_file: PEM of the client's key; needed with `cert_file`.
         server_name: the name the peer's certificate must carry; empty means the address's host.
-
     """
 
     ca_file: str = ""

@@ -38,7 +38,6 @@ from harness.targets.process import guardian
 from harness.targets.process_tree import process_tree
 
 _FIRST_ATTACH_S = 0.7
-_STARTED_WITHIN_S = 5.0
 _ENDED_WITHIN_S = 10.0  # after SIGINT: writing a segment takes milliseconds
 _FROZEN_FOR_S = (
     1.0  # stopped and without CPU time so long in a segment: a sample takes milliseconds

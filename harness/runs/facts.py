@@ -46,12 +46,12 @@ def causes_event(facts: RunFacts) -> NDArray[np.bool_]:
     table = facts.load.results.table
     if not facts.load.observer_report:
         return np.zeros(len(table), np.bool_)
-    return facts.system.causes_event(table)
+    return facts.system.probe.causes_event(table)
 
 
 def is_record(facts: RunFacts) -> NDArray[np.bool_]:
     """Which operations the target is told of by a record, which only the broker acknowledges."""
-    kinds = facts.system.kinds_of(facts.scenario)
+    kinds = facts.system.planner.kinds_of(facts.scenario)
     names = [kind.name for kind in kinds if kind.channel is Channel.KAFKA]
     found: NDArray[np.bool_] = facts.load.results.table["kind"].isin(names).to_numpy()
     return found

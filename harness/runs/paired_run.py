@@ -195,24 +195,10 @@ class _Lent:
 
     @property
     def pid(self) -> int | None:
-        """Its process."""
         return self._broker.pid
 
     def check_alive(self) -> None:
-        """Raise BrokerError if it is gone."""
         self._broker.check_alive()
-
-    def kill_and_restart(self) -> None:
-        """Refused."""
-        self._refuse()
-
-    def freeze(self) -> None:
-        """Refused."""
-        self._refuse()
-
-    def thaw(self) -> None:
-        """Refused."""
-        self._refuse()
 
     def stop(self) -> str:
         """It goes on for the pairs to come."""
@@ -220,3 +206,5 @@ class _Lent:
 
     def _refuse(self) -> None:
         raise UsageError("the broker of a pair is both sides', so no step may harm it")
+
+    kill_and_restart = freeze = thaw = _refuse

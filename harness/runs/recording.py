@@ -45,7 +45,7 @@ from harness.model.validity import (
 from harness.model.verdict import Correctness, ExitCode, Performance, exit_code, worst
 from harness.runs.facts import RunFacts, causes_event, generator_facts, is_record
 from harness.storage.run_folder import ROW_GROUP_COUNT, write_operations
-from harness.system import System
+from harness.system import Probe
 from harness.targets.broker import Broker
 from harness.targets.broker_floor import FloorResult
 from harness.targets.service import Target
@@ -140,7 +140,7 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
         performance=PerformanceSection(status=Performance.INCONCLUSIVE, objectives=()),
         operations=operations,
         operations_by_kind=operations_by_kind(results.table, measured),
-        outcomes=outcome_counts(results.table, measured, details, facts.system),
+        outcomes=outcome_counts(results.table, measured, details, facts.system.codec),
         rate=rate,
         latency=latency,
         lateness_ns=ordered_distribution(stamps.ordered_lateness_ns(window)),
@@ -163,7 +163,7 @@ def revision_of(spec: TargetSpec) -> Revision:
 
 def describe_target(
     target: Target,
-    system: System,
+    probe: Probe,
     *,
     opening: Any,
     ended: str,
@@ -180,7 +180,7 @@ def describe_target(
         "command": [] if isinstance(spec.how, AttachSpec) else list(spec.how.command),
         "seeded_by": spec.seed_by,
         "absent_topics": list(spec.absent_topics),
-        "capabilities": dict(system.capabilities(opening)),
+        "capabilities": dict(probe.capabilities(opening)),
         "build_s": round(build_s, 3),
         "revision": asdict(source or Revision()),
         "ended": ended,
@@ -243,7 +243,7 @@ def _describe_load(
         "connection_count": scenario.load.connection_count,
         "addresses": {
             kind.name: kind.address
-            for kind in facts.system.kinds_of(scenario)
+            for kind in facts.system.planner.kinds_of(scenario)
             if kind.name in kinds
         },
         "in_flight_count_max": scenario.load.in_flight_count_max,

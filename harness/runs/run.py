@@ -55,7 +55,7 @@ from harness.storage.run_folder import (
     write_json,
     write_record,
 )
-from harness.system import AuditEvidence, Endpoint, System, load_system
+from harness.system import AuditEvidence, Endpoint, load_system
 from harness.targets.broker import Broker
 from harness.targets.broker_fit import check_broker_fits, check_broker_is_the_targets
 from harness.targets.broker_floor import FloorResult
@@ -104,7 +104,7 @@ class Run:
     def __init__(self, request: RunSetup, view: RunView, stopped: threading.Event) -> None:
         self._request, self._view, self._stopped = request, view, stopped
         self._scenario: Scenario = request.scenario
-        self._system: System = load_system(request.scenario.system)
+        self._system = load_system(request.scenario.system)
         request.target.metadata_pairs()  # refused before anything starts, or not at all
         check_absent_topics(request.target, self._system.topics)
         check_broker_fits(request.kafka, request.scenario)
@@ -178,7 +178,7 @@ class Run:
             system=system,
             schedule_digest=supervisor.schedule_digest,
             target=recording.describe_target(
-                target, system, opening=loaded.opening, ended=end, build_s=build_s, source=git
+                target, system.probe, opening=loaded.opening, ended=end, build_s=build_s, source=git
             ),
             broker=recording.describe_broker(broker, loaded.floor),
             placement=self._placement,
@@ -200,13 +200,13 @@ class Run:
         self, stack: ExitStack, supervisor: Supervisor, target: Target, broker: Broker
     ) -> "_Loaded":
         """Everything that needs the target alive: from its seeding to its closing state."""
-        scenario, system = self._scenario, self._system
+        scenario, probe = self._scenario, self._system.probe
         supervisor.await_plans()
-        if system.observed_topic and system.observed_topic not in target.endpoint.absent_topics:
+        if probe.observed_topic and probe.observed_topic not in target.endpoint.absent_topics:
             # Before the opening state is read: others may use an attached target meanwhile.
             supervisor.observe(target.endpoint, self._placement.observer)
         self._enter("seed", "reference data and balances")
-        opening = system.open(
+        opening = probe.open(
             target.endpoint,
             scenario,
             seed=scenario.seed,
@@ -271,7 +271,7 @@ class Run:
             kafka_address=broker.address,
             kafka=broker.clients,
             topic_prefix=prefix,
-            reference_data=self._system.reference_data(self._scenario),
+            reference_data=self._system.planner.reference_data(self._scenario),
             affinity=self._placement.target,
         )
 
@@ -303,8 +303,9 @@ class Run:
     def _settle(
         self, supervisor: Supervisor, endpoint: Endpoint, opening: Any
     ) -> tuple[LoadFacts, Any]:
-        supervisor.resolve(int(self._system.capabilities(opening).get("dedupe_horizon_s", 0)))
-        closing = self._system.close(
+        probe = self._system.probe
+        supervisor.resolve(int(probe.capabilities(opening).get("dedupe_horizon_s", 0)))
+        closing = probe.close(
             endpoint,
             self._scenario,
             opening=opening,
@@ -312,12 +313,12 @@ class Run:
             timeout_s=_QUIESCE_TIMEOUT_S,
         )
         facts = supervisor.finish(
-            expected_event_count=self._system.event_count(closing), timeout_s=_EVENTS_TIMEOUT_S
+            expected_event_count=probe.event_count(closing), timeout_s=_EVENTS_TIMEOUT_S
         )
         return facts, closing
 
     def _audit(self, supervisor: Supervisor, loaded: "_Loaded") -> tuple[Invariant, ...]:
-        return self._system.audit(
+        return self._system.auditor.audit(
             AuditEvidence(
                 scenario=self._scenario,
                 run_tag=self._run_tag,

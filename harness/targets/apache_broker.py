@@ -8,8 +8,7 @@ own default): a kill loses nothing, since the kernel has it; a power cut would.
 
 import base64
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from harness.drivers.aiokafka_arguments import client_settings
 from harness.errors import BrokerError, InstallError
 from harness.model.kafka_settings import APACHE_KAFKA
 from harness.targets.apache_install import Installation, installation
+from harness.targets.peer import OwnPeer, raised_as
 from harness.targets.ports import LOOPBACK, accepts, restart_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
 from harness.targets.topics import check_answers
@@ -72,8 +72,10 @@ _PROPERTIES: Mapping[str, str] = {
 }
 
 
-class ApacheBroker:
+class ApacheBroker(OwnPeer):
     """One node of Apache Kafka."""
+
+    error = BrokerError
 
     kind = APACHE
     clients = APACHE_KAFKA
@@ -106,50 +108,21 @@ class ApacheBroker:
         self._state = (folder / "kafka").resolve()
         self._affinity = affinity
         self._advertised = advertised
-        self._is_restarting = False
         self._state.mkdir(parents=True)
-        with _as_broker_errors():
-            self._child, port = self._start_on_free_ports()
+        with raised_as(BrokerError):
+            child, port = self._start_on_free_ports()
+        super().__init__(child, grace_s=_STOP_GRACE_S)
         self.address = f"{LOOPBACK}:{port}"
         try:
             check_answers(self.address)
         except BaseException:
-            self._child.kill()
+            child.kill()
             raise
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; another one after a restart."""
-        return self._child.pid
-
-    def check_alive(self) -> None:
-        """Raise BrokerError with its last log lines if it is gone."""
-        if not self._is_restarting:
-            with _as_broker_errors():
-                self._child.check_alive()
 
     def kill_and_restart(self) -> None:
         """SIGKILL, and start it again on the same log and ports."""
-        self._is_restarting = True  # who watches it from another thread must not raise the alarm
-        try:
-            self._child.kill()
-            with _as_broker_errors():
-                self._child = self._start()
-            check_answers(self.address)
-        finally:
-            self._is_restarting = False
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        self._child.freeze()
-
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self._child.thaw()
-
-    def stop(self) -> str:
-        """Stop it in order; its log stays."""
-        return self._child.stop(grace_s=_STOP_GRACE_S)
+        self.restart(self._start)
+        check_answers(self.address)
 
     def _start_on_free_ports(self) -> tuple[ChildProcess, int]:
         for attempt in range(_START_COUNT_MAX):
@@ -213,14 +186,6 @@ class ApacheBroker:
             log=self._log,
             cores=self._affinity,
         )
-
-
-@contextmanager
-def _as_broker_errors() -> Iterator[None]:
-    try:
-        yield
-    except ChildFailedError as error:
-        raise BrokerError(str(error)) from error
 
 
 def _property_value(path: Path) -> str:

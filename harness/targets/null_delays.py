@@ -34,7 +34,6 @@ class ConstantDelay:
         self._delay_ns = delay_ns
 
     def departure_ns(self, now_ns: int) -> int:
-        """Return arrival and delay added."""
         return now_ns + self._delay_ns
 
 
@@ -46,7 +45,6 @@ class BimodalDelay:
         self._random = random.Random(1)
 
     def departure_ns(self, now_ns: int) -> int:
-        """Return arrival and one of the two delays added."""
         is_long = self._random.random() < self._long_share
         return now_ns + (self._long_ns if is_long else self._short_ns)
 
@@ -59,7 +57,6 @@ class SerialDelay:
         self._busy_until_ns = 0
 
     def departure_ns(self, now_ns: int) -> int:
-        """Return when the server is done with everything before and with this."""
         self._busy_until_ns = max(now_ns, self._busy_until_ns) + self._service_ns
         return self._busy_until_ns
 
@@ -70,7 +67,6 @@ def parse_delay(text: str) -> Delay:
 
     Raises:
         ValueError: not one of the three forms.
-
     """
     match text.split(":"):
         case ["constant", delay]:

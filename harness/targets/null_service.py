@@ -20,183 +20,79 @@ import struct
 import sys
 import threading
 from collections import deque
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import grpc
 import grpc.aio
 import uvloop
 
-from harness.drivers.http2 import (
-    FRAME_BYTES_MAX_DEFAULT,
-    HEAD,
-    HEAD_BYTES,
-    PREFACE,
-    STREAM_ID_MAX,
-    WINDOW_BYTES_DEFAULT,
-    WINDOW_BYTES_LIMIT,
-    ErrorCode,
-    Flag,
-    FrameType,
-    PeerError,
-    Setting,
-    pack_frame,
-    pack_goaway,
-    pack_settings,
-    pack_window_update,
-    unpack_settings,
-)
+from harness.drivers.http2 import HEAD, Flag, FrameType
 from harness.targets.null_delays import Delay, Departures, parse_delay
-from harness.targets.null_echo import HEAD_BLOCK, TRAILER_BLOCK, EchoConnection, EchoMethods
+from harness.targets.null_echo import EchoConnection, EchoMethods
+from harness.targets.server_connection import (
+    HEAD_BLOCK,
+    MESSAGE_HEAD_BYTES,
+    TRAILER_BLOCK,
+    ServerConnection,
+)
 
 HOST: Final = "127.0.0.1"
 
-# ------------------------------------------------------------------------------------- engine: wire
-
-_MESSAGE_BYTES: Final = 5  # the prefix of an empty message
-_GREETING: Final = pack_settings({Setting.INITIAL_WINDOW_SIZE: WINDOW_BYTES_LIMIT})
-_WIDENING: Final = pack_window_update(0, WINDOW_BYTES_LIMIT - WINDOW_BYTES_DEFAULT)
 _REPLY: Final = struct.Struct(f">5sI{len(HEAD_BLOCK)}s5sI5x5sI{len(TRAILER_BLOCK)}s").pack
 _HEAD_START: Final = HEAD.pack(len(HEAD_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS, 0)[:5]
-_DATA_START: Final = HEAD.pack(_MESSAGE_BYTES << 8 | FrameType.DATA, 0, 0)[:5]
+_DATA_START: Final = HEAD.pack(MESSAGE_HEAD_BYTES << 8 | FrameType.DATA, 0, 0)[:5]
 _TRAILER_START: Final = HEAD.pack(
     len(TRAILER_BLOCK) << 8 | FrameType.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 0
 )[:5]
 
 
-class NullConnection(asyncio.Protocol):
-    """
-    The server side of one HTTP/2 connection that answers whatever comes.
-
-    Header blocks are not decoded: nothing in them could change the answer.
-    """
+class NullConnection(ServerConnection):
+    """Answers whatever comes with an empty message."""
 
     def __init__(self, departures: Departures | None) -> None:
+        super().__init__()
         self._departures = departures
-        self._transport: asyncio.Transport | None = None
-        self._rest = b""
-        self._is_greeted = False
-        self._out = bytearray()
-        self._window_bytes = WINDOW_BYTES_DEFAULT
-        self._unreplied: deque[int] = deque()  # ended by the client, no window to answer
         self._delayed: set[int] = set()
-        self._used_bytes = 0
+        self._due: deque[int] = deque()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send our settings."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(_GREETING + _WIDENING)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Drop what is pending."""
-        del exc
-        self._transport = None
-        self._delayed.clear()
-        self._unreplied.clear()
-
-    def pause_writing(self) -> None:
-        """Read no more from a client that doesn't read."""
-        if self._transport is not None:
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        if self._transport is not None:
-            self._transport.resume_reading()
-
-    def data_received(self, data: bytes) -> None:
-        """Read whole frames, answer, keep the rest."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        data = self._rest + data if self._rest else data
-        try:
-            self._rest = data[self._read(data) :]
-        except PeerError as error:
-            self._transport.write(bytes(self._out) + pack_goaway(0, error.code))
-            self._transport.close()
-            return
-        if self._used_bytes > WINDOW_BYTES_LIMIT // 2:
-            self._out += pack_window_update(0, self._used_bytes)
-            self._used_bytes = 0
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._out and self._transport is not None:
-            out, self._out = self._out, bytearray()
-            self._transport.write(out)
-
-    def _read(self, data: bytes) -> int:
-        position, end = 0, len(data)
-        if not self._is_greeted:
-            if end < len(PREFACE) and PREFACE.startswith(data):
-                return 0
-            if not data.startswith(PREFACE):
-                raise PeerError(ErrorCode.PROTOCOL_ERROR, "no HTTP/2 preface")
-            self._is_greeted, position = True, len(PREFACE)
-        unpack_head = HEAD.unpack_from
-        while end - position >= HEAD_BYTES:
-            word, flags, stream_id = unpack_head(data, position)
-            payload_bytes, kind = word >> 8, word & 0xFF
-            if payload_bytes > FRAME_BYTES_MAX_DEFAULT:
-                raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"frame of {payload_bytes} bytes")
-            start = position + HEAD_BYTES
-            if start + payload_bytes > end:
-                break
-            position = start + payload_bytes
-            if kind <= FrameType.HEADERS:
-                if kind == FrameType.DATA:
-                    self._used_bytes += payload_bytes
-                if flags & Flag.END_STREAM:
-                    self._request_ended(stream_id)
+    def take_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """Answer at the end of a request, be it what it may."""
+        if kind == FrameType.DATA:
+            self.used_bytes += len(payload)
+        if flags & Flag.END_STREAM:
+            if self._departures is None:
+                self._due.append(stream_id)
             else:
-                self._read_control(kind, flags, stream_id, data[start:position])
-        return position
+                self._delayed.add(stream_id)
+                self._departures.add(self._depart, stream_id)
 
-    def _read_control(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        if kind == FrameType.SETTINGS and not flags & Flag.ACK:
-            for identifier, value in unpack_settings(payload):
-                if identifier == Setting.INITIAL_WINDOW_SIZE and value < _MESSAGE_BYTES:
-                    raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "no window for any reply")
-            self._out += pack_frame(FrameType.SETTINGS, Flag.ACK, 0)
-        elif kind == FrameType.PING and not flags & Flag.ACK:
-            self._out += pack_frame(FrameType.PING, Flag.ACK, 0, payload)
-        elif kind == FrameType.WINDOW_UPDATE and stream_id == 0:
-            self._window_bytes += int.from_bytes(payload, "big") & STREAM_ID_MAX
-            while self._unreplied and self._window_bytes >= _MESSAGE_BYTES:
-                self._reply(self._unreplied.popleft())
-        elif kind == FrameType.RST_STREAM:
-            self._delayed.discard(stream_id)
+    def answer(self) -> None:
+        """Reply to what is due, as far as the client's window goes."""
+        due = self._due
+        while due and self.window_bytes >= MESSAGE_HEAD_BYTES:
+            stream_id = due.popleft()
+            self.window_bytes -= MESSAGE_HEAD_BYTES
+            self.out += _REPLY(
+                _HEAD_START,
+                stream_id,
+                HEAD_BLOCK,
+                _DATA_START,
+                stream_id,
+                _TRAILER_START,
+                stream_id,
+                TRAILER_BLOCK,
+            )
 
-    def _request_ended(self, stream_id: int) -> None:
-        if self._departures is None:
-            self._reply(stream_id)
-        else:
-            self._delayed.add(stream_id)
-            self._departures.add(self._depart, stream_id)
+    def forget(self, stream_id: int) -> None:
+        """Its reply needn't leave."""
+        self._delayed.discard(stream_id)
 
     def _depart(self, stream_id: int) -> None:
         if stream_id in self._delayed:
             self._delayed.discard(stream_id)
-            self._reply(stream_id)
-            self._flush()
-
-    def _reply(self, stream_id: int) -> None:
-        if self._window_bytes < _MESSAGE_BYTES:
-            self._unreplied.append(stream_id)
-            return
-        self._window_bytes -= _MESSAGE_BYTES
-        self._out += _REPLY(
-            _HEAD_START,
-            stream_id,
-            HEAD_BLOCK,
-            _DATA_START,
-            stream_id,
-            _TRAILER_START,
-            stream_id,
-            TRAILER_BLOCK,
-        )
-
-
-# -------------------------------------------------------------------------------------- engine: aio
+            self._due.append(stream_id)
+            self.answer()
+            self.flush()
 
 
 class _AnyMethod(grpc.GenericRpcHandler):
@@ -209,7 +105,6 @@ class _AnyMethod(grpc.GenericRpcHandler):
         self._handler: Any = grpc.unary_unary_rpc_method_handler(self._answer)
 
     def service(self, handler_call_details: Any) -> Any:
-        """Return the same handler for every method."""
         del handler_call_details
         return self._handler
 
@@ -226,9 +121,6 @@ class _AnyMethod(grpc.GenericRpcHandler):
         future = self._waiting.pop(call)
         if not future.done():  # its client may have gone
             future.set_result(None)
-
-
-# --------------------------------------------------------------------------------------------- main
 
 
 async def serve(*, port: int, engine: str, delay: Delay | None, is_echo: bool = False) -> None:

@@ -1,24 +1,22 @@
 """
 The target of a run: launched here and watched, or attached to where it runs already.
 
-Both have one surface. What only a launched one can do (be killed, frozen) is refused for an
-attached one with a plain message. A launched target keeps its gRPC port and its work folder over
-a restart, so that clients reconnect to the same address and the service finds its own state.
+A launched target keeps its gRPC port and its work folder over a restart, so that clients reconnect
+to the same address and the service finds its own state.
 """
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import TargetError, UsageError
+from harness.errors import TargetError
 from harness.model.kafka_settings import ANY_BROKER, KafkaSettings, placeholder_values
 from harness.model.units import NANOS_PER_SECOND
 from harness.system import Endpoint
 from harness.targets.build import place_values, work_folder
+from harness.targets.peer import ForeignPeer, OwnPeer, Peer
 from harness.targets.placeholders import fill
 from harness.targets.ports import LOOPBACK, Listener, accepts, free_port
 from harness.targets.process import ChildFailedError, ChildProcess, Command
@@ -29,7 +27,7 @@ _REFERENCE_DATA = "reference-data.json"
 _SIGNALS = {"TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 
-class Target(Protocol):
+class Target(Peer, Protocol):
     """A service under load."""
 
     spec: TargetSpec
@@ -37,58 +35,10 @@ class Target(Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where it is and how it is spoken to."""
-        ...
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, the children of which belong to it; None where not known."""
-        ...
 
     @property
     def is_frozen(self) -> bool:
         """Whether it was stopped on purpose, by freeze(): nobody else may wake it."""
-        ...
-
-    def check_alive(self) -> None:
-        """
-        Nothing, while it runs. Cheap enough for several times a second.
-
-        Raises:
-            TargetError: it is gone; the message has its last log lines.
-        """
-        ...
-
-    def kill_and_restart(self) -> None:
-        """
-        SIGKILL, and start it again on the same work folder and port; returns when it is ready.
-
-        Raises:
-            UsageError: it was not launched here.
-            TargetError: it does not come back.
-        """
-        ...
-
-    def freeze(self) -> None:
-        """
-        SIGSTOP.
-
-        Raises:
-            UsageError: it was not launched here.
-        """
-        ...
-
-    def thaw(self) -> None:
-        """
-        SIGCONT.
-
-        Raises:
-            UsageError: it was not launched here.
-        """
-        ...
-
-    def stop(self) -> str:
-        """Stop it, and say how it ended; an attached one is left alone. Harmless twice."""
-        ...
 
 
 def start_target(
@@ -137,8 +87,10 @@ def start_target(
     )
 
 
-class LaunchedTarget:
+class LaunchedTarget(OwnPeer):
     """A target that this harness started, and will stop."""
+
+    error = TargetError
 
     def __init__(
         self,
@@ -157,62 +109,31 @@ class LaunchedTarget:
         self._affinity = affinity
         self._log = log
         self._workdir = workdir
-        self._is_restarting = False
-        self._is_frozen = False
-        self._child, self._grpc_port = self._start_on_free_port()
+        child, self._grpc_port = self._start_on_free_port()
+        super().__init__(
+            child,
+            grace_s=how.stop_grace_ns / NANOS_PER_SECOND,
+            stop_signal=_SIGNALS[how.stop_signal],
+        )
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it is; the same after a restart."""
         return _at(self._addresses, f"{LOOPBACK}:{self._grpc_port}", self._addresses.topic_prefix)
 
-    @property
-    def pid(self) -> int | None:
-        """Leader of its process group; another one after a restart."""
-        return self._child.pid
-
-    def check_alive(self) -> None:
-        """Raise TargetError with its last log lines if it is gone."""
-        if not self._is_restarting:
-            with _as_target_errors():
-                self._child.check_alive()
-
     def kill_and_restart(self) -> None:
         """SIGKILL, and start it again on the same work folder and port."""
-        self._is_restarting = True  # who watches it from another thread must not raise the alarm
-        try:
-            self._child.kill()
-            with _as_target_errors():
-                self._child, port = self._start(self._grpc_port)
-        finally:
-            self._is_restarting = False
+        self.restart(self._start_again)
+
+    def _start_again(self) -> ChildProcess:
+        child, port = self._start(self._grpc_port)
         if port != self._grpc_port:
+            child.kill()
             raise TargetError(
                 f'target "{self.spec.name}" was given port {self._grpc_port} at its restart '
                 f"and took {port}; it must use {{grpc_port}} unless that is 0"
             )
-
-    @property
-    def is_frozen(self) -> bool:
-        """Between freeze() and thaw()."""
-        return self._is_frozen
-
-    def freeze(self) -> None:
-        """SIGSTOP to it and its children."""
-        self._is_frozen = True
-        self._child.freeze()
-
-    def thaw(self) -> None:
-        """SIGCONT to it and its children."""
-        self._child.thaw()
-        self._is_frozen = False
-
-    def stop(self) -> str:
-        """Stop it within its grace; how it ended."""
-        return self._child.stop(
-            grace_s=self._how.stop_grace_ns / NANOS_PER_SECOND,
-            number=_SIGNALS[self._how.stop_signal],
-        )
+        return child
 
     def _start_on_free_port(self) -> tuple[ChildProcess, int]:
         for attempt in range(_START_COUNT_MAX):
@@ -270,71 +191,33 @@ class LaunchedTarget:
         }
 
 
-class AttachedTarget:
-    """A target that someone else runs: it is spoken to, never touched."""
+class AttachedTarget(ForeignPeer):
+    """A target that someone else runs."""
 
     def __init__(self, spec: TargetSpec, how: AttachSpec, endpoint: Endpoint) -> None:
         """See that it is there; raises what start_target does."""
+        super().__init__(
+            how.pid,
+            subject=f"{spec.file}: an attached target is",
+            remedy="use a target with [launch], or a scenario without steps",
+        )
         self.spec = spec
-        self._how = how
-        self._endpoint = _at(endpoint, how.grpc_address, how.topic_prefix)
+        self.endpoint = _at(endpoint, how.grpc_address, how.topic_prefix)
         self._listener = Listener(how.grpc_address)
         self.check_alive()
         if not self._listener.accepts(timeout_s=how.timeout_ns / NANOS_PER_SECOND):
-            raise TargetError(f"{spec.file}: attach.grpc: nothing answers at {how.grpc_address}")
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where the file says that it is."""
-        return self._endpoint
-
-    @property
-    def pid(self) -> int | None:
-        """As the file says."""
-        return self._how.pid
+            raise self._silent()
 
     def check_alive(self) -> None:
         """Raise TargetError when its pid is gone, or else its port refuses connections."""
-        if self._how.pid is not None and not Path(f"/proc/{self._how.pid}").exists():
-            raise TargetError(f"{self.spec.file}: attach.pid: no process {self._how.pid} runs")
+        if self.pid is not None and not Path(f"/proc/{self.pid}").exists():
+            raise TargetError(f"{self.spec.file}: attach.pid: no process {self.pid} runs")
         if self._listener.is_gone():
-            address = self._how.grpc_address
-            raise TargetError(f"{self.spec.file}: attach.grpc: nothing answers at {address}")
+            raise self._silent()
 
-    def kill_and_restart(self) -> None:
-        """Refused."""
-        self._refuse("killed and restarted")
-
-    @property
-    def is_frozen(self) -> bool:
-        """Never."""
-        return False
-
-    def freeze(self) -> None:
-        """Refused: were the harness to die meanwhile, nobody would thaw it."""
-        self._refuse("frozen")
-
-    def thaw(self) -> None:
-        """Refused."""
-        self._refuse("thawed")
-
-    def stop(self) -> str:
-        """It is left alone."""
-        return "left running"
-
-    def _refuse(self, what: str) -> None:
-        raise UsageError(
-            f"{self.spec.file}: an attached target is not {what}; "
-            "use a target with [launch], or a scenario without steps"
-        )
-
-
-@contextmanager
-def _as_target_errors() -> Iterator[None]:
-    try:
-        yield
-    except ChildFailedError as error:
-        raise TargetError(str(error)) from error
+    def _silent(self) -> TargetError:
+        address = self.endpoint.grpc_address
+        return TargetError(f"{self.spec.file}: attach.grpc: nothing answers at {address}")
 
 
 def _reported_port(said: str, spec: TargetSpec) -> int:

@@ -34,6 +34,7 @@ def checked_scenario(
     """
     from harness.model.policy_file import load_policy, with_policy
     from harness.model.scenario_file import load_scenario
+    from harness.system import kind_names
 
     scenario = load_scenario(
         name_or_path,
@@ -43,24 +44,19 @@ def checked_scenario(
     )
     if policy is None:
         return scenario
-    return with_policy(scenario, load_policy(policy, kinds=_kinds(scenario)))
+    return with_policy(scenario, load_policy(policy, kinds=kind_names(scenario)))
 
 
 def objective_faults(scenario: Scenario, objectives: Sequence[ObjectiveSpec]) -> _Faults:
     """Every one of *objectives* that names a kind of operation which the system doesn't have."""
     from harness.model.objectives import unknown_kinds
+    from harness.system import kind_names
 
-    return unknown_kinds(objectives, _kinds(scenario))
+    return unknown_kinds(objectives, kind_names(scenario))
 
 
 def _system_faults(scenario: Scenario) -> _Faults:
     from harness.system import load_system
 
     faults = objective_faults(scenario, scenario.objectives)
-    return [*faults, *load_system(scenario.system).check_workload(scenario)]
-
-
-def _kinds(scenario: Scenario) -> list[str]:
-    from harness.system import load_system
-
-    return [kind.name for kind in load_system(scenario.system).kinds]
+    return [*faults, *load_system(scenario.system).planner.check_workload(scenario)]

@@ -1,10 +1,14 @@
-"""A system with a bug of its own, which shows when the first reply or acknowledgement comes."""
+"""Systems with a bug of their own: it shows when the first reply or acknowledgement comes."""
 
-from tests.acceptance.mixed import MixedSystem
-from workloads.null.system import NullSystem
+from dataclasses import replace
+
+from tests.acceptance.mixed import SYSTEM as MIXED_SYSTEM
+from tests.acceptance.mixed import MixedCodec
+from workloads.null import SYSTEM as NULL_SYSTEM
+from workloads.null.system import NullCodec
 
 
-class FaultyNull(NullSystem):
+class FaultyReplies(NullCodec):
     """It can't look at replies."""
 
     def reply_code(self, message: bytes | memoryview) -> int:
@@ -12,7 +16,7 @@ class FaultyNull(NullSystem):
         raise ZeroDivisionError(f"of {len(message)} bytes")
 
 
-class FaultyRecords(MixedSystem):
+class FaultyRecords(MixedCodec):
     """It can't seal records."""
 
     def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
@@ -20,4 +24,5 @@ class FaultyRecords(MixedSystem):
         raise ZeroDivisionError(f"of record {sequence}, {len(payload)} bytes, {origin_ns}")
 
 
-NULL, RECORDS = FaultyNull(), FaultyRecords()
+NULL = replace(NULL_SYSTEM, codec=FaultyReplies())
+RECORDS = replace(MIXED_SYSTEM, codec=FaultyRecords())

@@ -1,13 +1,14 @@
 """A system that listens to server streams, for the subscriber's tests."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.model.scenario import Scenario
-from harness.system import Subscription
-from workloads.null.system import NullSystem
+from harness.system import Probe, Subscription
+from workloads.null import SYSTEM as NULL_SYSTEM
 
 
-class FeedingSystem(NullSystem):
+class Feeds(Probe):
     """As many feeds as the seed says, of two methods in turn."""
 
     def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
@@ -23,4 +24,4 @@ class FeedingSystem(NullSystem):
         ]
 
 
-SYSTEM = FeedingSystem()
+SYSTEM = replace(NULL_SYSTEM, probe=Feeds())

@@ -28,9 +28,9 @@ def test_plans_made_apart_are_the_plans(
 ) -> None:
     """Byte for byte, columns of the workload included; no file is left behind."""
     monkeypatch.setattr(plan_again, "APART_COUNT_MIN", 1)
-    system = load_system(scenario.system)
+    planner = load_system(scenario.system).planner
     expected = [
-        plan_digest(system.plan(scenario, seed=scenario.seed, shard=shard, shard_count=2))
+        plan_digest(planner.plan(scenario, seed=scenario.seed, shard=shard, shard_count=2))
         for shard in range(2)
     ]
     with PlansAgain(scenario, operation_count=550, folder=tmp_path) as again:

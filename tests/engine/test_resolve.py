@@ -18,8 +18,6 @@ from tests.engine.test_dispatch import CALL, KINDS, MESSAGE, RECORD, Bench
 class Codec:
     """The reply's first byte is its code, its second whether it is a repeat."""
 
-    kinds = KINDS
-
     def reply_code(self, message: bytes | memoryview) -> int:
         return message[0]
 
@@ -38,7 +36,7 @@ def resolver_of(bench: Bench, *, kind: int = CALL, lanes: Sequence[int] = ()) ->
         drivers=drivers,
         columns=bench.columns,
         plan=plan,
-        system=Codec(),  # type: ignore[arg-type]
+        codec=Codec(),  # type: ignore[arg-type]
         kinds=KINDS,
         topic_prefix="",
     )

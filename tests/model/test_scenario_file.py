@@ -40,7 +40,7 @@ def write(folder: Path, text: str) -> str:
 
 def check_packaged(scenario: Scenario) -> Sequence[tuple[str, str, str]]:
     """The check that the command line passes."""
-    return load_system(scenario.system).check_workload(scenario)
+    return load_system(scenario.system).planner.check_workload(scenario)
 
 
 def test_defaults(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.system import MalformedReplyError, Replies, System, load_system
+from harness.system import MalformedReplyError, Replies, load_system
 from tests.workloads.plan.test_plan import scenario
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.plan.planner import make_plan
@@ -17,7 +17,8 @@ from workloads.account.wire.identity import REQUEST_ID, id_base
 from workloads.account.wire.kinds import Kind
 
 RUN_TAG = 0x0123_4567_89AB_CDEF
-SYSTEM: System = load_system("workloads.account:SYSTEM")
+SYSTEM = load_system("workloads.account:SYSTEM")
+CODEC, PROBE = SYSTEM.codec, SYSTEM.probe
 
 ACKS = st.builds(
     contract.Ack,
@@ -49,8 +50,8 @@ def test_reply_codes_are_read_from_bytes(reply: Any) -> None:
     """The code and the replayed flag of any reply are what protobuf reads."""
     raw = reply.SerializeToString()
 
-    assert SYSTEM.reply_code(raw) == SYSTEM.reply_code(memoryview(raw)) == ack_of(reply).code
-    assert SYSTEM.reply_replayed(raw) == ack_of(reply).replayed
+    assert CODEC.reply_code(raw) == CODEC.reply_code(memoryview(raw)) == ack_of(reply).code
+    assert CODEC.reply_replayed(raw) == ack_of(reply).replayed
 
 
 def test_other_orders_of_fields_are_read_too() -> None:
@@ -58,8 +59,8 @@ def test_other_orders_of_fields_are_read_too() -> None:
     ack = contract.TransferReply(ack=contract.Ack(code=contract.INSUFFICIENT_AVAILABLE))
     rest = contract.TransferReply(asset_id=7, available_minor=9)
 
-    assert SYSTEM.reply_code(rest.SerializeToString() + ack.SerializeToString()) == 2001
-    assert SYSTEM.reply_code(b"") == 0
+    assert CODEC.reply_code(rest.SerializeToString() + ack.SerializeToString()) == 2001
+    assert CODEC.reply_code(b"") == 0
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -88,13 +89,13 @@ def test_events_join_their_operation(
     txn.postings.add(account_id=1_000, asset_id=1, delta_minor=5)
     expected = shard << 32 | index if is_ours else -1
 
-    assert SYSTEM.event_reader(run_tag=RUN_TAG)(txn.SerializeToString()) == expected
+    assert PROBE.event_reader(run_tag=RUN_TAG)(txn.SerializeToString()) == expected
 
 
 @pytest.mark.parametrize("value", [b"", b"\x0a", b"nonsense", b"\x0a\x12\x0a\x10short"])
 def test_what_is_no_event_joins_nothing(value: bytes) -> None:
     """Broken records are the audit's to tell of; the observer goes on."""
-    assert SYSTEM.event_reader(run_tag=RUN_TAG)(value) == -1
+    assert PROBE.event_reader(run_tag=RUN_TAG)(value) == -1
 
 
 def test_order_events_are_nobodys() -> None:
@@ -102,14 +103,14 @@ def test_order_events_are_nobodys() -> None:
     reference = contract.KafkaRef(topic="me.executions.v1", src="9" * 30, source_seq=4)
     txn = contract.JournalTxn(cause=contract.Cause(kafka=reference), journal_seq=1)
 
-    assert SYSTEM.event_reader(run_tag=RUN_TAG)(txn.SerializeToString()) == -1
+    assert PROBE.event_reader(run_tag=RUN_TAG)(txn.SerializeToString()) == -1
 
 
 def test_what_repeats_a_request_causes_no_event_of_its_own() -> None:
     """Every first request does; its duplicate's event is joined to the first."""
     table = pd.DataFrame({"kind": ["reserve", "transfer", "transfer"], "duplicate_of": [-1, -1, 1]})
 
-    assert SYSTEM.causes_event(table).tolist() == [True, True, False]
+    assert PROBE.causes_event(table).tolist() == [True, True, False]
 
 
 def test_replies_are_decoded_by_operation() -> None:
@@ -129,7 +130,7 @@ def test_replies_are_decoded_by_operation() -> None:
         blob=b"".join(messages),
         start=np.cumsum([0, *map(len, messages)]),
     )
-    columns = SYSTEM.decode_replies(plan, replies)
+    columns = CODEC.decode_replies(plan, replies)
 
     assert {len(values) for values in columns.values()} == {len(plan)}
     assert (columns["journal_seq"][index], bool(columns["replayed"][index])) == (8, True)
@@ -142,7 +143,7 @@ def test_replies_are_decoded_by_operation() -> None:
                                                    REPLIES, st.integers(0, 12))))  # fmt: skip
 def test_bytes_that_are_no_reply_raise_nothing_else(raw: bytes) -> None:
     """Whatever a target writes is read, or refused with the one error that the harness expects."""
-    for read in (SYSTEM.reply_code, SYSTEM.reply_replayed, SYSTEM.reply_position):
+    for read in (CODEC.reply_code, CODEC.reply_replayed, CODEC.reply_position):
         with suppress(MalformedReplyError):
             assert isinstance(read(memoryview(raw)), int)
 
@@ -159,7 +160,7 @@ def test_malformed_replies_are_marked_and_the_others_decoded() -> None:
         blob=whole[:-3] + whole,
         start=np.cumsum([0, len(whole) - 3, len(whole)]),
     )
-    columns = SYSTEM.decode_replies(plan, replies)
+    columns = CODEC.decode_replies(plan, replies)
 
     assert np.flatnonzero(columns["malformed"]).tolist() == [first]
     assert columns["journal_seq"][second] == 7
@@ -168,5 +169,5 @@ def test_malformed_replies_are_marked_and_the_others_decoded() -> None:
 
 def test_codes_have_the_contracts_names() -> None:
     """Known codes by name, unknown ones by number."""
-    assert SYSTEM.code_name(2001) == "INSUFFICIENT_AVAILABLE"
-    assert SYSTEM.code_name(7777) == "CODE_7777"
+    assert CODEC.code_name(2001) == "INSUFFICIENT_AVAILABLE"
+    assert CODEC.code_name(7777) == "CODE_7777"

@@ -1,6 +1,11 @@
-"""The smallest System: one kind of operation, no dependencies, no events, one invariant."""
+"""
+The smallest System: one kind of operation, no dependencies, no events, one invariant.
 
-from collections.abc import Callable, Mapping, Sequence
+Calls of /null.v1.NullService/Call with `payload_bytes` bytes, or messages on its Stream. A stream
+gives every message back as it was (target "echo"); a reply names its operation.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +20,16 @@ from harness.model.scenario import LoadTransport, Scenario
 from harness.model.verdict import Correctness
 from harness.system import (
     AuditEvidence,
+    Auditor,
     Channel,
-    Endpoint,
+    Codec,
     KindSpec,
     MalformedReplyError,
     Payloads,
+    Planner,
     Replies,
     ShardPlan,
-    Subscription,
+    System,
 )
 
 _PAYLOAD_BYTES_DEFAULT = 64  # about a Reserve request
@@ -32,28 +39,18 @@ _INDEX_AT, _INDEX_BYTES = 8, 4  # of an operation on a stream, little endian
 _HEAD_BYTES = _ORIGIN_BYTES + _INDEX_BYTES
 
 
-class NullSystem:
-    """
-    Calls of /null.v1.NullService/Call with `payload_bytes` bytes, or messages on its Stream.
+_CALL = KindSpec(
+    name="call", channel=Channel.GRPC, address="/null.v1.NullService/Call", origin_at=0
+)
+_MESSAGE = replace(_CALL, channel=Channel.GRPC_STREAM, address="/null.v1.NullService/Stream")
 
-    A stream gives every message back as it was (target "echo"); a reply names its operation.
-    """
 
-    name = "null"
-    kinds = (
-        KindSpec(
-            name="call", channel=Channel.GRPC, address="/null.v1.NullService/Call", origin_at=0
-        ),
-    )
-    observed_topic = ""
-    topics: tuple[str, ...] = ()
+class NullPlanner(Planner):
+    """Arrivals, and nothing else."""
 
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
-        """Its only kind, as a call or on standing streams."""
-        if scenario.load.transport is LoadTransport.UNARY:
-            return self.kinds
-        address = "/null.v1.NullService/Stream"
-        return (replace(self.kinds[0], channel=Channel.GRPC_STREAM, address=address),)
+        """The only kind, as a call or on standing streams."""
+        return (_CALL if scenario.load.transport is LoadTransport.UNARY else _MESSAGE,)
 
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
         """Only `payload_bytes` is known."""
@@ -106,6 +103,10 @@ class NullSystem:
             "statistics": {item.name: item.shown() for item in statistics},
         }
 
+
+class NullCodec(Codec):
+    """A request says when it was due and which operation it is; any reply is success."""
+
     def encode(self, scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
         """Zeros behind the origin time, which is patched in at send, and the operation's index."""
         del run_tag
@@ -118,15 +119,6 @@ class NullSystem:
             start=np.arange(len(plan) + 1, dtype=np.int64) * size,
         )
 
-    def seal(self, payload: memoryview, sequence: int, origin_ns: int) -> bytes:
-        """No Kafka operations, so never called."""
-        raise AssertionError(f"a null plan has no records ({sequence}, {origin_ns}, {payload!r})")
-
-    def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
-        """None."""
-        del run_tag, shard
-        return ()
-
     def stream_reply(self, message: bytes) -> tuple[int, bytes | memoryview]:
         """The message is the one that was sent."""
         if len(message) < _HEAD_BYTES:
@@ -138,68 +130,13 @@ class NullSystem:
         del message
         return 0
 
-    def reply_replayed(self, message: bytes | memoryview) -> bool:
-        """Nothing is stored, so nothing is repeated."""
-        del message
-        return False
-
-    def reply_position(self, message: bytes | memoryview) -> int:
-        """There is no journal."""
-        del message
-        return 0
-
-    def code_name(self, code: int) -> str:
-        """The only code is 0."""
-        return "OK" if code == 0 else str(code)
-
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
         """How many replies each operation had."""
         return {"reply_count": np.bincount(replies.operation, minlength=len(plan))}
 
-    def event_reader(self, *, run_tag: int) -> Callable[[bytes], int]:
-        """No event is ours."""
-        del run_tag
-        return lambda _: -1
 
-    def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
-        """None."""
-        del scenario, seed
-        return ()
-
-    def reference_data(self, scenario: Scenario) -> bytes:
-        """Nothing to know."""
-        del scenario
-        return b""
-
-    def open(self, endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: str) -> Any:
-        """Nothing to prepare."""
-        del endpoint, scenario, seed, seed_by
-
-    def capabilities(self, opening: Any) -> Mapping[str, Any]:
-        """None."""
-        del opening
-        return {}
-
-    def close(
-        self,
-        endpoint: Endpoint,
-        scenario: Scenario,
-        *,
-        opening: Any,
-        produced_count: int,
-        timeout_s: float,
-    ) -> Any:
-        """Nothing to wait for."""
-        del endpoint, scenario, opening, produced_count, timeout_s
-
-    def causes_event(self, operations: Any) -> NDArray[np.bool_]:
-        """None does."""
-        return np.zeros(len(operations), np.bool_)
-
-    def event_count(self, closing: Any) -> int | None:
-        """None are expected."""
-        del closing
-        return 0
+class NullAuditor(Auditor):
+    """One reply a call."""
 
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
         """N1: one reply for each call that was acknowledged, none for the others."""
@@ -225,4 +162,4 @@ class NullSystem:
         )
 
 
-SYSTEM = NullSystem()
+SYSTEM = System(planner=NullPlanner(), codec=NullCodec(), auditor=NullAuditor())

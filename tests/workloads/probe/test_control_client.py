@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import TargetError, UsageError
 from harness.model.scenario import Scenario
-from harness.system import Endpoint, System, load_system
+from harness.system import Endpoint, load_system
 from harness.targets.topics import create_topics
 from tests.brokers import KINDS, linked_broker
 from tests.workloads.plan.test_plan import scenario
@@ -25,7 +25,8 @@ from workloads.account.plan.seeds import seeds
 from workloads.account.terms.workload import parse_workload
 
 ROOT = Path(__file__).parents[3]
-SYSTEM: System = load_system("workloads.account:SYSTEM")
+SYSTEM = load_system("workloads.account:SYSTEM")
+PROBE = SYSTEM.probe
 FIRST_ID = 1_000
 
 
@@ -89,7 +90,7 @@ def endpoint(broker_address: str, prefix: str, tmp_path: Path) -> Iterator[Endpo
 
 def opened(endpoint: Endpoint, few: Scenario) -> TargetState:
     """The opening state."""
-    state = SYSTEM.open(endpoint, few, seed=1, seed_by="control")
+    state = PROBE.open(endpoint, few, seed=1, seed_by="control")
     assert isinstance(state, TargetState)
     return state
 
@@ -121,11 +122,11 @@ def test_a_target_is_seeded_and_followed(endpoint: Endpoint, few: Scenario) -> N
                 timeout=5,
             )
             assert reply.ack.code == contract.OK
-    closing = SYSTEM.close(endpoint, few, opening=opening, produced_count=0, timeout_s=10.0)
+    closing = PROBE.close(endpoint, few, opening=opening, produced_count=0, timeout_s=10.0)
 
     assert held == expected
-    assert SYSTEM.capabilities(opening)["contract_version"] == "accounts.v1"
-    assert SYSTEM.event_count(closing) == 30
+    assert PROBE.capabilities(opening)["contract_version"] == "accounts.v1"
+    assert PROBE.event_count(closing) == 30
     assert closing.absent == ()
     assert closing.updates.update_count - closing.updates.repeated_count == 30
     assert (closing.updates.gap_count, closing.updates.mismatch_count) == (0, 0)
@@ -149,7 +150,7 @@ def test_deposits_top_up_what_is_short(endpoint: Endpoint, few: Scenario) -> Non
     """Seeded by transfers again after a withdrawal: that much is paid in, once, and no more."""
 
     def seeded() -> TargetState:
-        state = SYSTEM.open(endpoint, few, seed=1, seed_by="transfers")
+        state = PROBE.open(endpoint, few, seed=1, seed_by="transfers")
         assert isinstance(state, TargetState)
         return state
 
@@ -176,7 +177,7 @@ def test_what_the_target_can_not_do_stops_the_run(endpoint: Endpoint, few: Scena
     """A scenario that requires a capability that is not declared is told so."""
     portfolio = replace(few, requires=("portfolio",))
     with pytest.raises(UsageError, match=r"can't do \"portfolio\" \(needed by requires of"):
-        SYSTEM.open(endpoint, portfolio, seed=1, seed_by="control")
+        PROBE.open(endpoint, portfolio, seed=1, seed_by="control")
 
 
 class _Deposits(grpc.GenericRpcHandler):
@@ -214,15 +215,15 @@ def test_a_target_without_control_is_seeded_by_deposits(
     )
     try:
         with pytest.raises(UsageError, match="no ControlService"):
-            SYSTEM.open(endpoint, few, seed=1, seed_by="control")
+            PROBE.open(endpoint, few, seed=1, seed_by="control")
         needy = replace(few, requires=("amend",))
         with pytest.raises(UsageError, match=r"write \[contract\] features"):
-            SYSTEM.open(endpoint, needy, seed=1, seed_by="transfers")
+            PROBE.open(endpoint, needy, seed=1, seed_by="transfers")
         able = replace(endpoint, features=("amend",))
-        assert isinstance(SYSTEM.open(able, needy, seed=1, seed_by="transfers"), TargetState)
+        assert isinstance(PROBE.open(able, needy, seed=1, seed_by="transfers"), TargetState)
         deposits.received.clear()
-        opening = SYSTEM.open(endpoint, few, seed=1, seed_by="transfers")
-        closing = SYSTEM.close(endpoint, few, opening=opening, produced_count=0, timeout_s=1.0)
+        opening = PROBE.open(endpoint, few, seed=1, seed_by="transfers")
+        closing = PROBE.close(endpoint, few, opening=opening, produced_count=0, timeout_s=1.0)
     finally:
         server.stop(None).wait()
     expected = list(seeds(parse_workload(few.workload), seed=1))
@@ -233,7 +234,7 @@ def test_a_target_without_control_is_seeded_by_deposits(
     assert len({request.meta.request_id for request in deposits.received}) == len(expected)
     assert (opening.accounts, opening.capabilities) == (None, None)
     assert "no ControlService" in closing.absent[0]
-    assert SYSTEM.event_count(closing) is None
+    assert PROBE.event_count(closing) is None
 
 
 def test_nobody_there(few: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,4 +243,4 @@ def test_nobody_there(few: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = Endpoint(grpc_address="127.0.0.1:1", kafka_address="", topic_prefix="")
 
     with pytest.raises(TargetError, match=r"127\.0\.0\.1:1"):
-        SYSTEM.open(endpoint, few, seed=1, seed_by="control")
+        PROBE.open(endpoint, few, seed=1, seed_by="control")

@@ -13,7 +13,6 @@ from workloads.account.contract.accounts_pb2 import Cause
 
 REQUEST_ID = struct.Struct(">QII")
 TAG_BITS = 24
-SHARD_COUNT_MAX = 256
 _TAG_MASK = (1 << TAG_BITS) - 1
 OPERATION_BITS = 40
 

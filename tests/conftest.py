@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("busy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.side_by_side"]
+pytest_plugins = ["tests.side_by_side", "tests.skipped"]
 APACHE_INSTALL_TIMEOUT_S = 90.0
 
 

@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # No test measures the broker in Java: its second compiler took more CPU time than its work.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-pytest_plugins = ["tests.side_by_side", "tests.skipped"]
+pytest_plugins = ["tests.side_by_side", "tests.skipped", "tests.timing"]
 APACHE_INSTALL_TIMEOUT_S = 90.0
 
 

@@ -31,7 +31,7 @@ command = [
 environment = {{ PYTHONPATH = '{folder}' }}
 [ready]
 line = "ready "
-timeout = "20s"
+timeout = "60s"
 [replay]
 command = ["{{python}}", "-m", "workloads.account.reference", "--digest", "{{workdir}}"]
 """

@@ -117,7 +117,7 @@ def staging(folder: Path, *command: str, scenario: str = "") -> Iterator[Staging
         )
     )
     try:
-        port = json.loads(service.wait_for_line("ready ", timeout_s=30))["grpc_port"]
+        port = json.loads(service.wait_for_line("ready ", timeout_s=60))["grpc_port"]
         target_file = folder / "staging.toml"
         text = TARGET.format(address=f"127.0.0.1:{port}", pid=service.pid)
         target_file.write_text(text, encoding="utf-8")

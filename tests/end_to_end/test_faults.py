@@ -45,7 +45,7 @@ name = "doomed"
 command = ["{{python}}", "-c", '''{program}''', "{{grpc_port}}"]
 [ready]
 line = "ready "
-timeout = "10s"
+timeout = "60s"
 """
 DIES_AT_START = "import sys; print('no such asset table'); sys.exit(3)"
 DIES_MID_RUN = (
@@ -94,7 +94,7 @@ def nothing_left_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setenv("ACCTBENCH_TEST_MARK", str(tmp_path))
     yield
     monkeypatch.delenv("ACCTBENCH_TEST_MARK")
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while left := _marked(str(tmp_path)):
         assert time.monotonic() < deadline_s, f"still running: {left}"
         time.sleep(0.1)

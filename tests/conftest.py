@@ -1,5 +1,6 @@
 """Fixtures of more than one package."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,10 @@ hypothesis.settings.load_profile("busy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.side_by_side"]
+# No test measures the broker in Java: its second compiler took more CPU time than its work.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+pytest_plugins = ["tests.side_by_side", "tests.skipped", "tests.timing"]
 APACHE_INSTALL_TIMEOUT_S = 90.0
 
 

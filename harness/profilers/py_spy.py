@@ -30,6 +30,7 @@ from harness.profilers.frames import frame_of, parse_folded
 from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, segment_count
 from harness.profilers.threads import (
     ThreadTime,
+    catches,
     is_python,
     is_stopped,
     thread_times,
@@ -37,7 +38,8 @@ from harness.profilers.threads import (
 from harness.targets.process import guardian
 from harness.targets.process_tree import process_tree
 
-_FIRST_ATTACH_S = 0.7
+_FIRST_ATTACH_S = 0.2  # of sampling, after it has read the target's symbols
+_STARTED_WITHIN_S = 10.0  # on a busy machine; before it samples, SIGINT would kill it
 _ENDED_WITHIN_S = 10.0  # after SIGINT: writing a segment takes milliseconds
 _FROZEN_FOR_S = (
     1.0  # stopped and without CPU time so long in a segment: a sample takes milliseconds
@@ -122,6 +124,8 @@ class PySpyProfiler:
         self._pid, self._target = _python_of(pid_of(target)), target
         self._folder.mkdir(parents=True, exist_ok=True)
         self._launch(self._folder / "first.folded")
+        assert self._popen is not None
+        _await_sampling(self._popen)
         time.sleep(_FIRST_ATTACH_S)
         self._end()
         self._path.unlink(missing_ok=True)
@@ -252,6 +256,7 @@ class PySpyProfiler:
         assert popen is not None, "begin first"
         has_died = popen.poll() is not None
         if not has_died:
+            _await_sampling(popen)
             popen.send_signal(signal.SIGINT)
         try:
             said, _ = popen.communicate(timeout=_ENDED_WITHIN_S)
@@ -282,6 +287,15 @@ class PySpyProfiler:
                 self._notes.append("The target was found stopped after a segment, and woken.")
                 return
             time.sleep(0.01)
+
+
+def _await_sampling(popen: subprocess.Popen[str]) -> None:
+    """Wait until py-spy catches SIGINT, which is when it begins to sample, or has ended."""
+    deadline_s = time.monotonic() + _STARTED_WITHIN_S
+    while popen.poll() is None and not catches(popen.pid, signal.SIGINT):
+        if time.monotonic() > deadline_s:
+            return
+        time.sleep(0.01)
 
 
 def _read(

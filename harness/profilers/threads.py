@@ -6,12 +6,14 @@ Documentation/scheduler/sched-stats.rst). What can't be read is absent.
 """
 
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _INTERPRETER = re.compile(r"/(lib)?python[\d.]*(\.so[\d.]*)?$", re.MULTILINE)
+_CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
 _STOPPED_STATES = ("T", "t")
 
 
@@ -41,6 +43,14 @@ def is_stopped(pid: int) -> bool:
         with suppress(OSError):
             if (task / "stat").read_text().rpartition(") ")[2][:1] in _STOPPED_STATES:
                 return True
+    return False
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether *pid* has a handler for the signal *number* (SigCgt of man 5 proc)."""
+    with suppress(OSError):
+        found = _CAUGHT.search(Path(f"/proc/{pid}/status").read_text())
+        return found is not None and int(found[1], 16) >> (number - 1) & 1 == 1
     return False
 
 

@@ -31,7 +31,7 @@ command = [
 environment = {{ PYTHONPATH = '{folder}' }}
 [ready]
 line = "ready "
-timeout = "20s"
+timeout = "60s"
 [replay]
 command = ["{{python}}", "-m", "workloads.account.reference", "--digest", "{{workdir}}"]
 """
@@ -67,9 +67,8 @@ def make_copy(folder: Path, patches: Sequence[Patch] = ()) -> Path:
     original = Path(workloads.__path__[0])
     copy = folder / "workloads"
     for name in _COPIED_FOLDERS:
-        shutil.copytree(
-            original / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyi")
-        )
+        # With what is compiled: a patched file is newer, and compiled again.
+        shutil.copytree(original / name, copy / name, ignore=shutil.ignore_patterns("*.pyi"))
     for name in _COPIED_FILES:
         shutil.copy(original / name, copy / name)
     for patch in patches:

@@ -26,7 +26,7 @@ kind = "constant"
 rate = "100/s"
 [phases]
 warmup = "500ms"
-measure = "60s"
+measure = "120s"
 drain = "5s"
 [workload]
 accounts = { kind = "uniform", count = 20 }
@@ -42,7 +42,7 @@ PARTS = {
     "guardian": "guardian.py",
 }
 BROKERS = {"embedded": "tansu", "apache": "kafka.Kafka"}
-GONE_WITHIN_S = 5.0
+GONE_WITHIN_S = 30.0  # by themselves they would go on for two minutes
 
 
 def marked(value: str) -> dict[int, str]:

@@ -10,7 +10,7 @@ from harness.model.scenario_file import ScenarioOverrides
 from tests.acceptance.conftest import RunOnce, null_scenario
 
 BY_BOTH = pytest.mark.parametrize("driver", ["wire", "grpcio"])
-SCENARIO = null_scenario('kind = "constant"\nrate = "100/s"', measure="60s")
+SCENARIO = null_scenario('kind = "constant"\nrate = "100/s"', measure="120s")
 
 
 def faulty(name: str) -> str:
@@ -23,13 +23,13 @@ def faulty(name: str) -> str:
 def test_a_bug_in_a_reply_handler_ends_the_run(
     driver: str, transport: LoadTransport, run_once: RunOnce
 ) -> None:
-    """In a callback of the framed driver, in a task of grpcio's: a minute of load isn't waited."""
+    """In a callback of the framed driver, in a task of grpcio's: nobody waits two minutes."""
     began_s = time.monotonic()
 
     with pytest.raises(EngineError, match="ZeroDivisionError: of"):
         run_once(faulty("NULL"), "echo", ScenarioOverrides(driver=driver, transport=transport))
 
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 90
 
 
 def test_a_bug_while_sending_ends_the_run(run_once: RunOnce) -> None:

@@ -30,13 +30,13 @@ title = "A little of everything that moves money"
 system = "workloads.account:SYSTEM"
 [arrivals]
 kind = "poisson"
-rate = "300/s"
+rate = "500/s"
 [phases]
-warmup = "300ms"
-measure = "2s"
+warmup = "200ms"
+measure = "1200ms"
 drain = "10s"
 [load]
-timeout = "3s"
+timeout = "20s"
 [limits]
 lateness_p99 = "5s"    # the audit is tested, on machines that are busy
 generator_cpu = "99%"
@@ -46,14 +46,14 @@ instruments = 4
 market = "varied"
 mix = { reserve = "28%", release = "24%", fill = "16%", transfer = "7%", \
 pend = "5%", post = "2%", void = "2%", get_balances = "11%", list_ledger = "5%" }
-order_life = "300ms"
+order_life = "200ms"
 read_your_writes = "50%"
 page = 20
 subscriptions = 8
 """
 KILL_RESTART = """
 [[steps]]
-at = "1s"
+at = "600ms"
 action = "kill-restart-target"
 """
 

@@ -13,6 +13,7 @@ from harness.model.verdict import Correctness
 from harness.storage.run_folder import StoredRun
 from tests.acceptance.conftest import RunOnce, null_scenario
 from tests.acceptance.mutants import Patch, make_copy, target_text
+from tests.timing import TimeJudged
 
 STREAM_COUNT = 4
 ON_STREAMS = ("reserve", "release")
@@ -25,12 +26,12 @@ kind = "poisson"
 rate = "400/s"
 [phases]
 warmup = "300ms"
-measure = "2s"
+measure = "1500ms"
 drain = "10s"
 [load]
 transport = "stream"
 streams = 4
-timeout = "5s"
+timeout = "20s"
 [limits]
 lateness_p99 = "5s"    # not what is tested, on machines that are busy
 generator_cpu = "99%"
@@ -76,7 +77,7 @@ def assert_accounts_in_order(run: StoredRun) -> None:
     table = on_streams(run)
     answered = table[table["outcome"] == "acknowledged"]
     steps = answered.groupby("account")["account_seq"].diff().dropna()
-    assert len(steps) > 300
+    assert len(steps) > 200
     assert (steps > 0).all()
 
 
@@ -114,12 +115,8 @@ def test_killed_service_breaks_its_streams_and_nothing_is_lost(
 
 
 @pytest.mark.alone
-def test_drivers_and_transports_agree(run_once: RunOnce) -> None:
-    """
-    One plan on streams by both drivers and as calls: each operation ends alike, as fast.
-
-    As fast is said of the fastest: how long the others waited may be a busy machine's doing.
-    """
+def test_drivers_and_transports_agree(run_once: RunOnce, time_judged: TimeJudged) -> None:
+    """One plan on streams by both drivers and as calls: each operation ends alike, as fast."""
     variants = {
         "streams": ScenarioOverrides(),
         "streams of grpcio": ScenarioOverrides(driver="grpcio"),
@@ -136,20 +133,23 @@ def test_drivers_and_transports_agree(run_once: RunOnce) -> None:
     for name, run in runs.items():
         assert broken_laws(run.record) == [], name
         assert (ended[name] == ended["streams"]).mean() > 0.99, name
-        assert fastest_ms[name] == pytest.approx(fastest_ms["streams"], abs=10.0), name
         assert run.record.rate.offered_per_s == pytest.approx(400, rel=0.1), name
         assert_accounts_in_order(run)
+    with time_judged():
+        assert fastest_ms == pytest.approx(dict.fromkeys(runs, fastest_ms["streams"]), abs=10.0)
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("driver", ["wire", "grpcio"])
-def test_full_window_is_the_services_time_and_no_lateness(driver: str, run_once: RunOnce) -> None:
+def test_full_window_is_the_services_time_and_no_lateness(
+    driver: str, run_once: RunOnce, time_judged: TimeJudged
+) -> None:
     """Behind a frozen service messages wait in the driver: counted, part of service, on time."""
     found = {}
     for window_count in (8, 1024):
         run = run_once(
             null_scenario(
-                'kind = "constant"\nrate = "400/s"', measure="1500ms", driver=driver, rest=FREEZE
+                'kind = "constant"\nrate = "400/s"', measure="1200ms", driver=driver, rest=FREEZE
             ),
             "echo",
             ScenarioOverrides(
@@ -160,16 +160,16 @@ def test_full_window_is_the_services_time_and_no_lateness(driver: str, run_once:
         assert set(table["outcome"]) == {"acknowledged"}
         found[window_count] = run.record.load["driver_stats"][0], table
 
-    narrow, wide = found[8], found[1024]
-    for _, table in found.values():
-        response_ms = (table["done_ns"] - table["intended_ns"]).to_numpy(float) / 1e6
-        assert response_ms.max() == pytest.approx(500, abs=100)
-    stats, table = narrow
-    service_ns = int((table["done_ns"] - table["sent_ns"]).sum())
-    blocked_count = 400 * 0.5 - 2 * 8
-    assert stats["blocked_count"] == pytest.approx(blocked_count, rel=0.2)
-    mean_ms = stats["blocked_ns_total"] / stats["blocked_count"] / 1e6
-    assert mean_ms == pytest.approx(500 / 2, rel=0.3)
-    lateness_ns = int((table["sent_ns"] - table["eligible_ns"]).sum())
-    assert service_ns > stats["blocked_ns_total"] > 5 * lateness_ns
+    (stats, table), wide = found[8], found[1024]
     assert wide[0]["blocked_count"] <= 2  # the streams were not open yet
+    with time_judged():
+        for _, one in found.values():
+            response_ms = (one["done_ns"] - one["intended_ns"]).to_numpy(float) / 1e6
+            assert response_ms.max() == pytest.approx(500, abs=100)
+        service_ns = int((table["done_ns"] - table["sent_ns"]).sum())
+        blocked_count = 400 * 0.5 - 2 * 8
+        assert stats["blocked_count"] == pytest.approx(blocked_count, rel=0.2)
+        mean_ms = stats["blocked_ns_total"] / stats["blocked_count"] / 1e6
+        assert mean_ms == pytest.approx(500 / 2, rel=0.3)
+        lateness_ns = int((table["sent_ns"] - table["eligible_ns"]).sum())
+        assert service_ns > stats["blocked_ns_total"] > 5 * lateness_ns

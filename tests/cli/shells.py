@@ -38,7 +38,7 @@ class Shell:
         self._process.wait()
         os.close(self._terminal)
 
-    def type(self, keys: str, *, until: str, timeout_s: float = 30) -> str:
+    def type(self, keys: str, *, until: str, timeout_s: float = 60) -> str:
         """Send *keys*, and read until *until* (a pattern) has come; all that came."""
         os.write(self._terminal, keys.encode())
         text, end = "", time.monotonic() + timeout_s

@@ -193,7 +193,7 @@ def test_sigterm_ends_in_order() -> None:
     assert process.stdout is not None
     process.stdout.readline()
     os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
 
     assert (out, process.returncode) == ("down\n", ExitCode.INVALID)
     assert "interrupted" in err

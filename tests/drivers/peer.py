@@ -25,7 +25,7 @@ END_HEADERS, PADDED, WITH_PRIORITY = 4, 8, 0x20
 
 HEAD_BLOCK = b"\x88\x0f\x10\x10application/grpc"  # :status 200, content-type
 OK_BLOCK = b"\x00\x0bgrpc-status\x010"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Reply(NamedTuple):

@@ -15,7 +15,7 @@ from harness.errors import TransportError
 from harness.targets.topics import create_topics
 from tests.brokers import KINDS, LinkedBroker, linked_broker
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 RECORD_COUNT = 3_000
 Scene = Callable[["Sender"], Coroutine[Any, Any, None]]
 

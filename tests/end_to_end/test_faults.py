@@ -1,7 +1,8 @@
 """
 What a user sees when something breaks: a clear message, an exit code, nothing left running.
 
-The real command and the real broker; services that misbehave are tiny programs.
+The real command and the real broker; services that misbehave are tiny programs. The command runs
+in this process unless it is to be interrupted or something of it is to be killed.
 """
 
 import json
@@ -10,13 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-ACCTBENCH = [sys.executable, "-m", "harness.cli.main"]
+from harness.cli.main import exit_code_of
+from harness.targets.process import guardian
+
+ENDED_WITHIN_S = 60
 SCENARIO = """
 name = "faulty"
 title = "Something breaks"
@@ -40,7 +45,7 @@ name = "doomed"
 command = ["{{python}}", "-c", '''{program}''', "{{grpc_port}}"]
 [ready]
 line = "ready "
-timeout = "10s"
+timeout = "60s"
 """
 DIES_AT_START = "import sys; print('no such asset table'); sys.exit(3)"
 DIES_MID_RUN = (
@@ -59,14 +64,14 @@ class Folder:
         self.runs = path / "runs"
 
     def command(self, *, program: str = "", measure: str = "3s", kafka: str = "") -> list[str]:
-        """The command line of a run against *program* (none: the null service)."""
+        """The arguments of a run against *program* (none: the null service)."""
         scenario = self.path / "faulty.toml"
         scenario.write_text(SCENARIO.format(measure=measure), encoding="utf-8")
         target = "null"
         if program:
             target = str(self.path / "target.toml")
             Path(target).write_text(TARGET.format(program=program), encoding="utf-8")
-        command = [*ACCTBENCH, "run", str(scenario), "--target", target, "--runs", str(self.runs)]
+        command = ["run", str(scenario), "--target", target, "--runs", str(self.runs)]
         return [*command, "--kafka", kafka] if kafka else command
 
     def incomplete(self) -> Path:
@@ -85,10 +90,11 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture(autouse=True)
 def nothing_left_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """After each test no process of it runs on; they are known by a mark in their environment."""
+    guardian()  # this process's own, which stays and must not have the mark
     monkeypatch.setenv("ACCTBENCH_TEST_MARK", str(tmp_path))
     yield
     monkeypatch.delenv("ACCTBENCH_TEST_MARK")
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while left := _marked(str(tmp_path)):
         assert time.monotonic() < deadline_s, f"still running: {left}"
         time.sleep(0.1)
@@ -103,21 +109,40 @@ def _marked(mark: str) -> list[str]:
     return found
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """The finished command."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A command that has ended: its exit code, and what it said to people."""
+
+    returncode: int
+    stderr: str
 
 
-def started_load(process: subprocess.Popen[str]) -> None:
-    """Wait until the load goes."""
+Run = Callable[[list[str]], Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """A function that runs a command to its end."""
+
+    def run_it(command: list[str]) -> Done:
+        code = exit_code_of(command)
+        return Done(returncode=code, stderr=capsys.readouterr().err)
+
+    return run_it
+
+
+def started(command: list[str]) -> subprocess.Popen[str]:
+    """A command of its own, once its load goes."""
+    program = [sys.executable, "-m", "harness.cli.main", *command]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("warm-up"):
-            return
+            return process
     raise AssertionError("the load never started")
 
 
-def test_service_that_dies_at_start_is_quoted(folder: Folder) -> None:
+def test_service_that_dies_at_start_is_quoted(folder: Folder, run: Run) -> None:
     """Exit 6, at once, with the service's own last words."""
     done = run(folder.command(program=DIES_AT_START))
 
@@ -127,7 +152,7 @@ def test_service_that_dies_at_start_is_quoted(folder: Folder) -> None:
     assert json.loads((folder.incomplete() / "failure.json").read_text())["error"] == "TargetError"
 
 
-def test_service_that_dies_mid_run_is_quoted(folder: Folder) -> None:
+def test_service_that_dies_mid_run_is_quoted(folder: Folder, run: Run) -> None:
     """Exit 6 with how it ended and its log, the folder kept as incomplete."""
     done = run(folder.command(program=DIES_MID_RUN, measure="8s"))
 
@@ -145,14 +170,13 @@ def test_broker_that_dies_mid_run_is_named(
     if kafka == "apache":
         request.getfixturevalue("apache_installed")
     command = folder.command(measure="8s", kafka=kafka)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    started_load(process)
+    process = started(command)
     (broker,) = [
         child for child in psutil.Process(process.pid).children(True) if program in child.name()
     ]
 
     broker.kill()
-    _, words = process.communicate(timeout=30)
+    _, words = process.communicate(timeout=ENDED_WITHIN_S)
 
     assert process.returncode == 6
     assert "killed by signal 9" in words
@@ -161,7 +185,7 @@ def test_broker_that_dies_mid_run_is_named(
 
 
 def test_broker_that_is_not_installed_is_named(
-    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 6 with the command that installs it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -171,7 +195,7 @@ def test_broker_that_is_not_installed_is_named(
     assert "run: acctbench kafka install" in done.stderr
 
 
-def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder) -> None:
+def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder, run: Run) -> None:
     """Exit 2, the step named, nothing started and no folder made."""
     command = folder.command()
     with (folder.path / "faulty.toml").open("a", encoding="utf-8") as scenario:
@@ -185,7 +209,7 @@ def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder) -> No
     assert not folder.runs.exists()
 
 
-def test_broker_that_is_not_there_is_named(folder: Folder) -> None:
+def test_broker_that_is_not_there_is_named(folder: Folder, run: Run) -> None:
     """Exit 6 with the address that nobody answers at."""
     done = run(folder.command(kafka="127.0.0.1:1"))
 
@@ -196,12 +220,11 @@ def test_broker_that_is_not_there_is_named(folder: Folder) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_is_kept_as_incomplete(folder: Folder, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM stop the load in order: exit 4, never a baseline."""
-    process = subprocess.Popen(folder.command(measure="20s"), stderr=subprocess.PIPE, text=True)
-    started_load(process)
+    process = started(folder.command(measure="20s"))
     time.sleep(0.5)
 
     process.send_signal(number)
-    _, words = process.communicate(timeout=20)
+    _, words = process.communicate(timeout=ENDED_WITHIN_S)
 
     assert process.returncode == 4
     assert "stopped" in words
@@ -210,8 +233,7 @@ def test_interrupted_run_is_kept_as_incomplete(folder: Folder, number: signal.Si
 
 def test_killed_load_process_is_no_result(folder: Folder) -> None:
     """A load process that dies makes the run invalid (4), not the service guilty."""
-    process = subprocess.Popen(folder.command(measure="8s"), stderr=subprocess.PIPE, text=True)
-    started_load(process)
+    process = started(folder.command(measure="8s"))
     (load,) = [
         child
         for child in psutil.Process(process.pid).children(True)
@@ -219,14 +241,14 @@ def test_killed_load_process_is_no_result(folder: Folder) -> None:
     ]
 
     os.kill(load.pid, signal.SIGKILL)
-    _, words = process.communicate(timeout=30)
+    _, words = process.communicate(timeout=ENDED_WITHIN_S)
 
     assert process.returncode == 4
     assert "load_process" in words
     folder.incomplete()
 
 
-def test_topic_that_no_system_has_is_refused(folder: Folder) -> None:
+def test_topic_that_no_system_has_is_refused(folder: Folder, run: Run) -> None:
     """Exit 2 with the key of the target file, before anything starts."""
     command = folder.command(program=DIES_AT_START)
     target = folder.path / "target.toml"
@@ -239,7 +261,7 @@ def test_topic_that_no_system_has_is_refused(folder: Folder) -> None:
     assert not folder.runs.exists()
 
 
-def test_full_disk_is_said_so(folder: Folder) -> None:
+def test_full_disk_is_said_so(folder: Folder, run: Run) -> None:
     """A run folder that can't be written to any more: exit 4, a sentence, no traceback."""
     if os.geteuid() != 0:
         pytest.skip("a small file system can be mounted by root only")
@@ -261,15 +283,15 @@ def test_full_disk_is_said_so(folder: Folder) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_scenario_names_the_nearest() -> None:
+def test_unknown_scenario_names_the_nearest(run: Run) -> None:
     """Exit 2 and what was probably meant."""
-    done = run([*ACCTBENCH, "run", "spot-stedy"])
+    done = run(["run", "spot-stedy"])
 
     assert done.returncode == 2
     assert "spot-steady" in done.stderr
 
 
-def test_every_fault_of_a_scenario_is_listed_at_once(folder: Folder) -> None:
+def test_every_fault_of_a_scenario_is_listed_at_once(folder: Folder, run: Run) -> None:
     """Exit 2, each fault with its key, nothing started."""
     command = folder.command()
     text = (folder.path / "faulty.toml").read_text()

@@ -52,7 +52,7 @@ def test_killed_subscriber_is_no_result(command: list[str], tmp_path: Path) -> N
     ]
 
     os.kill(subscriber.pid, signal.SIGKILL)
-    _, words = process.communicate(timeout=30)
+    _, words = process.communicate(timeout=60)
 
     assert process.returncode == 4
     assert "harness.engine.subscriber ended with code -9" in words

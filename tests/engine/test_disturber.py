@@ -37,7 +37,7 @@ LONG_FREEZE = Step(at_ns=0, action=StepAction.FREEZE, duration_ns=3_600_000_000_
 
 def finished(disturber: Disturber) -> None:
     """Wait until its thread has nothing more to do."""
-    disturber._thread.join(timeout=10.0)
+    disturber._thread.join(timeout=60.0)
 
 
 def test_steps_are_done_in_the_order_of_their_times() -> None:

@@ -101,7 +101,7 @@ def subscribing(
 def finished(crew: Crew, worker: Worker) -> dict[str, Any]:
     """Ask it to end; what it says then."""
     worker.tell("finish", timeout_s=3.0)
-    return crew.wait_for("finished", [worker], 15.0)[0]
+    return crew.wait_for("finished", [worker], 60.0)[0]
 
 
 def by_number(path: Path) -> dict[int, list[Entry]]:
@@ -119,7 +119,7 @@ def test_every_message_is_kept_in_order(tmp_path: Path, driver: str) -> None:
         serving() as (port, feeds),
         subscribing(tmp_path, port, 5, driver=driver) as (crew, worker, path),
     ):
-        assert crew.wait_for("subscribed", [worker], 15.0)[0]["spoken_count"] == 5
+        assert crew.wait_for("subscribed", [worker], 60.0)[0]["spoken_count"] == 5
         feeds.more[b"3"].put(b"late news")
         report = finished(crew, worker)
 
@@ -143,7 +143,7 @@ def test_a_stream_that_ends_is_asked_for_again_and_both_are_told(tmp_path: Path)
         serving() as (port, feeds),
         subscribing(tmp_path, port, 2) as (crew, worker, path),
     ):
-        crew.wait_for("subscribed", [worker], 15.0)
+        crew.wait_for("subscribed", [worker], 60.0)
         feeds.more[b"1"].put(b"abort")
         report = finished(crew, worker)
 
@@ -161,7 +161,7 @@ def test_a_target_that_comes_back_is_heard_again(tmp_path: Path) -> None:
         first = alive.enter_context(ExitStack())
         port, _ = first.enter_context(serving())
         crew, worker, path = alive.enter_context(subscribing(tmp_path, port, 3))
-        crew.wait_for("subscribed", [worker], 15.0)
+        crew.wait_for("subscribed", [worker], 60.0)
         first.close()
         _, feeds = alive.enter_context(serving(port))
         while feeds.call_count < 3:  # asked for again
@@ -182,7 +182,7 @@ def test_a_stream_that_never_ends_telling_is_cut_off_and_that_is_told(tmp_path: 
         serving() as (port, feeds),
         subscribing(tmp_path, port, 2) as (crew, worker, path),
     ):
-        crew.wait_for("subscribed", [worker], 15.0)
+        crew.wait_for("subscribed", [worker], 60.0)
         feeds.more[b"1"].put(b"babble")
         report = finished(crew, worker)
 
@@ -198,14 +198,14 @@ def test_a_subscriber_that_had_no_processor_loses_nothing(tmp_path: Path) -> Non
         serving() as (port, feeds),
         subscribing(tmp_path, port, 1) as (crew, worker, path),
     ):
-        crew.wait_for("subscribed", [worker], 15.0)
+        crew.wait_for("subscribed", [worker], 60.0)
         os.kill(worker.pid, signal.SIGSTOP)
         for number in range(500):
             feeds.more[b"0"].put(b"%d" % number)
         worker.tell("finish", timeout_s=30.0)
         time.sleep(2.0)  # frozen: there is nothing to wait for
         os.kill(worker.pid, signal.SIGCONT)
-        report = crew.wait_for("finished", [worker], 15.0)[0]
+        report = crew.wait_for("finished", [worker], 60.0)[0]
 
     assert report["message_count"] == 503
     assert not report["is_cut_off"]
@@ -218,4 +218,4 @@ def test_a_target_that_is_not_there_is_told(tmp_path: Path) -> None:
         subscribing(tmp_path, 1, 1) as (crew, worker, _),
         pytest.raises(TransportError, match="can't connect"),
     ):
-        crew.wait_for("subscribed", [worker], 15.0)
+        crew.wait_for("subscribed", [worker], 60.0)

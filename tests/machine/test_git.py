@@ -8,7 +8,7 @@ import pytest
 
 from harness.machine.git import ForeignOwnerError, GitError, git, git_or_none
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 def repository(folder: Path, word: str) -> Path:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from harness.model.window import Window
 from harness.profilers.agent_link import AgentLink
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.profilers.profiler import SegmentClock, segment_count
-from harness.profilers.py_spy import PySpyOptions, PySpyProfiler, _explain
+from harness.profilers.py_spy import _FROZEN_FOR_S, PySpyOptions, PySpyProfiler, _explain
+from harness.profilers.threads import catches
+from tests.targets.programs import WAIT_S_MAX, state, wait_for_state
 
 BUSY = "import sys; print('up', flush=True)\nwhile True: sum(range(10_000))"
 
@@ -49,17 +51,49 @@ def profiler(tmp_path: Path) -> PySpyProfiler:
     return PySpyProfiler(tmp_path / "raw", PySpyOptions())
 
 
+@dataclass
+class FakeClock:
+    """In place of the module `time`: it goes on when somebody sleeps, or as the test says."""
+
+    now_s: float = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def monotonic_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
+
+
 def is_running(process: subprocess.Popen[str]) -> bool:
-    """Whether it uses CPU time."""
+    """Whether it uses CPU time, as soon as it is let."""
     watched = psutil.Process(process.pid)
     before_s = watched.cpu_times().user
-    time.sleep(0.3)
-    return watched.cpu_times().user > before_s
+    return came(lambda: watched.cpu_times().user > before_s)
+
+
+def came(condition: Callable[[], bool]) -> bool:
+    """Whether *condition* is met before long."""
+    deadline_s = time.monotonic() + WAIT_S_MAX
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def children(name: str) -> list[psutil.Process]:
     """Our own child processes of that name."""
     return [child for child in psutil.Process().children() if child.name() == name]
+
+
+def sampling_spy() -> psutil.Process:
+    """The py-spy that was just started, once it samples."""
+    assert came(lambda: any(catches(spy.pid, signal.SIGINT) for spy in children("py-spy")))
+    (spy,) = children("py-spy")
+    return spy
 
 
 def test_no_python_process(profiler: PySpyProfiler) -> None:
@@ -108,13 +142,12 @@ def test_target_dies_in_a_segment(profiler: PySpyProfiler, busy: subprocess.Pope
     """The segment is lost, those before it are kept."""
     profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
-    time.sleep(0.3)
     profiler.end_segment()
     profiler.begin_segment()
-    time.sleep(0.3)
+    spy = sampling_spy()
     busy.kill()
     busy.wait()
-    time.sleep(0.3)
+    assert wait_for_state(spy.pid, "") == ""
     with pytest.raises(ProfilerError):
         profiler.end_segment()
     profiler.close()
@@ -129,11 +162,11 @@ def test_killed_py_spy_leaves_the_target_running(
     """Killed between stopping and waking it, in the worst case: the target is woken."""
     profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
-    time.sleep(0.3)
-    (spy,) = children("py-spy")
+    spy = sampling_spy()
     spy.kill()
+    assert wait_for_state(spy.pid, "") == ""
     os.kill(busy.pid, signal.SIGSTOP)  # as py-spy may have left it
-    time.sleep(0.2)
+    assert wait_for_state(busy.pid, "T") == "T"
     with pytest.raises(ProfilerError):
         profiler.end_segment()
     profiler.close()
@@ -148,9 +181,7 @@ def test_stuck_py_spy_is_killed(
     monkeypatch.setattr("harness.profilers.py_spy._ENDED_WITHIN_S", 0.5)
     profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
-    time.sleep(0.3)
-    (spy,) = children("py-spy")
-    spy.suspend()
+    sampling_spy().suspend()
     with pytest.raises(ProfilerError, match="killed"):
         profiler.end_segment()
     profiler.close()
@@ -164,7 +195,7 @@ def test_a_failed_profiler_is_a_sentence_of_the_clock(profiler: PySpyProfiler) -
     clock = SegmentClock(profiler, Looked(pid=None))
     now_ns = time.monotonic_ns()
     clock.start(Window(start_ns=now_ns + 10**9, end_ns=now_ns + 2 * 10**9))
-    time.sleep(0.6)
+    assert came(lambda: clock.failures != [])
     clock.stop()
 
     assert len(clock.failures) == 1
@@ -213,17 +244,17 @@ def test_target_held_stopped_is_let_go(
     profiler: PySpyProfiler, busy: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A py-spy that hangs with the target stopped is seen within a segment, not at its end."""
-    monkeypatch.setattr("harness.profilers.py_spy._FROZEN_FOR_S", 0.3)
     profiler.prepare(Looked(pid=busy.pid))
     profiler.begin_segment()
-    time.sleep(0.3)
-    (spy,) = children("py-spy")
-    spy.suspend()
+    sampling_spy().suspend()
     os.kill(busy.pid, signal.SIGSTOP)  # where a sample may have been when it hung
+    assert wait_for_state(busy.pid, "Tt") in "Tt"
+    clock = FakeClock()
+    monkeypatch.setattr("harness.profilers.py_spy.time", clock)
     profiler.check()
-    time.sleep(0.2)
+    clock.sleep(_FROZEN_FOR_S)
     profiler.check()  # stopped, but not for long
-    time.sleep(0.3)
+    clock.sleep(0.1)
     with pytest.raises(ProfilerError, match="held the target stopped"):
         profiler.check()
 
@@ -235,19 +266,21 @@ def test_a_freeze_of_the_run_itself_is_left_alone(
     profiler: PySpyProfiler, busy: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Woken early, a scenario's freeze would be a lie."""
-    monkeypatch.setattr("harness.profilers.py_spy._FROZEN_FOR_S", 0.1)
     target = Looked(pid=busy.pid)
     profiler.prepare(target)
     profiler.begin_segment()
-    time.sleep(0.2)
+    sampling_spy()
     target.is_frozen = True
     os.kill(busy.pid, signal.SIGSTOP)
+    assert wait_for_state(busy.pid, "T") == "T"
+    clock = FakeClock()
+    monkeypatch.setattr("harness.profilers.py_spy.time", clock)
     for _ in range(5):
-        time.sleep(0.1)
+        clock.sleep(_FROZEN_FOR_S)
         profiler.check()
     profiler.close()
 
-    assert not is_running(busy)
+    assert state(busy.pid) == "T"
 
 
 def test_damaged_segment_is_a_note(profiler: PySpyProfiler, busy: subprocess.Popen[str]) -> None:
@@ -255,7 +288,6 @@ def test_damaged_segment_is_a_note(profiler: PySpyProfiler, busy: subprocess.Pop
     profiler.prepare(Looked(pid=busy.pid))
     for _ in range(2):
         profiler.begin_segment()
-        time.sleep(0.3)
         profiler.end_segment()
     first = min(profiler._folder.glob("segment-*"))
     first.write_text("main (app.py:1);half", encoding="utf-8")
@@ -308,8 +340,8 @@ def test_one_lost_segment_is_not_the_end(failing: Collection[int], taken: int) -
     flaky = Flaky(failing=failing)
     clock = SegmentClock(flaky, Looked(pid=os.getpid()))
     now_ns = time.monotonic_ns()
-    clock.start(Window(start_ns=now_ns + 3 * 10**8, end_ns=now_ns + 8 * 10**8))
-    time.sleep(1.2)
+    clock.start(Window(start_ns=now_ns + 3 * 10**8, end_ns=now_ns + 5 * 10**8))
+    assert came(lambda: flaky.is_closed)
     clock.stop()
 
     assert flaky.taken == taken
@@ -368,24 +400,33 @@ def test_other_processes_of_the_target_run_free(tmp_path: Path) -> None:
     """Only the one that is looked into is tracked: its workers are told that nobody asks."""
     link = AgentLink(tmp_path)
     program = (
-        "import os, subprocess, sys, threading, time\n"
-        "if len(sys.argv) == 1: subprocess.Popen([sys.executable, __file__, 'worker'])\n"
-        "time.sleep(2)\n"
-        "names = [thread.name for thread in threading.enumerate()]\n"
-        "print(sys.argv[1:], 'acctbench-agent' in names, flush=True)\n"
-        "time.sleep(1)\n"
+        "import subprocess, sys, threading, time\n"
+        "def has_agent():\n"
+        "    return 'acctbench-agent' in [thread.name for thread in threading.enumerate()]\n"
+        "if len(sys.argv) == 1:\n"
+        "    subprocess.Popen([sys.executable, __file__, 'worker'], stdin=subprocess.DEVNULL)\n"
+        "    sys.stdin.readline()\n"
+        "until_s = time.monotonic() + 20 * len(sys.argv[1:])\n"
+        "while has_agent() and time.monotonic() < until_s:\n"
+        "    time.sleep(0.01)\n"
+        "print(sys.argv[1:], has_agent(), flush=True)\n"
+        "sys.stdin.readline()\n"
     )
     (tmp_path / "service.py").write_text(program)
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "service.py")],
         env={**os.environ, **link.environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        time.sleep(1)
         link.choose((process.pid,))
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
         said = sorted(process.stdout.readline().strip() for _ in range(2))
+        process.stdin.close()
         link.close()
 
     assert said == ["['worker'] False", "[] True"]

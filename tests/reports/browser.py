@@ -71,6 +71,14 @@ class Browser:
         while not self._named("Page.loadEventFired"):
             self.events.append(self._read(deadline))
 
+    def load_cpu_ms(self, path: Path) -> float:
+        """Load *path*; the CPU time of the page's thread until then, whoever else is busy."""
+        self.call("Performance.enable", timeDomain="threadTicks")
+        self.open(path)
+        found = self.call("Performance.getMetrics")["metrics"]
+        self.call("Performance.disable")
+        return 1e3 * next(item["value"] for item in found if item["name"] == "TaskDuration")
+
     def evaluate(self, expression: str) -> Any:
         """The value of *expression* in the page; promises are awaited."""
         answer = self.call(

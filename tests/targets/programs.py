@@ -15,7 +15,7 @@ with open("starts", "a") as file:
 print("ready", json.dumps({"grpc_port": listener.getsockname()[1]}), flush=True)
 sys.stdin.read()
 """
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 
 def write_service(folder: Path) -> Path:

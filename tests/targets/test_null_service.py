@@ -41,7 +41,7 @@ def null_service(*flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
 
 
 def test_constant_delay_has_as_many_servers_as_requests() -> None:
@@ -165,7 +165,7 @@ def test_sigterm_stops_it() -> None:
     """SIGTERM ends the service with code 0."""
     with null_service() as (_, process):
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_closed_loop_counts_what_it_did() -> None:

@@ -216,7 +216,7 @@ def test_children_that_nobody_saw_are_counted() -> None:
         sampler = ResourceSampler()
         used_s = cpu_s_of_work(sampler, process)
 
-    assert 0.55 < used_s < 1.2
+    assert 0.55 < used_s < 1.8
 
 
 def cpu_s_of_work(sampler: ResourceSampler, process: subprocess.Popen[str]) -> float:
@@ -255,12 +255,11 @@ def test_memory_between_samples_is_seen(is_allowed: bool, monkeypatch: pytest.Mo
         sampler = ResourceSampler()
         sampler.watch("target", process.pid)
         start_ns = time.monotonic_ns() + 200_000_000
-        end_ns = start_ns + 2_000_000_000
+        end_ns = start_ns + 60_000_000_000
         sampler.start(Window(start_ns=start_ns, end_ns=end_ns))
-        time.sleep(0.6)
+        await_samples(sampler, start_ns, 2)  # by the second it has forgotten the peak before
         before = sampler.summary("target", Window(start_ns=0, end_ns=time.monotonic_ns()))
         burn(process)
-        time.sleep(1.0)
         sampler.stop()
         assert process.stdin is not None
         process.stdin.close()
@@ -270,6 +269,12 @@ def test_memory_between_samples_is_seen(is_allowed: bool, monkeypatch: pytest.Mo
     assert before.rss_bytes_max is not None
     assert before.rss_bytes_max < 100_000_000
     assert (found.rss_bytes_max > 200_000_000) is is_allowed
+
+
+def await_samples(sampler: ResourceSampler, after_ns: int, count: int) -> None:
+    """Wait until it has sampled so often after *after_ns*."""
+    while len({row.offset_ns for row in sampler.rows(after_ns) if row.offset_ns > 0}) < count:
+        time.sleep(0.01)
 
 
 def refuse_clear_refs(monkeypatch: pytest.MonkeyPatch) -> None:

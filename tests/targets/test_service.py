@@ -50,7 +50,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
 def connects(target: Target) -> bool:
     """Whether it answers where it says it is."""
     host, _, port = target.endpoint.grpc_address.rpartition(":")
-    return accepts(host, int(port), timeout_s=5.0)
+    return accepts(host, int(port), timeout_s=30.0)
 
 
 def test_port_comes_from_the_ready_line(target: Target) -> None:
@@ -128,13 +128,13 @@ name = "small"
 command = ["{python}", "-c", "raise SystemExit('no disk')", "{grpc_port}"]
 [ready]
 port = true
-timeout = "60s"
+timeout = "180s"
 """
     begin_s = time.monotonic()
 
     with pytest.raises(TargetError, match=r"(?s)small.*exited 1.*no disk"):
         start_text(tmp_path, text)
-    assert time.monotonic() - begin_s < 10.0
+    assert time.monotonic() - begin_s < 90.0
 
 
 def test_ready_line_without_port_says_what_to_write(tmp_path: Path) -> None:

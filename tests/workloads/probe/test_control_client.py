@@ -119,10 +119,10 @@ def test_a_target_is_seeded_and_followed(endpoint: Endpoint, few: Scenario) -> N
                     amount_minor=5,
                     phase="PENDING" if index == 29 else "SINGLE",
                 ),
-                timeout=5,
+                timeout=60,
             )
             assert reply.ack.code == contract.OK
-    closing = PROBE.close(endpoint, few, opening=opening, produced_count=0, timeout_s=10.0)
+    closing = PROBE.close(endpoint, few, opening=opening, produced_count=0, timeout_s=60.0)
 
     assert held == expected
     assert PROBE.capabilities(opening)["contract_version"] == "accounts.v1"
@@ -164,7 +164,7 @@ def test_deposits_top_up_what_is_short(endpoint: Endpoint, few: Scenario) -> Non
                 asset_id=1,
                 amount_minor=-7,
             )
-            assert stub.ApplyTransfer(withdrawal, timeout=5).ack.code == contract.OK
+            assert stub.ApplyTransfer(withdrawal, timeout=60).ack.code == contract.OK
             again = seeded()
             assert again.accounts is not None
             assert again.accounts.balances[FIRST_ID, 1].available_minor == 1_000

@@ -23,7 +23,7 @@ from workloads.account.reference.inputs import InputKind, seed_payload
 from workloads.account.reference.journal import Entry, Journal, JournalError
 from workloads.account.reference.service import AccountService
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Disk(Journal):

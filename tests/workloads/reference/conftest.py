@@ -21,7 +21,7 @@ from tests.workloads.reference.world import market
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.contract.accounts_pb2_grpc import AccountServiceStub, ControlServiceStub
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ROOT = Path(__file__).parents[3]
 
 

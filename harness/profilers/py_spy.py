@@ -31,12 +31,11 @@ from harness.profilers.profiler import CountOperations, ProfiledTarget, pid_of, 
 from harness.profilers.threads import (
     ThreadTime,
     catches,
-    is_python,
     is_stopped,
+    python_process_of,
     thread_times,
 )
 from harness.targets.process import guardian
-from harness.targets.process_tree import process_tree
 
 _FIRST_ATTACH_S = 0.2  # of sampling, after it has read the target's symbols
 _STARTED_WITHIN_S = 10.0  # on a busy machine; before it samples, SIGINT would kill it
@@ -121,7 +120,7 @@ class PySpyProfiler:
 
     def prepare(self, target: ProfiledTarget) -> None:
         """Find the Python process and pay for the first attach."""
-        self._pid, self._target = _python_of(pid_of(target)), target
+        self._pid, self._target = python_process_of(pid_of(target)), target
         self._folder.mkdir(parents=True, exist_ok=True)
         self._launch(self._folder / "first.folded")
         assert self._popen is not None
@@ -352,26 +351,6 @@ def _split_thread(texts: list[str]) -> tuple[int, tuple[Frame, ...]]:
 
 def _unseen(name: str) -> Frame:
     return Frame(function=f"<no Python frame: thread {name}>", module="", package="native")
-
-
-def _python_of(pid: int) -> int:
-    """*pid*, or the first of its descendants that is a Python process."""
-    for candidate in process_tree(pid):
-        if is_python(candidate):
-            return candidate
-    try:
-        Path(f"/proc/{pid}/maps").read_bytes()  # its mode says nothing: the kernel decides here
-    except PermissionError as error:
-        raise ProfilerError(
-            f"process {pid} can't be looked into: this user may not trace it; run as its user or "
-            "as root, or give the container SYS_PTRACE"
-        ) from error
-    except OSError as error:
-        raise ProfilerError(f"process {pid} is gone: there is nothing to profile") from error
-    raise ProfilerError(
-        f"process {pid} is not Python: py-spy can't profile it; fold its stacks with perf or pprof "
-        "and hand them in with --stacks FILE"
-    )
 
 
 def _program() -> str:

@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import ProfilerError
+from harness.targets.process_tree import process_tree
+
 _INTERPRETER = re.compile(r"/(lib)?python[\d.]*(\.so[\d.]*)?$", re.MULTILINE)
 _CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
 _STOPPED_STATES = ("T", "t")
@@ -68,3 +71,28 @@ def _tasks(pids: tuple[int, ...]) -> Iterator[Path]:
     for pid in pids:
         with suppress(OSError):
             yield from Path(f"/proc/{pid}/task").iterdir()
+
+
+def python_process_of(pid: int) -> int:
+    """
+    *pid*, or the first of its descendants that is a Python process.
+
+    Raises:
+        ProfilerError: none is, it is gone, or this user may not look.
+    """
+    for candidate in process_tree(pid):
+        if is_python(candidate):
+            return candidate
+    try:
+        Path(f"/proc/{pid}/maps").read_bytes()  # its mode says nothing: the kernel decides here
+    except PermissionError as error:
+        raise ProfilerError(
+            f"process {pid} can't be looked into: this user may not trace it; run as its user or "
+            "as root, or give the container SYS_PTRACE"
+        ) from error
+    except OSError as error:
+        raise ProfilerError(f"process {pid} is gone: there is nothing to profile") from error
+    raise ProfilerError(
+        f"process {pid} is not Python: py-spy can't profile it; fold its stacks with perf or pprof "
+        "and hand them in with --stacks FILE"
+    )

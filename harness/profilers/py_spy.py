@@ -36,6 +36,7 @@ from harness.profilers.threads import (
     thread_times,
 )
 from harness.targets.process import guardian
+from harness.targets.process_tree import process_tree
 
 _FIRST_ATTACH_S = 0.2  # of sampling, after it has read the target's symbols
 _STARTED_WITHIN_S = 10.0  # on a busy machine; before it samples, SIGINT would kill it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.completions import complete_runs
-from harness.cli.console import command_line, people, print_result
+from harness.cli.console import command_line, people, print_json, print_result, printable
 from harness.cli.options import (
     kafka_option,
     load_options,
@@ -18,14 +18,21 @@ from harness.cli.options import (
     scenario_options,
     target_option,
 )
-from harness.cli.profile_differences import PAGE_NAME, refuse_options_of_a_run, tell_differences
 from harness.cli.profiler_options import CPU, MEMORY, options_from, profiler_options
 from harness.cli.watching import watched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.model.record import RunRecord
     from harness.runs.profiled_passes import Passes
+    from harness.storage.run_folder import StoredRun
     from harness.workflows.requests import Result
+
+_PAGE_NAME = "profile-diff.html"
+
+# What makes sense where both sides are stored; anything else belongs to a run that is not made.
+_STORED_OPTIONS = frozenset({"against", "runs", "runs_folder", "output", "as_json", "quiet"})
 
 
 @click.command(
@@ -107,11 +114,11 @@ def profile(
     if not base and (runs or output or as_json):
         raise click.UsageError("--run, --output and --json need --against")
     if runs:
-        refuse_options_of_a_run(context)
+        _refuse_options_of_a_run(context)
         candidate = stored_runs(runs, runs_folder)
         names = [side[0].record.run_id for side in (base, candidate)]
-        page = output or runs_folder / f"{'--'.join(names)}.{PAGE_NAME}"
-        tell_differences(base, candidate, page, as_json=as_json)
+        page = output or runs_folder / f"{'--'.join(names)}.{_PAGE_NAME}"
+        _tell_differences(base, candidate, page, as_json=as_json)
         return 0
     request = ProfileRequest(
         run=RunRequest(
@@ -130,8 +137,8 @@ def profile(
     if not quiet:
         _summarise(done)
     if base:
-        page = output or done.folder / PAGE_NAME
-        tell_differences(base, [done.details.plain], page, as_json=as_json)
+        page = output or done.folder / _PAGE_NAME
+        _tell_differences(base, [done.details.plain], page, as_json=as_json)
     else:
         print_result(str(done.page))
     return done.exit_code
@@ -156,3 +163,40 @@ def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
     for note in twin.notes:
         if note.startswith(MISSING):
             people.print(f"{name:>12}  {note}")
+
+
+def _refuse_options_of_a_run(context: click.Context) -> None:
+    """Raise click.UsageError if something was asked of a run, where both sides are stored."""
+    given = [
+        name
+        for name in context.params
+        if name not in _STORED_OPTIONS
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        flags = [item.opts[0] for item in context.command.params if item.name in given]
+        raise click.UsageError(
+            f"{', '.join(flags)}: belongs to a run that is made, and --run names one that is stored"
+        )
+
+
+def _tell_differences(
+    base: Sequence[StoredRun], candidate: Sequence[StoredRun], page: Path, *, as_json: bool
+) -> None:
+    """
+    Compare, write the page and the same as JSON beside it, say what changed, print the path.
+
+    Raises:
+        HarnessError: they can't be compared, or a file can't be read or written.
+    """
+    from reports.pages.profile.diff_page import profile_diff_sentences
+    from reports.profile.against import comparison_to_json
+    from reports.writing import compare_stored_profiles
+
+    comparison = compare_stored_profiles(base, candidate, page)
+    for sentence in profile_diff_sentences(comparison):
+        people.print(printable(f"{'changed':>12}  {sentence}"))
+    if as_json:
+        print_json(comparison_to_json(comparison))
+    else:
+        print_result(str(page))

@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.errors import EngineError, HarnessError
 from harness.model.record import Disturbance
 from harness.model.scenario import Step
-from harness.model.text import duration
+from harness.model.text import exact
 
 
 class Disturbed(Protocol):
@@ -73,8 +73,8 @@ class Disturber:
         if len(self.disturbances) < len(self._steps):
             missed = self._steps[len(self.disturbances)]
             raise EngineError(
-                f"step {missed.action} at {duration(missed.at_ns)} was not done: the load was over "
-                "before it was due; put it earlier, or raise the rate"
+                f"step {missed.action} at {exact(missed.at_ns / 1e9)} s was not done: the load was"
+                " over before it was due; put it earlier, or raise the rate"
             )
 
     def _run(self) -> None:

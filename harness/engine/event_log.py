@@ -2,9 +2,10 @@
 The observer's log of one Kafka topic: every record as it came, with the time it was seen.
 
 A flat file of frames, so that the observer only appends and the audit streams. A frame is what was
-seen at one moment: seen_ns (int64, CLOCK_MONOTONIC), how many records (uint32), how many bytes
-their values have together (uint32), the length of each value (uint32), then the values, one behind
-the other. Little endian.
+seen at one moment of one partition, without a hole in its offsets: seen_ns (int64,
+CLOCK_MONOTONIC), the offset of the first record (int64), the partition (uint32), how many records
+(uint32), how many bytes their values have together (uint32), the length of each value (uint32),
+then the values, one behind the other. Little endian. A record without a value is one of no bytes.
 """
 
 import struct
@@ -17,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-_FRAME = struct.Struct("<qII")
+_FRAME = struct.Struct("<qqIII")
 _BUFFER_BYTES = 1 << 20
 # Large enough that numpy's own overhead vanishes, small enough that columns stay in the cache.
 _CHUNK_BYTES = 4 << 20
@@ -36,10 +37,12 @@ class EventLogWriter:
     def __exit__(self, *_error: object) -> None:
         self._file.close()
 
-    def append(self, seen_ns: int, values: Sequence[bytes]) -> None:
-        """The *values* of the records that were seen at *seen_ns*."""
+    def append(
+        self, seen_ns: int, values: Sequence[bytes], *, partition: int = 0, offset: int = 0
+    ) -> None:
+        """The *values* of consecutive records from *offset* on, which were seen at *seen_ns*."""
         lengths = array("I", map(len, values))
-        self._file.write(_FRAME.pack(seen_ns, len(lengths), sum(lengths)))
+        self._file.write(_FRAME.pack(seen_ns, offset, partition, len(lengths), sum(lengths)))
         self._file.write(lengths.tobytes())
         self._file.write(b"".join(values))
 
@@ -76,10 +79,18 @@ class Values:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventChunk:
-    """Some frames of a log; *offset_bytes* is where in the file `values.data` begins."""
+    """
+    Some frames of a log, a row a record.
+
+    Attributes:
+        partition, offset: Where on the topic it was.
+        offset_bytes: Where in the file `values.data` begins.
+    """
 
     values: Values
     seen_ns: NDArray[np.int64]
+    partition: NDArray[np.int64]
+    offset: NDArray[np.int64]
     offset_bytes: int
 
 
@@ -113,14 +124,17 @@ def read_chunks(path: Path, *, offset_bytes: int = 0) -> Iterator[EventChunk]:
 def _chunk(raw: bytes, offset_bytes: int) -> tuple[EventChunk, int]:
     """The whole frames in *raw*, and how many bytes they are."""
     at = 0
-    seen_ns, counts, sizes, starts = array("q"), array("q"), array("q"), array("q")
+    seen_ns, offsets, partitions = array("q"), array("q"), array("q")
+    counts, sizes, starts = array("q"), array("q"), array("q")
     lengths = []
     while at + _FRAME.size <= len(raw):
-        frame_ns, count, value_bytes = _FRAME.unpack_from(raw, at)
+        frame_ns, offset, partition, count, value_bytes = _FRAME.unpack_from(raw, at)
         start = at + _FRAME.size + 4 * count
         if start + value_bytes > len(raw):
             break
         seen_ns.append(frame_ns)
+        offsets.append(offset)
+        partitions.append(partition)
         counts.append(count)
         sizes.append(value_bytes)
         starts.append(start)
@@ -133,7 +147,12 @@ def _chunk(raw: bytes, offset_bytes: int) -> tuple[EventChunk, int]:
         start=np.cumsum(length) - length + np.repeat(heads_bytes, counts),
         length=length,
     )
+    first = np.cumsum(counts) - counts  # the number of each frame's first record
     chunk = EventChunk(
-        values=values, seen_ns=np.repeat(np.asarray(seen_ns), counts), offset_bytes=offset_bytes
+        values=values,
+        seen_ns=np.repeat(np.asarray(seen_ns), counts),
+        partition=np.repeat(np.asarray(partitions), counts),
+        offset=np.arange(len(values)) + np.repeat(np.asarray(offsets) - first, counts),
+        offset_bytes=offset_bytes,
     )
     return chunk, at

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,14 @@ class Observer:
 
     def _fold(self, records: list[Any], seen_ns: int, log: EventLogWriter) -> None:
         read, visible = self._read, self._visible
-        values = [record.value for record in records]
-        log.append(seen_ns, values)
+        values = [record.value or b"" for record in records]
+        for first, last in _consecutive(records):
+            log.append(
+                seen_ns,
+                values[first:last],
+                partition=records[first].partition,
+                offset=records[first].offset,
+            )
         for value in values:
             operation = read(value)
             if operation >= 0 and operation >> _SHARD_BITS < len(visible):
@@ -126,6 +133,17 @@ class Observer:
             return False
         is_complete = self.seen_count >= expected and self._is_idle
         return is_complete or time.monotonic_ns() > self.deadline_ns
+
+
+def _consecutive(records: list[Any]) -> Iterator[tuple[int, int]]:
+    """The stretches of *records*, of one partition, that have no hole in their offsets."""
+    first = 0
+    if records[-1].offset - records[0].offset != len(records) - 1:
+        for place in range(1, len(records)):
+            if records[place].offset != records[place - 1].offset + 1:
+                yield first, place
+                first = place
+    yield first, len(records)
 
 
 async def _partitions(address: str, topic: str) -> list[int]:

@@ -17,6 +17,7 @@ from harness.engine.event_log import Values, read_chunks
 from workloads.account.audit.causes import operation_of, operations_of
 from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import JournalTxn
+from workloads.account.wire.bad_record import BadRecordError
 from workloads.account.wire.column_types import Column, Mask, Words
 
 _SEQ_MAX = 2**63 - 1  # what a column holds
@@ -105,8 +106,8 @@ def read_ledger(path: Path, *, run_tag: int, offset_bytes: int = 0) -> Iterator[
     The ledger in order, some ten thousand transactions at a time.
 
     Raises:
-        DecodeError: a record is no transaction; all before it were given.
-        ValueError: the log ends inside a record; all before it were given.
+        ValueError: a record is no transaction, or the log ends inside one; all before it were
+            given.
     """
     number = 0
     for chunk in read_chunks(path, offset_bytes=offset_bytes):
@@ -117,12 +118,14 @@ def read_ledger(path: Path, *, run_tag: int, offset_bytes: int = 0) -> Iterator[
         if len(table):
             yield table
         if error is not None:
-            raise error
+            place = error.index
+            where = error.at(partition=chunk.partition[place], offset=chunk.offset[place])
+            raise ValueError(where) from error
 
 
 def decode(
     values: Values, *, run_tag: int, number: int = 0, offset_bytes: int = 0
-) -> tuple[Transactions, Exception | None]:
+) -> tuple[Transactions, BadRecordError | None]:
     """The transactions up to the first record that is none, and what is wrong with that one."""
     messages = Messages.of(values)
     causes = messages.span(1)
@@ -135,12 +138,14 @@ def decode(
     plain = messages.finish()
     operation, source_seq = operations_of(messages.within(causes), plain, run_tag)
     postings = _postings(messages.within(lines), owner, plain)
+    plain &= values.length > 0
     count, error, rewritten = len(values), None, []
     for index in np.flatnonzero(~plain).tolist():
+        value = values.value(index)
         try:
-            message = _parsed(values.value(index))
+            message = _parsed(value)
         except (DecodeError, OverflowError) as found:
-            count, error = index, found
+            count, error = index, BadRecordError(index, value, found)
             break
         journal_seq[index], kind[index] = message.journal_seq, message.kind
         operation[index] = operation_of(message.cause, run_tag)
@@ -181,6 +186,8 @@ def _postings(lines: Messages, owner: Column, plain: Mask) -> Postings:
 
 
 def _parsed(value: bytes) -> JournalTxn:
+    if not value:
+        raise DecodeError("no transaction")
     message = JournalTxn.FromString(value)
     if message.journal_seq > _SEQ_MAX:
         raise OverflowError(f"journal_seq {message.journal_seq} is past {_SEQ_MAX}")

@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from harness.engine.event_log import Values
 from workloads.account.audit.causes import operations_of
 from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import AccountUpdate
+from workloads.account.wire.bad_record import BadRecordError
 from workloads.account.wire.column_types import Column, Mask, Words
 
 _SEQ_MAX = 2**63 - 1  # what a column holds
@@ -63,8 +65,7 @@ def decode(values: Values) -> Updates:
     The updates in *values*.
 
     Raises:
-        DecodeError: one is no AccountUpdate.
-        OverflowError: a sequence number is past 63 bits.
+        BadRecordError: one is no AccountUpdate, or a sequence number is past 63 bits.
     """
     messages = Messages.of(values)
     account_id = messages.varint(1).astype(np.uint64)
@@ -74,14 +75,12 @@ def decode(values: Values) -> Updates:
     owner, lines = messages.repeated(5)
     causes = messages.span(8)
     journal_seq = messages.varint(9)
-    plain = messages.finish()
+    plain = messages.finish() & (values.length > 0)
     operations_of(messages.within(causes), plain, _ANY_RUN)
     balances = _balances(messages.within(lines), owner, plain)
     rewritten = []
     for index in np.flatnonzero(~plain).tolist():
-        message = AccountUpdate.FromString(values.value(index))
-        if max(message.account_seq, message.journal_seq) > _SEQ_MAX:
-            raise OverflowError(f"account {message.account_id}: a number is past {_SEQ_MAX}")
+        message = _parsed(index, values.value(index))
         account_id[index], account_seq[index] = message.account_id, message.account_seq
         is_snapshot[index], journal_seq[index] = message.snapshot, message.journal_seq
         rewritten.append(_balances_of(message, index))
@@ -94,6 +93,18 @@ def decode(values: Values) -> Updates:
         journal_seq=journal_seq,
         balances=balances,
     )
+
+
+def _parsed(index: int, value: bytes) -> AccountUpdate:
+    try:
+        message = AccountUpdate.FromString(value)
+    except DecodeError as error:
+        raise BadRecordError(index, value, error) from error
+    if not value:
+        raise BadRecordError(index, value, "no update")
+    if max(message.account_seq, message.journal_seq) > _SEQ_MAX:
+        raise BadRecordError(index, value, f"a number is past {_SEQ_MAX}")
+    return message
 
 
 def _balances(lines: Messages, owner: Column, plain: Mask) -> Balances:

@@ -8,14 +8,15 @@ over and costs the run nothing.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from google.protobuf.message import DecodeError
 
 from harness.drivers.aiokafka_arguments import consumer_arguments
 from harness.drivers.kafka_topics import partition_numbers
 from harness.model.kafka_settings import ANY_BROKER
+from workloads.account.wire.bad_record import BadRecordError
 
 _TIMEOUT_S = 60.0
 _POLL_MS = 200
@@ -47,7 +48,9 @@ def read_updates(
         return f"{topic} could not be read: where it began is not known"
     try:
         asyncio.run(asyncio.wait_for(_read(address, topic, start, fold), _TIMEOUT_S))
-    except (KafkaError, OSError, TimeoutError, DecodeError, OverflowError) as error:
+    except BadRecordError as error:
+        return f"{topic} could not be read to its end: {error}"
+    except (KafkaError, OSError, TimeoutError) as error:
         return f"{topic} could not be read: {type(error).__name__} {error}".rstrip()
     return ""
 
@@ -62,7 +65,7 @@ async def _end_offsets(address: str, topic: str) -> dict[int, int]:
 async def _read(
     address: str, topic: str, start: Mapping[int, int], fold: Callable[[Sequence[bytes]], None]
 ) -> None:
-    values: list[bytes] = []
+    found: list[Any] = []
     async with _consumer(address) as consumer:
         partitions = await _partitions(address, topic)
         ends = await consumer.end_offsets(partitions)
@@ -75,16 +78,31 @@ async def _read(
         while left or not is_quiet:
             batches = await consumer.getmany(timeout_ms=_POLL_MS)
             is_quiet = not batches
-            values += [record.value for records in batches.values() for record in records]
-            if len(values) >= _BATCH_COUNT:
-                fold(values)
-                values.clear()
+            found += [record for records in batches.values() for record in records]
+            if len(found) >= _BATCH_COUNT:
+                _fold(found, fold)
+                found.clear()
             left = [
                 partition
                 for partition in left
                 if await consumer.position(partition) < ends[partition]
             ]
-    fold(values)
+    _fold(found, fold)
+
+
+def _fold(records: Sequence[Any], fold: Callable[[Sequence[bytes]], None]) -> None:
+    """
+    Feed the values of *records* to *fold*.
+
+    Raises:
+        BadRecordError: one can't be read; its text says where it is.
+    """
+    try:
+        fold([record.value or b"" for record in records])
+    except BadRecordError as error:
+        record = records[error.index]
+        where = error.at(partition=record.partition, offset=record.offset)
+        raise BadRecordError(error.index, record.value or b"", where) from error
 
 
 def _consumer(address: str) -> AIOKafkaConsumer:

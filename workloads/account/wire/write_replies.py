@@ -134,7 +134,8 @@ def event_reader(run_tag: int) -> Callable[[bytes], int]:
         # An execution: its id is the last field of the cause, which is the transaction's first.
         if len(value) > 2 and value[0] == 0x0A and value[2] == _KAFKA_TAG:
             end = 2 + value[1]
-            if value[1] <= 0x7F and len(value) >= end and value[end - 9] == _MATCH_ID_TAG:
+            is_whole = 9 <= value[1] <= 0x7F and len(value) >= end
+            if is_whole and value[end - 9] == _MATCH_ID_TAG:
                 return operation_of_id(unpack(value, end - 8)[0], run_tag)
         if value[:4] == _REQUEST_HEAD:
             return -1  # another client's request

@@ -42,7 +42,7 @@ def complete_scenarios(
 def complete_profiles(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The profiles of the scenario that stands on the line already, or of the default one."""
+    """The sizes of the scenario that stands on the line already, or of the default one."""
     del param
     # An option that still lacks its value ends click's parsing: what stood before it is in args.
     scenario = str(ctx.args[0] if ctx.args else ctx.params.get("scenario"))

@@ -48,7 +48,6 @@ class TerminalView:
         self._live.start()
 
     def show(self, event: Phase | Progress) -> None:
-        """Redraw."""
         if isinstance(event, Phase):
             self._live.update(Text(""), refresh=True)
             line = Text.assemble((f"{event.name:>8} ", "bold cyan"), (event.detail, "dim"))
@@ -57,7 +56,6 @@ class TerminalView:
             self._live.update(_panel(event), refresh=True)
 
     def close(self) -> None:
-        """Take the panel away."""
         self._live.stop()
 
 

@@ -60,12 +60,10 @@ class _LazyGroup(click.Group):
     """Commands by name, in the order of a user's day."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every name."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
         del ctx
         if cmd_name not in COMMANDS:
             return None

@@ -183,12 +183,7 @@ def _refuse_options_of_a_run(context: click.Context) -> None:
 def _tell_differences(
     base: Sequence[StoredRun], candidate: Sequence[StoredRun], page: Path, *, as_json: bool
 ) -> None:
-    """
-    Compare, write the page and the same as JSON beside it, say what changed, print the path.
-
-    Raises:
-        HarnessError: they can't be compared, or a file can't be read or written.
-    """
+    """Compare, write the page and the same as JSON beside it, say what changed, print the path."""
     from reports.pages.profile.diff_page import profile_diff_sentences
     from reports.profile.against import comparison_to_json
     from reports.writing import compare_stored_profiles

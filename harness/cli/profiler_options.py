@@ -42,12 +42,7 @@ stacks_option = click.option(
 
 
 def options_from(values: dict[str, Any]) -> PySpyOptions:
-    """
-    The profilers' options; takes their values out of *values*.
-
-    Raises:
-        UsageError: they don't go together.
-    """
+    """The profilers' options, taken out of *values*; a UsageError if they don't go together."""
     from harness.profilers.py_spy import PySpyOptions
 
     native, is_blocking = values.pop("native"), not values.pop("nonblocking")

@@ -26,12 +26,7 @@ needed_why_option = click.option("--why", required=True, help=_REASON)
 
 
 def signed(who: str | None, why: str) -> Signature:
-    """
-    The signature of now.
-
-    Raises:
-        UsageError: nobody can be named.
-    """
+    """The signature of now; a UsageError if nobody can be named."""
     from harness.errors import UsageError
     from harness.machine.environment import now_utc
     from harness.model.baseline import Signature

@@ -35,11 +35,7 @@ def measure_roofline(
     """
     What each driver did against the same null service, in turn, for *duration_s* each.
 
-    Measured in this process: the CPU it uses meanwhile counts.
-
-    Raises:
-        TargetError: the null service can't be started.
-        TransportError: it can't be reached.
+    Measured in this process: the CPU it uses meanwhile counts. Raises TargetError, TransportError.
     """
     with tempfile.TemporaryDirectory(prefix="acctbench-") as folder:
         service = start_target(

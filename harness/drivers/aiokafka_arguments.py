@@ -7,7 +7,6 @@ from harness.model.kafka_settings import KafkaSettings
 
 
 def producer_arguments(settings: KafkaSettings) -> Mapping[str, Any]:
-    """The arguments of an AIOKafkaProducer."""
     return {
         "linger_ms": settings.linger_ms,
         "max_batch_size": settings.batch_bytes,
@@ -19,7 +18,6 @@ def producer_arguments(settings: KafkaSettings) -> Mapping[str, Any]:
 
 
 def consumer_arguments(settings: KafkaSettings) -> Mapping[str, Any]:
-    """The arguments of an AIOKafkaConsumer."""
     return {
         "fetch_max_wait_ms": settings.fetch_wait_ms,
         "fetch_min_bytes": 1,

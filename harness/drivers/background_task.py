@@ -1,4 +1,4 @@
-"""Tasks of the drivers that nobody awaits: what ends one unforeseen must not end it silently."""
+"""Background tasks whose unexpected exception reaches the loop's exception handler."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -54,7 +54,6 @@ class ClosedLoopResult:
 
     @property
     def calls_per_s(self) -> float:
-        """Calls per second of wall time."""
         return self.call_count * _NANOS_PER_SECOND / self.wall_ns
 
     @property
@@ -129,10 +128,8 @@ async def closed_loop(
     """
     Drive *method* with *messages* in turn, *in_flight_count* at a time, for *duration_s*.
 
-    With *numbered* they go on standing streams, the lane is the number of the slot.
-
-    Raises:
-        TransportError: no connection, or calls were still open long after the end.
+    With *numbered* they go on standing streams; the ordering key is the number of the slot.
+    Raises TransportError: no connection, or calls were still open long after the end.
     """
     loop = _Loop(method, messages, in_flight_count, numbered)
     driver = loop.driver = driver_factory(on_reply=loop.take)

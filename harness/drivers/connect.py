@@ -16,15 +16,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class Dialer:
-    """Connects to one address."""
-
     def __init__(self, address: str, tls: TlsOptions | None) -> None:
-        """
-        Read *address*, "host:port" or "unix:/path"; *tls* None means plain text.
-
-        Raises:
-            ValueError: it is neither.
-        """
+        """Read *address*, "host:port" or "unix:/path"; *tls* None means plain text."""
         self._address = address
         self._tls = tls
         self._host, self._port = _split(address)

@@ -9,12 +9,7 @@ from harness.model.tls import TlsOptions
 
 
 def channel_credentials(tls: TlsOptions) -> grpc.ChannelCredentials:
-    """
-    What a channel shows and trusts.
-
-    Raises:
-        OSError: a file can't be read.
-    """
+    """What a channel shows and trusts; raises OSError where a file can't be read."""
     return grpc.ssl_channel_credentials(
         root_certificates=_read(tls.ca_file),
         private_key=_read(tls.key_file),

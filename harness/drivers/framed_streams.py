@@ -42,7 +42,6 @@ class FramedStream:
     # ------------------------------------------------------------------------- sending
 
     def send(self, message: StreamMessage) -> None:
-        """Put *message* behind all earlier ones."""
         book = self.book
         if self._is_free and not book.waiting and len(book.in_flight) < book.window_count:
             book.in_flight[message.token] = message
@@ -51,7 +50,6 @@ class FramedStream:
             book.park(message, self._clock())
 
     def flush(self) -> None:
-        """Write what was sent since the last flush."""
         stream, connection, batch = self.stream, self._connection, self._batch
         if stream is not None and connection is not None and batch:
             connection.writer.feed(stream)
@@ -102,7 +100,6 @@ class FramedStream:
     # ---------------------------------------------------------------------------- life
 
     def open(self, connections: Sequence[GrpcConnection], message_bytes_max: int) -> bool:
-        """Open the stream on the first of *connections* that takes it."""
         stream = OpenStream(self, message_bytes_max)
         for connection in connections:
             if connection.writer.open_stream(self.method, stream):
@@ -112,7 +109,6 @@ class FramedStream:
         return False
 
     def finish(self) -> None:
-        """Say to the peer that nothing more will come; its answers still do."""
         stream, connection = self.stream, self._connection
         if stream is None or connection is None or stream.is_finishing:
             return
@@ -125,7 +121,6 @@ class FramedStream:
     # ---------------------------------------------------------------------- StreamUser
 
     def take(self, message: bytes) -> None:
-        """Answer the message that this one names."""
         self.book.take(message)
 
     def leaving(self) -> None:
@@ -208,7 +203,6 @@ class FramedStreams:
         self._is_closed = False
 
     def start(self) -> None:
-        """Open all streams, in turn over the connections."""
         self._is_started = True
         self._open_missing(self._clock())
 
@@ -220,7 +214,6 @@ class FramedStreams:
             self.close("the driver was closed")
 
     def flush(self) -> None:
-        """Frame what was sent since the last flush."""
         dirty = self._dirty
         if dirty:
             for stream in dirty:
@@ -239,12 +232,10 @@ class FramedStreams:
         self.flush()
 
     def expire(self, now_ns: int) -> None:
-        """Answer what is past its deadline."""
         for stream in self._all:
             stream.book.expire(now_ns)
 
     def finish(self) -> None:
-        """Finish every stream."""
         self._is_started = False
         for stream in self._all:
             stream.finish()

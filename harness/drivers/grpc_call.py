@@ -16,8 +16,6 @@ PREFIX_BYTES: Final = PREFIX.size
 
 
 class ReplyState(Enum):
-    """A reply without any byte of its message."""
-
     NOTHING = auto()
     HEAD_SEEN = auto()
 
@@ -51,12 +49,7 @@ class PartialReply:
         """Bytes of the stream's window that were used and not yet given back."""
 
     def add(self, piece: bytes) -> bytes | None:
-        """
-        Take the next piece; return the message once it is whole.
-
-        Raises:
-            ReplyError: compressed, longer than allowed, or followed by another message.
-        """
+        """Take the next piece; return the message once it is whole, or raise ReplyError."""
         self._pieces += piece
         if len(self._pieces) < PREFIX_BYTES:
             return None
@@ -90,12 +83,7 @@ class PagedReply:
         self.is_head_seen = False
 
     def add(self, piece: bytes) -> None:
-        """
-        Take the next piece.
-
-        Raises:
-            ReplyError: compressed, or longer in all than allowed.
-        """
+        """Take the next piece; raises ReplyError if it is compressed, or too long in all."""
         body = self._body
         body += piece
         while len(body) - self._next >= PREFIX_BYTES:
@@ -179,7 +167,6 @@ class Counters:
         self.received_bytes = 0
 
     def stats(self) -> DriverStats:
-        """Return the counts as a value."""
         return DriverStats(**{name: getattr(self, name) for name in self.__slots__})
 
     def block(self, call: Blockable, now_ns: int) -> None:
@@ -189,7 +176,6 @@ class Counters:
             self.blocked_count += 1
 
     def unblock(self, call: Blockable, now_ns: int) -> None:
-        """Add the wait of *call*, if it waited."""
         if call.blocked_since_ns:
             self.blocked_ns_total += now_ns - call.blocked_since_ns
             call.blocked_since_ns = 0

@@ -164,7 +164,6 @@ class GrpcConnection(asyncio.Protocol):
         self._close_if_done()
 
     def abort(self) -> None:
-        """Close without waiting for the peer to read."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -183,7 +182,6 @@ class GrpcConnection(asyncio.Protocol):
         self.flush()
 
     def flush(self) -> None:
-        """Write what the writer gathered."""
         out = self.writer.out
         if out and self._transport is not None:
             self.writer.out = bytearray()
@@ -374,12 +372,7 @@ class GrpcConnection(asyncio.Protocol):
 
 
 def _check_protocol(data: bytes) -> None:
-    """
-    Look at the first bytes of a peer, which may speak something else.
-
-    Raises:
-        PeerError: they are HTTP/1.1 or TLS.
-    """
+    """Raise PeerError if the peer's first bytes are HTTP/1.1 or TLS."""
     if data.startswith(b"HTTP/1"):
         raise PeerError(ErrorCode.PROTOCOL_ERROR, "the peer speaks HTTP/1.1, not HTTP/2")
     if data[:2] in _TLS_RECORDS:

@@ -4,6 +4,8 @@ Replies of one connection, frame by frame, in full generality.
 The read loop of `grpc_connection` settles the common reply by itself and hands the rest here:
 padding, CONTINUATION, pieces, errors, resets, trailers-only, replies nobody waits for any more. It
 decides what status a call ends with; it knows nothing of sockets, settings or other connections.
+What reads a frame raises PeerError where the peer breaks the protocol: a stream that was never
+opened, wrong padding or length, a block that can't be decoded or grows without end.
 """
 
 from typing import Final
@@ -63,17 +65,10 @@ class ReplyReader:
         self._reply_bytes_max = reply_bytes_max
 
     def answer(self, call: Call, status: int, text: str) -> None:
-        """Report the end of a call that has no message to show."""
         self._counters.reply_count += 1
         self._on_reply(call.token, status, b"", text)
 
     def read_data(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """
-        Take a DATA frame.
-
-        Raises:
-            PeerError: the stream was never opened, or the padding is wrong.
-        """
         body = unpad(payload, flags & Flag.PADDED)
         stream = self._writer.streams.get(stream_id)
         if stream is not None:
@@ -112,12 +107,6 @@ class ReplyReader:
             stream.flow_bytes = 0
 
     def read_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """
-        Take a HEADERS frame.
-
-        Raises:
-            PeerError: the stream was never opened, or the block can't be decoded.
-        """
         block = unpad(payload, flags)
         if flags & Flag.END_HEADERS:
             self._read_block(flags, stream_id, block)
@@ -127,12 +116,6 @@ class ReplyReader:
         self._block_stream_id = stream_id
 
     def read_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """
-        Take a CONTINUATION frame.
-
-        Raises:
-            PeerError: nothing is to be continued, or the block grows without end.
-        """
         if not self.is_block_open or stream_id != self._block_stream_id:
             raise PeerError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of nothing")
         is_last = bool(flags & Flag.END_HEADERS)
@@ -144,12 +127,6 @@ class ReplyReader:
             self._read_block(self._block_flags, stream_id, bytes(self._block))
 
     def read_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        """
-        Take an RST_STREAM frame.
-
-        Raises:
-            PeerError: a wrong length, or the stream was never opened.
-        """
         if len(payload) != 4:
             raise PeerError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")
         code = int.from_bytes(payload, "big")
@@ -179,12 +156,6 @@ class ReplyReader:
         self.answer(call, status, f"{certainty}the peer reset the stream, code {code}")
 
     def widen(self, stream_id: int, increment_bytes: int) -> None:
-        """
-        Take a WINDOW_UPDATE of a stream.
-
-        Raises:
-            PeerError: the stream was never opened.
-        """
         stream = self._writer.streams.get(stream_id)
         if stream is not None:
             if increment_bytes == 0:

@@ -123,12 +123,7 @@ class OpenStream:
         return bool(self._rest)
 
     def receive(self, data: bytes, start: int, stop: int) -> None:
-        """
-        Take the body data[start:stop] of a DATA frame and hand on what is whole.
-
-        Raises:
-            ReplyError: a message is compressed or longer than allowed.
-        """
+        """Take the body data[start:stop] of a DATA frame; hand on what is whole, or ReplyError."""
         self.flow_bytes += stop - start
         rest = self._rest
         if rest:

@@ -151,7 +151,7 @@ class GrpcioDriver:
 
     @property
     def stats(self) -> DriverStats:
-        """What was done so far; the transport's own counts stay 0."""
+        """The transport's own counts stay 0."""
         return self._counters.stats()
 
     def _start(self, call: Coroutine[Any, Any, None]) -> None:

@@ -51,7 +51,6 @@ class GrpcioStream:
         self._wake.set()
 
     async def close(self) -> None:
-        """Cancel the call and answer what is left."""
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
         self.book.lose(GrpcStatus.UNAVAILABLE, "closed by the driver")

@@ -66,12 +66,7 @@ def encode_request_block(
     timeout_ns: int | None,
     metadata: Sequence[tuple[str, str | bytes]],
 ) -> bytes:
-    """
-    Return the header block of every call of one method; without a deadline if it has none.
-
-    Raises:
-        ValueError: a metadata key or value that HTTP/2 can't carry.
-    """
+    """The header block of every call of one method; ValueError for metadata HTTP/2 can't carry."""
     fields = [
         _METHOD_POST,
         _SCHEME_HTTPS if is_tls else _SCHEME_HTTP,
@@ -131,7 +126,6 @@ class _WatchedTable(HeaderTable):
         self.insertion_count = 0
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Insert a field, as the library does."""
         self.insertion_count += 1
         super().add(name, value)
 
@@ -148,12 +142,7 @@ class ReplyHeadersDecoder:
         """Blocks whose meaning is known as long as the table stays; read by the hot path."""
 
     def decode(self, block: bytes) -> ReplyHeaders:
-        """
-        Return the meaning of *block*, given all the blocks before it.
-
-        Raises:
-            PeerError: COMPRESSION_ERROR: the table can't be trusted any more.
-        """
+        """The meaning of *block*, given all before it; PeerError: no later one can be read."""
         known = self.remembered.get(block)
         if known is not None:
             return known

@@ -2,7 +2,8 @@
 HTTP/2 frames as bytes (RFC 9113): numbers, packers, and what is an error.
 
 Only the shapes: no connection, no state. A frame head is read as one `>IBI`: length and type share
-the first word.
+the first word. Frame types, flags and settings are plain numbers, since comparing enum members
+costs more than reading a frame.
 """
 
 import struct
@@ -24,8 +25,6 @@ _HEAD_AND_TWO_WORDS: Final = struct.Struct(">IBIII")
 
 
 class FrameType:
-    """Frame types: plain numbers, since comparing enum members costs more than reading a frame."""
-
     DATA: Final = 0
     HEADERS: Final = 1
     PRIORITY: Final = 2
@@ -39,7 +38,7 @@ class FrameType:
 
 
 class Flag:
-    """Frame flags, plain numbers; ACK and END_STREAM share a bit and never a frame type."""
+    """ACK and END_STREAM share a bit and never a frame type."""
 
     ACK: Final = 0x1
     END_STREAM: Final = 0x1
@@ -49,8 +48,6 @@ class Flag:
 
 
 class Setting:
-    """Identifiers of settings, plain numbers."""
-
     HEADER_TABLE_SIZE: Final = 1
     ENABLE_PUSH: Final = 2
     MAX_CONCURRENT_STREAMS: Final = 3
@@ -60,8 +57,6 @@ class Setting:
 
 
 class ErrorCode(IntEnum):
-    """Codes of RST_STREAM and GOAWAY."""
-
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
@@ -87,22 +82,19 @@ class PeerError(Exception):
 
 
 def pack_frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Return a whole frame."""
     return HEAD.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def pack_settings(settings: dict[int, int]) -> bytes:
-    """Return a SETTINGS frame."""
     payload = b"".join(_SETTING.pack(*item) for item in settings.items())
     return pack_frame(FrameType.SETTINGS, 0, 0, payload)
 
 
 def unpack_settings(payload: bytes) -> list[tuple[int, int]]:
     """
-    Return the (identifier, value) pairs of a SETTINGS payload, unknown identifiers included.
+    The (identifier, value) pairs of a SETTINGS payload, unknown identifiers included.
 
-    Raises:
-        PeerError: a wrong length, or a value that RFC 9113 section 6.5.2 forbids.
+    Raises PeerError: a wrong length, or a value that RFC 9113 section 6.5.2 forbids.
     """
     if len(payload) % _SETTING.size:
         raise PeerError(ErrorCode.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
@@ -125,7 +117,6 @@ def pack_window_update(stream_id: int, increment_bytes: int) -> bytes:
 
 
 def pack_reset(stream_id: int, code: ErrorCode) -> bytes:
-    """Return an RST_STREAM frame."""
     return _HEAD_AND_WORD.pack(4 << 8 | FrameType.RST_STREAM, 0, stream_id, code)
 
 
@@ -135,12 +126,7 @@ def pack_goaway(last_stream_id: int, code: ErrorCode) -> bytes:
 
 
 def unpad(payload: bytes, flags: int) -> bytes:
-    """
-    Return a DATA or HEADERS payload without padding and without priority fields.
-
-    Raises:
-        PeerError: the padding or the priority fields are longer than the payload.
-    """
+    """A DATA or HEADERS payload without padding and priority fields; PeerError if too short."""
     start, stop = 0, len(payload)
     if flags & Flag.PADDED:
         start = 1

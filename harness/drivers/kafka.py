@@ -56,12 +56,7 @@ class KafkaDriver:
         self._queue_of: dict[_PARTITION_NUMBER, _Queue] = {}
 
     async def connect(self) -> None:
-        """
-        Connect and learn the topics' partitions.
-
-        Raises:
-            TransportError: the broker can't be reached or knows no such topic.
-        """
+        """Connect and learn the topics' partitions; TransportError if there is none of a topic."""
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # trouble arrives as acks
         try:
             missing = await self._learn_topics()

@@ -11,12 +11,7 @@ from harness.model.kafka_settings import ANY_BROKER
 
 
 async def partition_numbers(address: str, topic: str) -> list[int]:
-    """
-    The numbers of the partitions of *topic*, ascending; none if there is no such topic.
-
-    Raises:
-        KafkaError, OSError: the broker can't be reached.
-    """
+    """The numbers of the partitions of *topic*, ascending; none if there is no such topic."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=address, request_timeout_ms=ANY_BROKER.request_timeout_ms
     )

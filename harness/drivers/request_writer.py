@@ -155,7 +155,6 @@ class RequestWriter:
         return stream_ids
 
     def reset(self, stream_id: int, code: ErrorCode) -> Call:
-        """End an open stream from our side."""
         self.out += pack_reset(stream_id, code)
         self._drop_upload(stream_id)
         return self.calls.pop(stream_id)
@@ -256,12 +255,7 @@ class RequestWriter:
         self._feed_starved()
 
     def apply_settings(self, settings: list[tuple[int, int]]) -> None:
-        """
-        Take the peer's settings and acknowledge them.
-
-        Raises:
-            PeerError: a new initial window overflows the window of an open stream.
-        """
+        """Take and acknowledge the peer's settings; PeerError if a stream's window overflows."""
         for identifier, value in settings:
             if identifier == Setting.MAX_CONCURRENT_STREAMS:
                 self._peer_slot_count = value
@@ -278,12 +272,7 @@ class RequestWriter:
             self.resume()
 
     def widen_connection(self, increment_bytes: int) -> None:
-        """
-        Take a WINDOW_UPDATE of the connection.
-
-        Raises:
-            PeerError: the window would exceed 2^31 - 1.
-        """
+        """Take a WINDOW_UPDATE of the connection; PeerError if the window would exceed 2^31 - 1."""
         self._window_bytes += increment_bytes
         if self._window_bytes > WINDOW_BYTES_LIMIT:
             raise PeerError(ErrorCode.FLOW_CONTROL_ERROR, "connection window overflow")

@@ -69,7 +69,6 @@ class StreamBook:
         self._late.clear()
 
     def park(self, message: StreamMessage, now_ns: int) -> None:
-        """Let *message* wait behind the others."""
         self._counters.block(message, now_ns)
         self.waiting.append(message)
 
@@ -81,7 +80,6 @@ class StreamBook:
         self.waiting.extendleft(reversed(messages))
 
     def next(self, now_ns: int) -> StreamMessage:
-        """Move the first of the waiting into flight."""
         message = self.waiting.popleft()
         self._counters.unblock(message, now_ns)
         self.in_flight[message.token] = message
@@ -128,7 +126,6 @@ class StreamBook:
             self._answer(token, failure, CONNECTION_LOST + text)
 
     def fail_waiting(self, status: int, text: str, now_ns: int) -> None:
-        """Answer all that waits."""
         unsent, self.waiting = self.waiting, deque()
         for message in unsent:
             self._counters.unblock(message, now_ns)

@@ -52,7 +52,6 @@ def end_with_parent() -> None:
 
 
 def say(event: str, **values: Any) -> None:
-    """Tell the parent."""
     sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
     sys.stdout.flush()
 
@@ -84,7 +83,6 @@ def fail_on_callback_errors() -> None:
 
 
 def listen(on_command: Callable[[dict[str, Any]], None]) -> None:
-    """Call *on_command* on the running loop for each line from the parent."""
     loop = asyncio.get_running_loop()
     descriptor = sys.stdin.fileno()
     os.set_blocking(descriptor, False)

@@ -69,12 +69,7 @@ class Columns:
 
 
 def create_columns(row_count: int) -> ColumnsSpec:
-    """
-    New, zeroed columns of this process; who has mapped them keeps them after its end.
-
-    Raises:
-        OSError: there is not so much memory.
-    """
+    """New, zeroed columns of this process; who has mapped them keeps them after its end."""
     descriptor = os.memfd_create("acctbench-columns")
     try:
         os.posix_fallocate(descriptor, 0, _size_bytes(row_count))

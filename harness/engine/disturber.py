@@ -62,12 +62,7 @@ class Disturber:
             self._thread.join()
 
     def check_done(self) -> None:
-        """
-        Every step must have been done: a run whose target was not disturbed proves nothing of it.
-
-        Raises:
-            HarnessError: a step failed, or the load was over before it was due.
-        """
+        """HarnessError if a step failed, or was not due before the load ended."""
         if self.error is not None:
             raise self.error
         if len(self.disturbances) < len(self._steps):

@@ -63,7 +63,6 @@ class Values:
 
     @classmethod
     def joined(cls, messages: Sequence[bytes]) -> Self:
-        """The *messages* one behind the other."""
         length = np.fromiter(map(len, messages), np.int64, len(messages))
         data = np.frombuffer(b"".join((*messages, bytes(PADDING_BYTES))), np.uint8)
         return cls(data=data, start=np.cumsum(length) - length, length=length)
@@ -72,7 +71,6 @@ class Values:
         return len(self.start)
 
     def value(self, index: int) -> bytes:
-        """One message."""
         start = int(self.start[index])
         return self.data[start : start + int(self.length[index])].tobytes()
 

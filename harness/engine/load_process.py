@@ -141,7 +141,6 @@ class Load:
         self._rss_bytes = 0  # when the load had drained, before anything is decoded
 
     async def connect(self) -> None:
-        """Open the connections."""
         await self._drivers.grpc.connect()
         if self._drivers.kafka is not None:
             await self._drivers.kafka.connect()
@@ -313,12 +312,7 @@ def main() -> None:
 
 
 def _make_plan(specification: LoadSpecification) -> str:
-    """
-    Make and encode the plan in a process of its own, whose memory goes with it; its digest.
-
-    Raises:
-        EngineError: it could not be made; the process said why in the log.
-    """
+    """Build the plan in a forked child so that its memory is freed; return the digest."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

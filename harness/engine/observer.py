@@ -53,12 +53,7 @@ class Observer:
         self._is_idle = False
 
     async def connect(self) -> AIOKafkaConsumer:
-        """
-        A consumer that stands at the end of the topic.
-
-        Raises:
-            TransportError: the broker can't be reached or has no such topic.
-        """
+        """A consumer at the end of the topic; TransportError if there is no such topic."""
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         specification = self._specification
         consumer = AIOKafkaConsumer(

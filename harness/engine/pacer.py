@@ -37,15 +37,12 @@ class Pacer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every operation was offered."""
         return self.next >= self._count
 
     def start(self) -> None:
-        """Arm the timer for the first operation."""
         self._arm()
 
     def stop(self) -> None:
-        """Offer nothing more."""
         self._count = self.next
 
     def wake(self) -> None:

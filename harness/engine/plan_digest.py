@@ -1,4 +1,4 @@
-"""What makes two plans the same plan."""
+"""The digest by which two plans are the same plan."""
 
 from hashlib import blake2b
 from typing import Any

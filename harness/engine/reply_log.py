@@ -24,7 +24,6 @@ class ReplyLog:
         self._used_bytes = 0
 
     def add(self, operation: int, message: bytes | memoryview) -> None:
-        """Keep *message*, the reply to *operation*."""
         length = len(message)
         end = self._used_bytes + length
         if end > len(self._chunk):
@@ -36,7 +35,6 @@ class ReplyLog:
         self._length.append(length)
 
     def replies(self) -> Replies:
-        """All of them."""
         last = self._chunk[: self._used_bytes]
         start = np.zeros(len(self._length) + 1, np.int64)
         np.cumsum(np.frombuffer(self._length, np.uint32), out=start[1:])

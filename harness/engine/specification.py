@@ -17,8 +17,6 @@ FIRST_WORDS_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpecification:
-    """What a load process is told first."""
-
     scenario: Scenario
     seed: int
     shard: int
@@ -31,8 +29,6 @@ class LoadSpecification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserverSpecification:
-    """What the observer is told first."""
-
     system: str
     run_tag: int
     kafka_address: str
@@ -45,8 +41,6 @@ class ObserverSpecification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriberSpecification:
-    """What the subscriber is told first."""
-
     scenario: Scenario
     seed: int
     endpoint: Endpoint
@@ -56,8 +50,6 @@ class SubscriberSpecification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSpecification:
-    """What a planner is told."""
-
     scenario: Scenario
     seed: int
     shard: int

@@ -73,12 +73,7 @@ class Subscriber:
         return len(self._subscriptions) - len(self._silent)
 
     async def subscribe(self) -> None:
-        """
-        Ask for every stream, and wait until each has said something, or long enough.
-
-        Raises:
-            TransportError: the target can't be reached.
-        """
+        """Ask for every stream, and wait until each has said something, or long enough."""
         await self._driver.connect()
         for number in range(len(self._subscriptions)):
             self._ask(number)

@@ -16,16 +16,12 @@ HEADER = struct.Struct("<IBqI")
 
 
 class Arrival(IntEnum):
-    """What an entry of the log is."""
-
     MESSAGE = 0
     OPENED = 1  # a stream was asked for: the first one, or again after an end
     ENDED = 2  # by the target or with the connection: what it told may have a gap here
 
 
 class Entry(NamedTuple):
-    """One entry of the log."""
-
     number: int  # index into Probe.subscriptions
     what: Arrival
     arrival_ns: int

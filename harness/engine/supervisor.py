@@ -156,7 +156,6 @@ class Supervisor:
             )
 
     def await_plans(self) -> None:
-        """Wait until every load process has its plan."""
         for said in self._crew.wait_for("planned", self.load, PLAN_TIMEOUT_S):
             self._columns.append(ColumnsSpec(path=said["path"], row_count=said["row_count"]))
             self.schedule_digest += said["digest"]
@@ -217,7 +216,6 @@ class Supervisor:
         return (self._folder / SUBSCRIPTIONS_LOG).resolve()
 
     def connect(self, endpoint: Endpoint) -> None:
-        """Connect the load processes to the target and the broker."""
         if self.observer is not None:
             self.observer.tell("watch", columns=[asdict(spec) for spec in self._columns])
         for worker in self.load:
@@ -232,9 +230,7 @@ class Supervisor:
         """
         Warm up, measure, drain: until every operation is settled.
 
-        Raises:
-            InterruptedRunError: the user stopped it.
-            HarnessError: a child, the target or the broker failed.
+        Raises InterruptedRunError (the user stopped it) or the HarnessError of what failed.
         """
         scenario = self._scenario
         machine = MachineWatch((os.getpid(), *surroundings.pids))

@@ -55,5 +55,4 @@ class AbsoluteTimer:
             return
 
     def close(self) -> None:
-        """Give the descriptor back."""
         os.close(self.descriptor)

@@ -126,7 +126,6 @@ class Crew:
         log: Path,
         descriptors: Sequence[int] = (),
     ) -> Worker:
-        """Start one more child."""
         worker = Worker(module, specification, log=log, events=self.events, descriptors=descriptors)
         self.workers.append(worker)
         return worker
@@ -163,9 +162,7 @@ class Crew:
         """
         What each of *workers* says with the event *name*, in their order.
 
-        Raises:
-            EngineError: one of them did not within *timeout_s*, or failed.
-            TransportError: as `poll`.
+        Raises as `poll`, and EngineError after *timeout_s*.
         """
         said: dict[Worker, dict[str, Any]] = {}
         step_s = 0.1
@@ -181,6 +178,5 @@ class Crew:
         raise EngineError(f"{', '.join(silent)}: not {name} within {timeout_s:g} s")
 
     def stop(self) -> None:
-        """End every child."""
         for worker in self.workers:
             worker.stop()

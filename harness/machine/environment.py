@@ -127,7 +127,6 @@ def read_revision(folder: Path) -> Revision:
 
 
 def environment_to_json(environment: Environment) -> dict[str, Any]:
-    """*environment* as plain JSON values, for a record."""
     return asdict(environment)
 
 

@@ -33,12 +33,7 @@ class ForeignOwnerError(GitError):
 
 
 def git(folder: Path, *arguments: str, timeout_s: float) -> str:
-    """
-    What `git ARGUMENTS` prints in *folder*, without blanks at its ends.
-
-    Raises:
-        GitError: it can't be had.
-    """
+    """What `git ARGUMENTS` prints in *folder*, without blanks at its ends; raises GitError."""
     environment = {k: v for k, v in os.environ.items() if k not in _OF_A_REPOSITORY}
     try:
         done = subprocess.run(

@@ -35,8 +35,7 @@ def parse_recording(file: str, content: bytes, *, unit: str, column: str) -> NDA
         unit: A key of OFFSET_UNITS_NS.
         column: Of a CSV or Parquet file; empty for the first.
 
-    Raises:
-        ScenarioError: it has faults; each names its line or row, the first twenty are listed.
+    Raises ScenarioError: each fault with its line or row, the first twenty are listed.
     """
     where = "row" if file.endswith(".parquet") else "line"
     if where == "row":

@@ -29,12 +29,10 @@ class LinearStretch:
 
     @property
     def expected_count(self) -> float:
-        """The mean count of the whole stretch."""
         mean_per_s = (self.start_per_s + self.end_per_s) / 2
         return mean_per_s * (self.end_ns - self.start_ns) / NANOS_PER_SECOND
 
     def rate_per_s_at(self, elapsed_s: float) -> float:
-        """The rate *elapsed_s* after its start."""
         share = elapsed_s * NANOS_PER_SECOND / (self.end_ns - self.start_ns)
         return self.start_per_s + share * (self.end_per_s - self.start_per_s)
 
@@ -79,12 +77,10 @@ class DailyStretch:
 
     @property
     def expected_count(self) -> float:
-        """The mean count of the whole stretch."""
         duration_s = (self.end_ns - self.start_ns) / NANOS_PER_SECOND
         return float(self.count_before(np.array([duration_s]))[0])
 
     def rate_per_s_at(self, elapsed_s: float) -> float:
-        """The rate *elapsed_s* after its start."""
         return float(self._rates_per_s(np.array([elapsed_s]))[0])
 
     def count_before(self, elapsed_s: NDArray[np.float64]) -> NDArray[np.float64]:

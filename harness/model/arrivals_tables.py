@@ -1,7 +1,8 @@
 """
 The [arrivals] table of a scenario file, one model a kind; the format is in scenario_file.py.
 
-A recording's bytes come from a function that the caller passes: nothing here reads a file.
+`to_arrivals` of each gives the model's value. A recording's bytes come from a function that the
+caller passes: nothing here reads a file.
 """
 
 from collections.abc import Callable
@@ -49,13 +50,10 @@ def _below_all(part: float) -> float:
 
 
 class SteadyArrivalsTable(Table):
-    """[arrivals] of kind constant or poisson."""
-
     kind: Literal["constant", "poisson"]
     rate: PositiveRatePerS
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """As the model's value."""
         del measure_ns, read
         if self.kind == "constant":
             return ConstantArrivals(rate_per_s=self.rate)
@@ -63,8 +61,6 @@ class SteadyArrivalsTable(Table):
 
 
 class RampArrivalsTable(Table):
-    """[arrivals] of kind ramp."""
-
     kind: Literal["ramp"]
     process: Literal["constant", "poisson"] = "poisson"
     from_: RatePerS = Field(alias="from")
@@ -77,7 +73,6 @@ class RampArrivalsTable(Table):
         return self
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """As the model's value."""
         del measure_ns, read
         return RampArrivals(process=Process(self.process), from_per_s=self.from_, to_per_s=self.to)
 
@@ -89,13 +84,10 @@ class RateStepTable(Table):
     rate: RatePerS
 
     def at_ns(self, measure_ns: int) -> int:
-        """From the start of the measured phase."""
         return self.at if isinstance(self.at, int) else round(self.at * measure_ns)
 
 
 class StepArrivalsTable(Table):
-    """[arrivals] of kind steps."""
-
     kind: Literal["steps"]
     process: Literal["constant", "poisson"] = "poisson"
     steps: Annotated[list[RateStepTable], Field(min_length=1)]
@@ -112,7 +104,6 @@ class StepArrivalsTable(Table):
         return self
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """As the model's value."""
         del read
         by_time = {step.at_ns(measure_ns): step.rate for step in self.steps}
         steps = tuple(RateStep(at_ns=at, rate_per_s=by_time[at]) for at in sorted(by_time))
@@ -120,8 +111,6 @@ class StepArrivalsTable(Table):
 
 
 class DiurnalArrivalsTable(Table):
-    """[arrivals] of kind diurnal."""
-
     kind: Literal["diurnal"]
     process: Literal["constant", "poisson"] = "poisson"
     mean: PositiveRatePerS
@@ -131,7 +120,6 @@ class DiurnalArrivalsTable(Table):
     day: PositiveDurationNs | None = None  # None: the measured phase is a day
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """As the model's value."""
         del read
         return DiurnalArrivals(
             process=Process(self.process),
@@ -144,15 +132,12 @@ class DiurnalArrivalsTable(Table):
 
 
 class HawkesArrivalsTable(Table):
-    """[arrivals] of kind hawkes."""
-
     kind: Literal["hawkes"]
     rate: PositiveRatePerS
     branching: Annotated[float, Field(ge=0, le=0.99)]
     decay: PositiveRatePerS
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """As the model's value."""
         del measure_ns, read
         return HawkesArrivals(
             rate_per_s=self.rate, branching_ratio=self.branching, decay_per_s=self.decay
@@ -160,8 +145,6 @@ class HawkesArrivalsTable(Table):
 
 
 class RecordedArrivalsTable(Table):
-    """[arrivals] of kind recorded."""
-
     kind: Literal["recorded"]
     file: Annotated[str, Field(min_length=1)]
     unit: Literal["ns", "us", "ms", "s"]
@@ -169,12 +152,7 @@ class RecordedArrivalsTable(Table):
     speed: Annotated[float, BeforeValidator(parse_speed)] = 1.0
 
     def to_arrivals(self, measure_ns: int, read: ReadRecording) -> Arrivals:
-        """
-        As the model's value.
-
-        Raises:
-            ScenarioError: the recording can't be read, or has faults.
-        """
+        """Raises ScenarioError if the recording can't be read, or has faults."""
         del measure_ns
         path, content = read(self.file)
         offset_ns = parse_recording(path, content, unit=self.unit, column=self.column)

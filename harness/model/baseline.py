@@ -94,17 +94,11 @@ _ADAPTER: TypeAdapter[Baseline] = TypeAdapter(Baseline)
 
 
 def baseline_to_json(baseline: Baseline) -> dict[str, Any]:
-    """*baseline* as plain JSON values."""
     return asdict(baseline)
 
 
 def baseline_from_json(document: Any) -> Baseline:
-    """
-    A baseline from parsed JSON.
-
-    Raises:
-        ValueError: it is none, or of a newer format than this program knows.
-    """
+    """A baseline from parsed JSON; ValueError if it is none, or of a newer format."""
     check_form(document, "baseline", SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)
 

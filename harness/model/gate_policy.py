@@ -81,8 +81,6 @@ class GateSpec:
 
 
 class GateTable(Table):
-    """[gate]."""
-
     budget: PositiveDurationNs = 300 * NANOS_PER_SECOND
     scenario: str = ""
     profile: str = ""
@@ -117,7 +115,6 @@ class GateTable(Table):
         return self
 
     def to_spec(self) -> GateSpec:
-        """As the model's value."""
         return GateSpec(
             budget_ns=self.budget,
             scenario=self.scenario,

@@ -117,7 +117,6 @@ class _MarginTable(Table):
         return self
 
     def to_spec(self) -> MarginSpec:
-        """As the model's value."""
         return MarginSpec(
             pattern=self.metric,
             floor_share=self.floor,
@@ -149,7 +148,6 @@ class _PolicyTable(Table):
         return self
 
     def to_comparison(self) -> ComparisonSpec:
-        """As the model's value."""
         return ComparisonSpec(
             alpha=self.alpha,
             run_count_min=self.runs_min,
@@ -172,9 +170,7 @@ def load_policy(
         kinds: Of the operations of the system that is judged; None: not known here.
         today: The day (UTC) on which waivers must hold; None: they don't matter here.
 
-    Raises:
-        UsageError: it can't be read.
-        PolicyError: it has faults; all of them are listed.
+    Raises UsageError if it can't be read, PolicyError with all its faults.
     """
     try:
         text = read_text(path)

@@ -124,17 +124,11 @@ _ADAPTER: TypeAdapter[Profile] = TypeAdapter(Profile)
 
 
 def profile_to_json(profile: Profile) -> dict[str, Any]:
-    """*profile* as plain JSON values."""
     return asdict(profile)
 
 
 def profile_from_json(document: Any) -> Profile:
-    """
-    A profile from parsed JSON.
-
-    Raises:
-        ValueError: it is no profile, or of a newer format than this program knows.
-    """
+    """A profile from parsed JSON; ValueError if it is none, or of a newer format."""
     check_form(document, "profile", PROFILE_SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)
 
@@ -147,18 +141,15 @@ class StackTable:
         self._stacks: dict[tuple[int, ...], int] = {}
 
     def number(self, stack: tuple[Frame, ...]) -> int:
-        """The number of *stack*, the same for the same frames."""
         frames = tuple(self._frames.setdefault(frame, len(self._frames)) for frame in stack)
         return self._stacks.setdefault(frames, len(self._stacks))
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """In the order of their numbers."""
         return tuple(self._frames)
 
     @property
     def stacks(self) -> tuple[tuple[int, ...], ...]:
-        """In the order of their numbers."""
         return tuple(self._stacks)
 
 

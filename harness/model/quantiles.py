@@ -108,7 +108,6 @@ def ordered_distribution(
     *,
     unanswered_count: int = 0,
 ) -> Distribution:
-    """The distribution of samples sorted ascending."""
     is_empty = len(ordered) == 0
     return Distribution(
         count=len(ordered),

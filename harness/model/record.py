@@ -70,24 +70,18 @@ class Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValiditySection:
-    """The first verdict."""
-
     status: Validity
     checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectnessSection:
-    """The second verdict."""
-
     status: Correctness
     invariants: tuple[Invariant, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerformanceSection:
-    """The third verdict."""
-
     status: Performance
     objectives: tuple[Objective, ...]
 
@@ -210,8 +204,6 @@ class KernelSamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run."""
-
     schema_version: int
     run_id: str
     complete: bool
@@ -268,5 +260,4 @@ def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -
 
 
 def record_to_json(record: RunRecord) -> dict[str, Any]:
-    """*record* as plain JSON values."""
     return asdict(record)

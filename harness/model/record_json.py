@@ -16,11 +16,6 @@ _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
 
 
 def record_from_json(document: Any) -> RunRecord:
-    """
-    A record from parsed JSON.
-
-    Raises:
-        ValueError: it is no record, or of a newer format than this program knows.
-    """
+    """A record from parsed JSON; ValueError if it is none, or of a newer format."""
     check_form(document, "run record", SCHEMA_VERSION)
     return _ADAPTER.validate_python(document)

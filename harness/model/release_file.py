@@ -142,12 +142,7 @@ class _ReleaseTable(Table):
 
 
 def read_release_policy(path: Path) -> str:
-    """
-    The text of a release policy's file.
-
-    Raises:
-        UsageError: it can't be read.
-    """
+    """The text of a release policy's file; UsageError if it can't be read."""
     try:
         return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
@@ -158,12 +153,7 @@ def read_release_policy(path: Path) -> str:
 
 
 def parse_release_policy(text: str, *, file: str) -> ReleasePolicy:
-    """
-    The release policy that *text* is.
-
-    Raises:
-        PolicyError: it has faults; all of them are listed.
-    """
+    """The release policy that *text* is; PolicyError with all its faults."""
     document = parse_toml(text, file=file, error=PolicyError)
     try:
         table = _ReleaseTable.model_validate(document)

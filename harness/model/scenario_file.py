@@ -134,9 +134,7 @@ def load_scenario(
     """
     The scenario of a file, or of that name in *folder*, with the command line's changes.
 
-    Raises:
-        UsageError: there is no such file, name or profile.
-        ScenarioError: the file has faults; all of them are listed.
+    Raises UsageError if there is no such file, name or size, ScenarioError with all its faults.
     """
     changes = overrides or ScenarioOverrides()
     file, text = _read(path_or_name, folder)

@@ -38,16 +38,12 @@ from harness.model.units import NANOS_PER_SECOND
 
 
 class PhasesTable(Table):
-    """[phases]."""
-
     warmup: DurationNs = 5 * NANOS_PER_SECOND
     measure: PositiveDurationNs
     drain: DurationNs = 10 * NANOS_PER_SECOND
 
 
 class LoadTable(Table):
-    """[load]."""
-
     driver: Literal["wire", "grpcio"] = "wire"
     workers: Count = 1
     connections: Count = 1
@@ -60,7 +56,6 @@ class LoadTable(Table):
     stream_window: Count = 256
 
     def to_spec(self) -> LoadSpec:
-        """As the model's value."""
         return LoadSpec(
             driver=self.driver,
             worker_count=self.workers,
@@ -76,15 +71,13 @@ class LoadTable(Table):
 
 
 class LimitsTable(Table):
-    """[limits]."""
-
     lateness_p99: PositiveDurationNs = 1_000_000
     rate_error: ShareValue = 0.01
     generator_cpu: ShareValue = 0.8
 
 
 class ObjectiveTable(Table):
-    """[[objectives]]; the metric says how its limit is read."""
+    """The metric says how its limit is read."""
 
     metric: str
     at_most: str | None = None
@@ -98,20 +91,13 @@ class ObjectiveTable(Table):
         return self
 
     def to_spec(self) -> ObjectiveSpec:
-        """
-        As the model's value: nanoseconds, operations a second, or a share.
-
-        Raises:
-            ValueError: the metric, or the limit in its unit, can't be read.
-        """
+        """In nanoseconds, operations a second, or a share; ValueError for an unreadable limit."""
         text = self.at_most if self.at_most is not None else self.at_least
         limit = float(demandable(self.metric).measure.parse(text))
         return ObjectiveSpec(metric=self.metric, limit=limit, at_most=self.at_most is not None)
 
 
 class StepTable(Table):
-    """[[steps]]."""
-
     at: DurationNs
     action: Literal["kill-restart-target", "freeze-target", "kill-restart-broker", "freeze-broker"]
     duration: DurationNs = 0
@@ -124,8 +110,6 @@ class StepTable(Table):
 
 
 class AuditTable(Table):
-    """[audit]."""
-
     required: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Z]\d+$")]] | None,
         BeforeValidator(lambda value: None if value == "all" else value),
@@ -153,12 +137,7 @@ class ScenarioTable(Table):
     def to_scenario(
         self, *, file: str, profile: str, measure_ns: int | None, read: ReadRecording
     ) -> Scenario:
-        """
-        As the model's value, without digest and document; *measure_ns* replaces the file's.
-
-        Raises:
-            ScenarioError: recorded arrivals can't be read, or have faults.
-        """
+        """Without digest and document; *measure_ns* replaces the file's."""
         limits = self.limits
         measure_ns = measure_ns or self.phases.measure
         return Scenario(

@@ -1,15 +1,10 @@
-"""Parsed JSON that says of which form it is: what every reader of a stored form asks first."""
+"""Schema-version check for stored JSON documents."""
 
 from typing import Any
 
 
 def check_form(document: Any, name: str, newest: int) -> None:
-    """
-    Refuse a *document* that is no *name* ("profile"), or of a later form than *newest*.
-
-    Raises:
-        ValueError: with what to do about it.
-    """
+    """Raise ValueError for a *document* that is no *name* ("profile"), or newer than *newest*."""
     version = document.get("schema_version") if isinstance(document, dict) else None
     if not isinstance(version, int):
         raise ValueError(f"not a {name}: no schema_version")  # noqa: TRY004 - a document, not a type

@@ -15,13 +15,7 @@ FILE_BYTES_MAX = 16 * 2**20  # no file of ours comes near; a device or a wrong p
 
 
 def read_text(path: Path) -> str:
-    """
-    The text of *path*, a pipe included.
-
-    Raises:
-        OSError: it can't be read, or is too long to be meant; the text says which.
-        UnicodeDecodeError: it is no UTF-8.
-    """
+    """The text of *path*, a pipe included; OSError or UnicodeDecodeError say why not."""
     with path.open("rb") as file:
         content = file.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
@@ -30,12 +24,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_toml(text: str, *, file: str, error: type[FileFaultsError]) -> dict[str, Any]:
-    """
-    The document that *text* is.
-
-    Raises:
-        FileFaultsError: of the type *error*; it is no TOML.
-    """
+    """The document that *text* is; where it is no TOML, an error of the type *error*."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:

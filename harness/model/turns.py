@@ -42,12 +42,10 @@ class Turns:
 
     @property
     def slot_ns(self) -> int:
-        """One window and its guard."""
         return self.window_ns + self.guard_ns
 
     @property
     def round_ns(self) -> int:
-        """Four slots."""
         return _ROUND_SLOT_COUNT * self.slot_ns
 
     @property

@@ -2,7 +2,7 @@
 Text with a unit to plain numbers and back: "250ms", "2k/s", "1%", "2MiB".
 
 Inside the program are int nanoseconds, operations a second, shares (0.01) and bytes; text exists at
-the two edges only. A fault is a ValueError that holds the value and the remedy; whoever asked knows
+the two edges only. What parses raises ValueError with the value and the remedy; whoever asked knows
 the subject (the key of a file, the name of a flag) and puts it in front.
 """
 
@@ -40,32 +40,17 @@ _NUMBER_AND_UNIT = re.compile(r"\s*(\d[\d_]*(?:\.\d+)?)\s*(\S*)\s*", re.ASCII)
 
 
 def parse_duration_ns(text: Any) -> int:
-    """
-    Nanoseconds of e.g. "250ms", "20s", "1.5min", "0s".
-
-    Raises:
-        ValueError: it is no duration.
-    """
+    """Nanoseconds of e.g. "250ms", "20s", "1.5min", "0s"."""
     return int(_parse(text, _DURATION_NS, "a duration", '"250ms" or "20s"'))
 
 
 def parse_rate_per_s(text: Any) -> float:
-    """
-    Operations a second of e.g. "2000/s", "2k/s", "0.5/s".
-
-    Raises:
-        ValueError: it is no rate.
-    """
+    """Operations a second of e.g. "2000/s", "2k/s", "0.5/s"."""
     return float(_parse(text, _RATE_PER_S, "a rate", '"500/s" or "2k/s"'))
 
 
 def parse_positive_duration_ns(text: Any) -> int:
-    """
-    As parse_duration_ns, but longer than nothing.
-
-    Raises:
-        ValueError: it is 0, or no duration.
-    """
+    """As parse_duration_ns, but longer than nothing."""
     duration_ns = parse_duration_ns(text)
     if duration_ns <= 0:
         raise ValueError(f'"{text}" is nothing; write e.g. "20s"')
@@ -73,12 +58,7 @@ def parse_positive_duration_ns(text: Any) -> int:
 
 
 def parse_positive_rate_per_s(text: Any) -> float:
-    """
-    As parse_rate_per_s, but above 0.
-
-    Raises:
-        ValueError: it is 0, or no rate.
-    """
+    """As parse_rate_per_s, but above 0."""
     rate_per_s = parse_rate_per_s(text)
     if rate_per_s <= 0:
         raise ValueError(f'"{text}" sends nothing; write e.g. "500/s"')
@@ -86,12 +66,7 @@ def parse_positive_rate_per_s(text: Any) -> float:
 
 
 def parse_speed(text: Any) -> float:
-    """
-    The factor of e.g. "4x", "0.5x"; above 0.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """The factor of e.g. "4x", "0.5x"; above 0."""
     speed = float(_parse(text, _SPEED, "a speed", '"1x" or "4x"'))
     if speed <= 0:
         raise ValueError(f'"{text}" plays nothing; write e.g. "1x" or "4x"')
@@ -99,32 +74,17 @@ def parse_speed(text: Any) -> float:
 
 
 def parse_share(text: Any) -> float:
-    """
-    The share of e.g. "1%" (0.01), "80%", "100ppm"; may be above 1.
-
-    Raises:
-        ValueError: it is no share.
-    """
+    """The share of e.g. "1%" (0.01), "80%", "100ppm"; may be above 1."""
     return float(_parse(text, _SHARE, "a share", '"1%" or "0.5%"'))
 
 
 def parse_size_bytes(text: Any) -> int:
-    """
-    Bytes of e.g. "2MiB", "64kB", "512B".
-
-    Raises:
-        ValueError: it is no size.
-    """
+    """Bytes of e.g. "2MiB", "64kB", "512B"."""
     return int(_parse(text, _SIZE_BYTES, "a size", '"2MiB" or "64kB"'))
 
 
 def parse_count(text: Any) -> float:
-    """
-    The number of e.g. "12_500", "12.5k", "3M".
-
-    Raises:
-        ValueError: it is no number.
-    """
+    """The number of e.g. "12_500", "12.5k", "3M"."""
     return float(_parse(text, _COUNT, "a number", '"12_500" or "12.5k"'))
 
 

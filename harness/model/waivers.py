@@ -32,11 +32,9 @@ class Waiver:
     until: date
 
     def covers(self, name: str) -> bool:
-        """Whether *name* is what it is about."""
         return fnmatchcase(name, self.metric)
 
     def is_expired(self, today: date) -> bool:
-        """Whether its last day is over."""
         return today > self.until
 
 
@@ -52,5 +50,4 @@ class WaiverTable(Table):
     until: date
 
     def to_waiver(self) -> Waiver:
-        """As the model's value."""
         return Waiver(metric=self.metric, owner=self.owner, reason=self.reason, until=self.until)

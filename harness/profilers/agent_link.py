@@ -45,12 +45,7 @@ class AgentLink:
         }
 
     def choose(self, pids: tuple[int, ...]) -> int:
-        """
-        Talk to the agent of the first of *pids* that has one; its pid.
-
-        Raises:
-            ProfilerError: none has, or the one that has can't track.
-        """
+        """Talk to the agent of the first of *pids* that has one; its pid, or ProfilerError."""
         agents: dict[int, tuple[socket.socket, str]] = {}
         deadline_s = time.monotonic() + _ACCEPT_TIMEOUT_S
         while not any(pid in agents for pid in pids):
@@ -74,12 +69,7 @@ class AgentLink:
         return pid
 
     def command(self, **words: Any) -> int:
-        """
-        Have the agent do something; when tracking began or ended (CLOCK_MONOTONIC) in the target.
-
-        Raises:
-            ProfilerError: it did not; the message has its reason.
-        """
+        """Have the agent do something; when it began or ended (CLOCK_MONOTONIC) in the target."""
         if self._chosen is None:
             raise ProfilerError("the target's agent was never reached")
         try:

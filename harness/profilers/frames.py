@@ -54,12 +54,8 @@ def parse_folded(lines: Iterable[str], *, first_number: int = 1) -> Iterator[tup
     """
     The stacks of folded *lines*, each with its count, frames still as text.
 
-    Args:
-        lines: Text; empty ones are left out.
-        first_number: Of the first line, for messages.
-
-    Raises:
-        ValueError: a line is no folded stack; the message has its number.
+    Empty lines are left out. *first_number* is that of the first line: a ValueError names the line
+    that is no folded stack.
     """
     for number, line in enumerate(lines, start=first_number):
         if not line.strip():

@@ -98,7 +98,6 @@ class MemrayProfiler:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The agent on the target's path."""
         return self._link.environment
 
     def segment_shares(self, length_ns: int) -> Sequence[float]:
@@ -123,7 +122,6 @@ class MemrayProfiler:
         self._stop(self._folder / f"start-{pid}.bin", has_every=False)
 
     def begin_segment(self) -> None:
-        """Start a tracker."""
         self._start(self._path(), has_every=self._has_every)
 
     def check(self) -> None:
@@ -141,7 +139,6 @@ class MemrayProfiler:
         self._stop(path, has_every=True, is_rest=True)
 
     def close(self) -> None:
-        """Hang up: the agent stops tracking, the target goes on."""
         self._link.close()
 
     def profiles(self, window: Window, count_operations: CountOperations) -> Sequence[Profile]:
@@ -252,7 +249,6 @@ def _everything(reader: memray.FileReader) -> dict[Metric, _Weights]:
 
 
 def _summed(records: Iterable[memray.AllocationRecord]) -> _Weights:
-    """Bytes of *records*."""
     sums = _Weights()
     for record in records:
         sums.add(_stack_of(record.stack_trace()), record.allocator, record.size)

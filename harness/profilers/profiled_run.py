@@ -96,12 +96,7 @@ class ProfiledRun:
             raise
 
     def store(self, window: Window, table: pd.DataFrame) -> tuple[ProfileEntry, ...]:
-        """
-        Write the profiles of a run whose operations are *table* (kind, done_ns); what there is.
-
-        Raises:
-            RecordError: the disk is full, or not writable.
-        """
+        """Write what profiles there are of a run with the operations *table* (kind, done_ns)."""
         if self._profiler is None:
             return ()
         profiles = self._profiler.profiles(window, _counter(table))
@@ -117,12 +112,7 @@ class ProfiledRun:
 
 
 def write_profile(run_folder: Path, profile: Profile, name: str) -> ProfileEntry:
-    """
-    Write *profile* into the run's folder, and the same as folded stacks; its entry in the record.
-
-    Raises:
-        RecordError: the disk is full, or not writable.
-    """
+    """Write *profile* into the run's folder, and as folded stacks; its entry in the record."""
     folder = run_folder / _FOLDER
     file = folder / f"{name}.profile.json.gz"
     text = json.dumps(profile_to_json(profile), separators=(",", ":"))

@@ -115,7 +115,6 @@ class PySpyProfiler:
         self._notes: list[str] = []
 
     def segment_shares(self, length_ns: int) -> Sequence[float]:
-        """All alike."""
         count = segment_count(length_ns)
         return [1 / count] * count
 
@@ -131,19 +130,13 @@ class PySpyProfiler:
         self._path.unlink(missing_ok=True)
 
     def begin_segment(self) -> None:
-        """Start py-spy."""
         self._before = self._thread_times()
         self._start_ns = time.monotonic_ns()
         self._seen_cpu_ns, self._ran_at_s = 0, time.monotonic()
         self._launch(self._folder / f"segment-{self._start_ns}.folded")
 
     def check(self) -> None:
-        """
-        Let the target go if py-spy has died or holds it stopped.
-
-        Raises:
-            ProfilerError: it did; this segment is lost, the target was woken.
-        """
+        """Let the target go if py-spy has died or holds it stopped: this segment is lost."""
         popen = self._popen
         assert popen is not None, "begin first"
         if popen.poll() is not None:
@@ -159,7 +152,6 @@ class PySpyProfiler:
             )
 
     def end_segment(self) -> None:
-        """End py-spy and see that the target runs on."""
         after, end_ns = self._thread_times(), time.monotonic_ns()
         self._end()
         used = {
@@ -177,7 +169,6 @@ class PySpyProfiler:
         """Nothing: a service at rest uses no CPU time to speak of."""
 
     def close(self) -> None:
-        """Leave the target running, whatever became of py-spy."""
         popen, self._popen = self._popen, None
         if popen is not None:
             popen.kill()
@@ -246,12 +237,7 @@ class PySpyProfiler:
                 os.sched_setaffinity(self._popen.pid, self._cores)
 
     def _end(self) -> None:
-        """
-        SIGINT to py-spy, which then writes what it has.
-
-        Raises:
-            ProfilerError: it did not, or had ended before.
-        """
+        """SIGINT to py-spy, which then writes what it has; raises ProfilerError if it had ended."""
         popen, self._popen = self._popen, None
         assert popen is not None, "begin first"
         has_died = popen.poll() is not None

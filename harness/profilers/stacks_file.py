@@ -74,9 +74,8 @@ def attach_stacks(
         paths: One segment each, in order of time.
         not_before: A file last written earlier is not of this run; None: it is not known.
 
-    Raises:
-        UsageError: a file is missing, damaged or too old, or the run can't have any.
-        RecordError: the run's folder can't be read or written.
+    Raises UsageError (a file is missing, damaged or too old, or the run can't have any) or
+    RecordError.
     """
     _check_paths(paths)
     files = [read_stacks(path, not_before=not_before) for path in paths]
@@ -89,12 +88,7 @@ def attach_stacks(
 
 
 def read_stacks(path: Path, *, not_before: datetime | None = None) -> StacksFile:
-    """
-    The folded stacks in *path*.
-
-    Raises:
-        UsageError: it is missing, older than *not_before*, too large, or holds something else.
-    """
+    """The folded stacks in *path*; a UsageError if they can't be used."""
     try:
         about = path.stat()
         if about.st_size > _FILE_BYTES_MAX:

@@ -74,12 +74,7 @@ def _tasks(pids: tuple[int, ...]) -> Iterator[Path]:
 
 
 def python_process_of(pid: int) -> int:
-    """
-    *pid*, or the first of its descendants that is a Python process.
-
-    Raises:
-        ProfilerError: none is, it is gone, or this user may not look.
-    """
+    """*pid*, or the first of its descendants that is a Python process; ProfilerError if none is."""
     for candidate in process_tree(pid):
         if is_python(candidate):
             return candidate

@@ -1,4 +1,4 @@
-"""What a run folder keeps besides record and tables: no secret, and raw evidence if it matters."""
+"""Clean up a run folder: redact secrets in logs; delete raw evidence if the audit passed."""
 
 import shutil
 from pathlib import Path

@@ -1,8 +1,7 @@
 """
-Who runs beside a run: nobody, or the other side of a pair.
+What two runs of a pair share: the broker, the start instant, the drain barrier.
 
-A run asks its company for everything that two runs at once share or must agree on: the broker, when
-to start a target, when the load begins, and that nobody goes on before both loads have drained.
+`Alone` shares nothing.
 """
 
 import time
@@ -19,22 +18,11 @@ class Company(Protocol):
     """What a run shares with others, and where it waits for them."""
 
     def broker(self, kafka: str, *, folder: Path, affinity: tuple[int, ...]) -> Broker:
-        """
-        A broker that answers; `stop` of it ends what was started for this run alone.
-
-        Raises:
-            BrokerError: it can't be started or reached.
-            UsageError: *kafka* names none.
-        """
+        """A broker that answers; `stop` of it ends what was started for this run alone."""
         ...
 
     def floor(self, broker: Broker, topic: str) -> FloorResult:
-        """
-        The broker's own floor, measured on *topic* where it is not known yet.
-
-        Raises:
-            BrokerError: the broker can't be reached, or loses a record.
-        """
+        """The broker baseline, measured on *topic* where it is not known yet."""
         ...
 
     def starting(self) -> AbstractContextManager[object]:
@@ -45,18 +33,12 @@ class Company(Protocol):
         """
         When the load begins, CLOCK_MONOTONIC; waits until all are ready.
 
-        Raises:
-            InterruptedRunError: another run failed, or the user stopped it.
+        Raises InterruptedRunError, as `drained`: another run failed, or the user stopped it.
         """
         ...
 
     def drained(self) -> None:
-        """
-        Wait until all loads have drained: what comes now would disturb one that still goes.
-
-        Raises:
-            InterruptedRunError: another run failed, or the user stopped it.
-        """
+        """Wait until all loads have drained: what comes now would disturb one that still goes."""
         ...
 
     def leave(self) -> None:
@@ -68,15 +50,12 @@ class Alone:
     """A run by itself."""
 
     def broker(self, kafka: str, *, folder: Path, affinity: tuple[int, ...]) -> Broker:
-        """Its own."""
         return start_broker(kafka, folder=folder, affinity=affinity)
 
     def floor(self, broker: Broker, topic: str) -> FloorResult:
-        """Measured now."""
         return measure_floor(broker.address, topic, settings=broker.clients)
 
     def starting(self) -> AbstractContextManager[object]:
-        """Nothing to wait for."""
         return nullcontext()
 
     def start_ns(self) -> int:

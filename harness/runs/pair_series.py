@@ -56,12 +56,7 @@ class Player(Protocol):
     """Plays one pair after the other."""
 
     def play(self, number: int) -> Played:
-        """
-        Pair *number*.
-
-        Raises:
-            HarnessError: a side or the broker failed; the message names the side.
-        """
+        """Pair *number*; a HarnessError, if a side or the broker failed, names the side."""
         ...
 
 
@@ -86,7 +81,6 @@ class PairPlayer:
         self._duet.__exit__()
 
     def play(self, number: int) -> Played:
-        """Pair *number*; the side that has the first turn changes with it."""
         setup = self._setups[CANDIDATE]
         first = SIDES[(number + setup.scenario.seed) % len(SIDES)]
         began_s = time.monotonic()
@@ -116,7 +110,6 @@ class AlonePlayer:
         self._stopped = threading.Event()
 
     def play(self, number: int) -> Played:
-        """Run *number*."""
         folder = _pair_folder(self._setup, number)
         began_s = time.monotonic()
         run = Run(replace(self._setup, runs_folder=folder), self._view, self._stopped)
@@ -168,9 +161,7 @@ class Gatherer:
         """
         Play until there are *count* good pairs; False if the budget does not reach.
 
-        Raises:
-            HarnessError: a side or the broker failed.
-            EngineError: too many pairs were spoilt.
+        Raises as `play`; EngineError: too many pairs were spoilt.
         """
         budget_s = self._budget_s * (1.0 + (_OVERTIME_SHARE if is_confirming else 0.0))
         while len(self.pairs) < count:
@@ -224,9 +215,6 @@ def build_sides(setups: Setups, view: RunView) -> None:
     Build every side once: what can't be built is known before anything is measured.
 
     Each run builds again, into its own folder; what is up to date costs nothing then.
-
-    Raises:
-        TargetError: a step failed; the message names the side.
     """
     for side, setup in setups.items():
         how = setup.target.how

@@ -141,20 +141,16 @@ class _Company:
         self._begin_ns = 0
 
     def broker(self, kafka: str, *, folder: Path, affinity: tuple[int, ...]) -> Broker:
-        """The duet's."""
         del folder
         return self._duet.broker(kafka, affinity=affinity)
 
     def floor(self, broker: Broker, topic: str) -> FloorResult:
-        """The duet's."""
         return self._duet.floor(broker, topic)
 
     def starting(self) -> AbstractContextManager[object]:
-        """One target at a time."""
         return self._starting
 
     def start_ns(self) -> int:
-        """The same for both."""
         with self._changed:
             self._ready_count += 1
             if self._ready_count == len(SIDES):
@@ -164,7 +160,6 @@ class _Company:
             return self._begin_ns
 
     def drained(self) -> None:
-        """Wait for the other."""
         with self._changed:
             self._drained_count += 1
             self._changed.notify_all()

@@ -1,9 +1,10 @@
 """
-One scenario in passes: plain for the figures, then a twin for each profiler.
+Run a scenario unprofiled, then repeat the same plan once under each profiler.
 
-All passes have the same plan and seed. Only the plain one gives timings: a profiler disturbs what
-it looks at, and by how much is read off each twin against the plain run. Twins lie in the plain
-run's folder, passes/<instrumentation>, each a whole run with its own audit.
+All passes have the same plan and seed. Only the unprofiled one gives timings: a profiler disturbs
+what it looks at, and by how much is read off each profiled run against the unprofiled one.
+Profiled runs lie in the folder of the unprofiled one, passes/<instrumentation>, each a whole run
+with its own audit.
 """
 
 import threading
@@ -28,7 +29,7 @@ _STRETCHES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """
-    One twin.
+    One profiled run.
 
     Attributes:
         name: What its folder is called, e.g. "cpu", and "cpu-2" for the second start.
@@ -47,7 +48,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """The plain run and its twins by name."""
+    """The unprofiled run, and the profiled ones by name."""
 
     plain: StoredRun
     twins: Mapping[str, StoredRun]
@@ -55,9 +56,9 @@ class Passes:
     @property
     def exit_code(self) -> ExitCode:
         """
-        The plain run's, or worse: a twin lost a cent, or has no profile.
+        The unprofiled run's, or worse: a profiled one lost money, or has no profile.
 
-        Whether a twin was on time does not matter: its timings are not used.
+        Whether a profiled run was on time does not matter: its timings are not used.
         """
         codes = [ExitCode(self.plain.record.exit_code)]
         for twin in self.twins.values():
@@ -76,17 +77,10 @@ def run_passes(
     on_run: Callable[[Run], None],
 ) -> Passes:
     """
-    Run *request* plain, then once for each of *passes*.
+    Run *request* unprofiled (its profiler is not used), then once for each of *passes*.
 
-    Args:
-        request: What to run; its profiler is not used.
-        passes: The twins.
-        view: Sees all of them.
-        stopped: Ends the run that is going on.
-        on_run: Is told of each run before it begins.
-
-    Raises:
-        HarnessError: a run could not be finished; those before it are kept.
+    *stopped* ends the run that goes on; *on_run* is told of each run before it begins. Raises
+    HarnessError if a run could not be finished; those before it are kept.
     """
 
     def execute(one: RunSetup) -> StoredRun:
@@ -106,12 +100,7 @@ def run_twin(
     view: RunView,
     execute: Callable[[RunSetup], StoredRun],
 ) -> StoredRun:
-    """
-    The twin *one* of *plain*, which ran *request*; it is moved into the plain run's folder.
-
-    Raises:
-        HarnessError: it could not be finished.
-    """
+    """The profiled run *one* of *plain*, which ran *request*; moved into the folder of *plain*."""
     stretch = one.stretch_ratio or stretch_of(plain.record, one.slowdown_ratio)
     scenario = replace(
         request.scenario,

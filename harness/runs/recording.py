@@ -61,9 +61,8 @@ def record_run(
     """
     Write tables and make the record of a finished run while *audit* judges it, in two threads.
 
-    Raises:
-        RecordError: the disk is full, or not writable.
-        AuditFailedError: the same, and the audit found what is broken.
+    Raises RecordError where the disk is full, or AuditFailedError if the audit found what is broken
+    besides.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="record") as beside:
         recorded = beside.submit(_unaudited_record, folder, facts)

@@ -41,12 +41,7 @@ _ADAPTER: TypeAdapter[StoredAcceptance] = TypeAdapter(StoredAcceptance)
 
 
 def store_acceptance(acceptance: StoredAcceptance, runs_folder: Path) -> Path:
-    """
-    Keep *acceptance* in *runs_folder*, and return its file.
-
-    Raises:
-        RecordError: it can't be written.
-    """
+    """Keep *acceptance* in *runs_folder*, and return its file; raises RecordError."""
     document = asdict(acceptance)
     stamp = datetime.fromisoformat(acceptance.signature.at).strftime("%Y%m%d-%H%M%S")
     text = json.dumps(document, sort_keys=True)
@@ -67,12 +62,7 @@ def acceptance_files(runs_folder: Path) -> tuple[Path, ...]:
 
 
 def read_acceptance(path: Path) -> StoredAcceptance:
-    """
-    The acceptance in *path*.
-
-    Raises:
-        RecordError: it is damaged or too new; what it would accept stays open.
-    """
+    """The acceptance in *path*; RecordError if it is damaged or too new: the change stays open."""
     try:
         document: Any = json.loads(path.read_text(encoding="utf-8"))
         acceptance = _ADAPTER.validate_python(document)

@@ -4,11 +4,14 @@ Named baselines: a name for a set of runs, kept as one small JSON file beside th
     runs/baselines/main.json    {"schema_version": 1, "name": "main", "events": [...]}
 
 A file is the list of what was done to the name, oldest first; the last promotion is what the name
-means. Nothing is ever struck from it: a removed name keeps its history and can be promoted again.
+means. Nothing is ever deleted from it: a removed name keeps its history and can be promoted again.
 Each run is held by its place in the runs folder and by digests of its files, so that one that was
 changed, swapped or lost is noticed where the name is used. Paths are relative: the folder can be
 copied or synchronised whole. Writers take turns by a lock on this machine; a file is replaced
 whole. The values, and the history of their format, are in harness.model.baseline.
+
+Raised are UsageError for a name that can't be one, or has no baseline, and RecordError for a file
+that is damaged, too new, or can't be written.
 """
 
 import fcntl
@@ -39,13 +42,7 @@ _DIGESTED = ("record.json", "operations.parquet")  # what figures are taken from
 
 
 def load_baseline(name: str, runs_folder: Path) -> tuple[Path, ...]:
-    """
-    The run folders that *name* means, each checked to be what was promoted.
-
-    Raises:
-        UsageError: there is no such baseline.
-        RecordError: its file is damaged, or a run is missing or not the one that was promoted.
-    """
+    """The run folders that *name* means; RecordError if one is not what was promoted."""
     baseline = read_baseline(name, runs_folder)
     if not baseline.runs:
         raise UsageError(_unknown(name, runs_folder))
@@ -58,13 +55,7 @@ def load_baseline(name: str, runs_folder: Path) -> tuple[Path, ...]:
 
 
 def read_baseline(name: str, runs_folder: Path) -> Baseline:
-    """
-    Everything that is known of *name*; its runs are not looked at.
-
-    Raises:
-        UsageError: there never was such a baseline.
-        RecordError: its file is damaged, or too new.
-    """
+    """Everything that is known of *name*; its runs are not looked at."""
     path = baseline_path(name, runs_folder)
     try:
         baseline = baseline_from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -78,12 +69,7 @@ def read_baseline(name: str, runs_folder: Path) -> Baseline:
 
 
 def baseline_path(name: str, runs_folder: Path) -> Path:
-    """
-    The file that holds *name*, whether there is one or not.
-
-    Raises:
-        UsageError: this can't be a name.
-    """
+    """The file that holds *name*, whether there is one or not."""
     if not _NAME.fullmatch(name) or name in _RESERVED_NAMES:
         raise UsageError(
             f'baseline: "{name}" can\'t be a name; begin with a letter, then letters, digits and '
@@ -109,10 +95,8 @@ def promote(
     """
     Make the runs in *folders* what *name* means.
 
-    Raises:
-        UsageError: it is pinned and *is_forced* is not set, or the runs can't be a baseline: one
-            is not complete, valid, correct and plain, two are the same or not of the same thing.
-        RecordError: a run can't be read, or the baseline not be written.
+    Raises UsageError if it is pinned and *is_forced* is not set, or the runs can't be a baseline:
+    one is not complete, valid, correct and unprofiled, two are the same or not of the same thing.
     """
     path = baseline_path(name, runs_folder)
     if not folders:
@@ -131,37 +115,19 @@ def promote(
 
 
 def pin(name: str, runs_folder: Path, signature: Signature) -> Baseline:
-    """
-    Keep *name* from being moved or removed.
-
-    Raises:
-        UsageError: there is no such baseline.
-        RecordError: its file can't be read or written.
-    """
+    """Keep *name* from being moved or removed."""
     return _done(name, runs_folder, Event(kind=EventKind.PINNED, signature=signature))
 
 
 def unpin(name: str, runs_folder: Path, signature: Signature) -> Baseline:
-    """
-    Let *name* be moved and removed again.
-
-    Raises:
-        UsageError: there is no such baseline.
-        RecordError: its file can't be read or written.
-    """
+    """Let *name* be moved and removed again."""
     return _done(name, runs_folder, Event(kind=EventKind.UNPINNED, signature=signature))
 
 
 def remove(
     name: str, runs_folder: Path, signature: Signature, *, is_forced: bool = False
 ) -> Baseline:
-    """
-    Make *name* mean nothing any more; the runs stay, and so does the name's history.
-
-    Raises:
-        UsageError: there is no such baseline, or it is pinned and *is_forced* is not set.
-        RecordError: its file can't be read or written.
-    """
+    """Make *name* mean nothing any more (a pinned one only if *is_forced*); its history stays."""
     event = Event(kind=EventKind.REMOVED, signature=signature, is_forced=is_forced)
     return _done(name, runs_folder, event)
 

@@ -62,12 +62,7 @@ class StoredRun:
     record: RunRecord
 
     def operations(self, columns: Collection[str] | None = None) -> pd.DataFrame:
-        """
-        The table of operations (columns in the module's docstring).
-
-        Args:
-            columns: Those wanted, as far as there are such; None: all of them.
-        """
+        """Columns as in the module's docstring: all, or of *columns* those that there are."""
         return _read_table(self.folder / "operations.parquet", columns)
 
     def samples(self) -> pd.DataFrame:
@@ -75,12 +70,7 @@ class StoredRun:
         return _read_table(self.folder / "samples.parquet")
 
     def twins(self) -> Mapping[str, "StoredRun"]:
-        """
-        The run's profiled twins by name; none if it was not profiled.
-
-        Raises:
-            RecordError: one is damaged.
-        """
+        """The run's profiled runs by name; raises RecordError if one is damaged."""
         folders = sorted(pass_folder(self.folder, "x").parent.glob("*"))
         return {
             folder.name: load_run(folder)
@@ -89,19 +79,14 @@ class StoredRun:
         }
 
     def profiles(self) -> tuple[Profile, ...]:
-        """
-        The profiles that the record names.
-
-        Raises:
-            RecordError: one is missing or damaged.
-        """
+        """The profiles that the record names; RecordError if one is missing or damaged."""
         return tuple(
             _read_profile(self.folder / entry.file, entry.blake2b) for entry in self.record.profiles
         )
 
 
 def pass_folder(run_folder: Path, name: str) -> Path:
-    """Where the profiled twin *name* of a run lies."""
+    """Where the profiled run *name* of a run lies."""
     return run_folder / "passes" / name
 
 
@@ -135,12 +120,7 @@ class FailedRun:
 
 
 def load_failure(folder: Path) -> FailedRun:
-    """
-    The failed run in *folder*.
-
-    Raises:
-        RecordError: its failure.json is missing or damaged.
-    """
+    """The failed run in *folder*; RecordError if its failure.json is missing or damaged."""
     path = folder / "failure.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -154,12 +134,7 @@ def load_failure(folder: Path) -> FailedRun:
 
 
 def load_run(folder: Path) -> StoredRun:
-    """
-    The run stored in *folder*.
-
-    Raises:
-        RecordError: there is no record, it is damaged or too new.
-    """
+    """The run stored in *folder*; RecordError if there is no record, or one damaged or too new."""
     path = folder / "record.json"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -172,12 +147,7 @@ def load_run(folder: Path) -> StoredRun:
 
 
 def find_run(name: str, runs_folder: Path) -> Path:
-    """
-    The folder that *name* means: a path, a run id, its unambiguous beginning, or "latest".
-
-    Raises:
-        UsageError: none or several match.
-    """
+    """The folder that *name* means: a path, a run id, its unambiguous beginning, or "latest"."""
     path = Path(name)
     if (path / "record.json").is_file():
         return path
@@ -201,12 +171,7 @@ def run_folders(runs_folder: Path) -> Iterator[Path]:
 
 
 def write_operations(path: Path, groups: Iterable[pd.DataFrame]) -> None:
-    """
-    Write operations.parquet, a row group each, at least one.
-
-    Raises:
-        OSError, pyarrow.ArrowException: the disk is full, or not writable.
-    """
+    """Write operations.parquet, a row group each, at least one."""
     writer: pq.ParquetWriter | None = None
     try:
         for group in groups:
@@ -236,12 +201,10 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """
-    Where to write what becomes *path* when it is whole: a reader sees the old file or the new one.
+    Where to write what becomes *path* when it is whole: a reader sees the old file or the new.
 
-    A device, a pipe or a link is the user's own and is never replaced: it is written to.
-
-    Raises:
-        RecordError: it can't be written.
+    A device, a pipe or a link is the user's own and is never replaced: it is written to. Raises
+    RecordError.
     """
     try:
         if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -266,12 +229,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """
-    Write *document* whole or not at all.
-
-    Raises:
-        RecordError: it can't be written.
-    """
+    """Write *document* whole or not at all; raises RecordError."""
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
         json.dump(document, file, indent=2, sort_keys=True, allow_nan=False)
         file.write("\n")

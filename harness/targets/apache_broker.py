@@ -86,17 +86,7 @@ class ApacheBroker(OwnPeer):
     }
 
     def __init__(self, *, folder: Path, affinity: tuple[int, ...], advertised: str = "") -> None:
-        """
-        Format and start it on free ports.
-
-        Args:
-            folder: Holds its log (broker.log) and its state (kafka/).
-            affinity: Its CPUs; none given means all of this process.
-            advertised: The host:port that clients are told; its own if empty.
-
-        Raises:
-            BrokerError: it is not installed, or does not start; the message says why.
-        """
+        """Format and start it on free ports, its log and state in *folder*; raises BrokerError."""
         try:
             self._installed: Installation = installation()
         except InstallError as error:
@@ -120,7 +110,6 @@ class ApacheBroker(OwnPeer):
             raise
 
     def kill_and_restart(self) -> None:
-        """SIGKILL, and start it again on the same log and ports."""
         self.restart(self._start)
         check_answers(self.address)
 

@@ -4,7 +4,7 @@ Apache Kafka on this machine: fetched by Maven, checked byte for byte, kept in t
 Which version and which bytes is fixed by the files in apache/; where they come from is up to
 Maven's own settings. An installation is there whole or not at all: it is made in a folder of its
 own, and renamed when every jar has the SHA-256 that this version pins. It is checked again at each
-start.
+start. What is missing, too old or not as pinned is an InstallError with the command that mends it.
 """
 
 import hashlib
@@ -58,12 +58,7 @@ def pinned_version() -> str:
 
 
 def install_folder() -> Path:
-    """
-    Where the jars are, or will be: $XDG_CACHE_HOME/acctbench/kafka-VERSION.
-
-    Raises:
-        InstallError: this user has no home folder.
-    """
+    """Where the jars are, or will be: $XDG_CACHE_HOME/acctbench/kafka-VERSION."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     try:
         cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
@@ -73,12 +68,7 @@ def install_folder() -> Path:
 
 
 def find_java() -> Java:
-    """
-    The Java of $JAVA_HOME, or else of the PATH.
-
-    Raises:
-        InstallError: there is none, or it is too old.
-    """
+    """The Java of $JAVA_HOME, or else of the PATH."""
     home = os.environ.get("JAVA_HOME", "")
     program = shutil.which(str(Path(home) / "bin" / "java") if home else "java")
     where = f"in $JAVA_HOME ({home})" if home else "on the PATH"
@@ -105,12 +95,7 @@ def find_java() -> Java:
 
 
 def find_maven() -> str:
-    """
-    The mvn of the PATH.
-
-    Raises:
-        InstallError: there is none.
-    """
+    """The mvn of the PATH."""
     program = shutil.which("mvn")
     if program is None:
         raise InstallError("no mvn on the PATH: Apache Kafka is installed by Maven; install it")
@@ -118,12 +103,7 @@ def find_maven() -> str:
 
 
 def installation() -> Installation:
-    """
-    What is installed, checked.
-
-    Raises:
-        InstallError: nothing is, or it is damaged; the message has the command that mends it.
-    """
+    """What is installed, checked."""
     folder = install_folder()
     version = pinned_version()
     if not folder.is_dir():
@@ -134,12 +114,7 @@ def installation() -> Installation:
 
 
 def install(*, timeout_s: float = INSTALL_TIMEOUT_S) -> Installation:
-    """
-    Have Maven fetch the jars, unless they are there; about 43 MB.
-
-    Raises:
-        InstallError: Java or Maven is missing, the jars can't be had, or are not those pinned.
-    """
+    """Have Maven fetch the jars, unless they are there; about 43 MB."""
     folder, java, maven = install_folder(), find_java(), find_maven()
     if not folder.is_dir() or _faults(folder):
         try:

@@ -11,12 +11,7 @@ from harness.targets.target_file import AttachSpec, TargetSpec
 
 
 def check_broker_fits(where: str, scenario: Scenario) -> None:
-    """
-    Nothing, if *scenario* asks no more of the broker *where* than it can do.
-
-    Raises:
-        ScenarioError: it does; every fault is listed.
-    """
+    """ScenarioError, with every fault, if *scenario* asks more than the broker *where* can do."""
     faults = tuple(_faults(where, scenario))
     if faults:
         raise ScenarioError(faults)
@@ -24,13 +19,10 @@ def check_broker_fits(where: str, scenario: Scenario) -> None:
 
 def check_broker_is_the_targets(where: str, target: TargetSpec, topics: Sequence[str]) -> None:
     """
-    Nothing, if *target* can know the broker *where*, or needs none for the *topics* of its system.
+    UsageError if an attached *target* would be given a broker that this run starts.
 
-    One that runs already speaks to a broker of its own: on another, all that it did would be
-    missing, and look like lost money.
-
-    Raises:
-        UsageError: it is attached, and the broker would be started by this run.
+    A target that runs already speaks to a broker of its own: on another, all that it did to the
+    *topics* of its system would be missing, and look like lost money.
     """
     is_own = where in {EMBEDDED, APACHE}
     if isinstance(target.how, AttachSpec) and is_own and set(topics) - set(target.absent_topics):

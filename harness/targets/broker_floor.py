@@ -1,5 +1,5 @@
 """
-The broker's own floor: how soon a record can be seen at all, with nothing of ours in between.
+The broker baseline: how soon a record can be seen at all, with nothing of ours in between.
 
 Produce to consume of small records, at a rate that loads nothing, with the very client settings of
 a run. What a run reports as `visible` can't be below it, so it stands beside it in every report.
@@ -41,10 +41,7 @@ def measure_floor(
     """
     Measure on *topic*, made if need be, without other traffic; takes record_count / 700 s.
 
-    p99 needs 662 records; with fewer it is None.
-
-    Raises:
-        BrokerError: the broker can't be reached, or loses a record.
+    p99 needs 662 records; with fewer it is None. Raises BrokerError if it loses a record, too.
     """
     create_topics(address, {topic: 1})
     try:

@@ -33,10 +33,9 @@ def place_values(how: LaunchSpec, workdir: Path) -> dict[str, str]:
 
 def build_target(how: LaunchSpec, *, folder: Path) -> float:
     """
-    Do every step in turn, in the folder that the target will run in; how long it took, in seconds.
+    Do every step in turn, in the folder that the target will run in; the time in seconds.
 
-    Raises:
-        TargetError: a step failed or took too long; the message has the end of its output.
+    A TargetError has the end of the output of the step that failed.
     """
     workdir = work_folder(folder)
     values = place_values(how, workdir)

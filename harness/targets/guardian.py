@@ -17,7 +17,6 @@ _BUFFER_BYTES = 4096
 
 
 def main() -> None:
-    """Watch until the harness is gone, then kill the groups that it did not stop itself."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it leaves when the harness has left, not before
     harness_pid = int(sys.argv[1])
@@ -29,7 +28,6 @@ def main() -> None:
 
 
 def watch(poller: select.poll) -> set[int]:
-    """The groups still listed when the harness ends."""
     groups: set[int] = set()
     received = b""
     while True:
@@ -43,7 +41,6 @@ def watch(poller: select.poll) -> set[int]:
 
 
 def kill(groups: set[int]) -> None:
-    """SIGKILL to every process of *groups*."""
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)

@@ -57,9 +57,7 @@ def resolve_metadata(
     """
     Keys and values as they are sent.
 
-    Raises:
-        TargetFileError: variables are missing, or hold what can't be sent; all of them are listed,
-            none with its value.
+    Raises TargetFileError: variables are missing, or hold what can't be sent; none with its value.
     """
     pairs, faults = [], []
     for entry in entries:

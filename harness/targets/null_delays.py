@@ -62,12 +62,7 @@ class SerialDelay:
 
 
 def parse_delay(text: str) -> Delay:
-    """
-    Return the delay that *text* names.
-
-    Raises:
-        ValueError: not one of the three forms.
-    """
+    """The delay that *text* names; ValueError if it is not one of the three forms."""
     match text.split(":"):
         case ["constant", delay]:
             return ConstantDelay(parse_duration_ns(delay))

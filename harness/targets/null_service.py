@@ -161,7 +161,6 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def main() -> None:
-    """Read the flags and serve."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--engine", choices=("aio", "wire"), default="wire")

@@ -56,12 +56,6 @@ class ChildProcess:
     """One child and its process group."""
 
     def __init__(self, command: Command) -> None:
-        """
-        Start it.
-
-        Raises:
-            ChildFailedError: there is no such program, folder, or it can't be run.
-        """
         self.command = command
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log:
@@ -92,22 +86,12 @@ class ChildProcess:
         return f"killed by signal {-code}" if code < 0 else f"exited {code}"
 
     def check_alive(self) -> None:
-        """
-        Nothing, while it runs.
-
-        Raises:
-            ChildFailedError: it has ended; the message has how, and its last log lines.
-        """
+        """Raise ChildFailedError if it has ended: how, and its last log lines."""
         if words := self.exit_words():
             raise ChildFailedError(self._with_log(f"{self.command.name} {words}"))
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, timeout_s: float) -> None:
-        """
-        Wait until *ready* returns True; its death ends the wait at once.
-
-        Raises:
-            ChildFailedError: it died, or *what* did not happen within *timeout_s*.
-        """
+        """Wait until *ready* returns True; ChildFailedError at its death or after *timeout_s*."""
         deadline_s = time.monotonic() + timeout_s
         while not ready():
             self.check_alive()
@@ -117,12 +101,7 @@ class ChildProcess:
             time.sleep(_POLL_S)
 
     def run_to_end(self, timeout_s: float) -> None:
-        """
-        See it end by itself, without a word from us on its stdin.
-
-        Raises:
-            ChildFailedError: it exited with anything but 0, or not within *timeout_s*.
-        """
+        """See it end by itself, its stdin open; ChildFailedError unless it exits with 0 in time."""
         try:
             self._close_stdin()
             self._popen.wait(timeout_s)
@@ -135,12 +114,7 @@ class ChildProcess:
             raise ChildFailedError(self._with_log(f"{self.command.name}: {words}"))
 
     def wait_for_line(self, prefix: str, *, timeout_s: float) -> str:
-        """
-        The rest of the first line of output that begins with *prefix*.
-
-        Raises:
-            ChildFailedError: it died before, or there was none within *timeout_s*.
-        """
+        """The rest of the first line of output that begins with *prefix*; as `wait_until`."""
         found: list[str] = []
 
         def appeared() -> bool:
@@ -161,11 +135,9 @@ class ChildProcess:
                 os.killpg(self.pid, number)
 
     def freeze(self) -> None:
-        """SIGSTOP to all of the group."""
         self.signal_group(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT to all of the group."""
         self.signal_group(signal.SIGCONT)
 
     def kill(self) -> None:

@@ -92,7 +92,6 @@ class ResourceSampler:
             self._thread.join()
 
     def sample(self) -> None:
-        """Sample now."""
         with self._lock:
             for subject in self._subjects.values():
                 subject.sample()

@@ -56,15 +56,10 @@ class Revision:
 
 
 class Repository:
-    """The user's repository."""
+    """The user's repository; what it has not, or git can't do, is a UsageError."""
 
     def __init__(self, folder: Path) -> None:
-        """
-        The one that *folder* is in.
-
-        Raises:
-            UsageError: there is none, or git is not installed.
-        """
+        """The one that *folder* is in."""
         try:
             self.root = Path(_git(folder, "rev-parse", "--show-toplevel"))
         except ForeignOwnerError as error:
@@ -76,12 +71,7 @@ class Repository:
             ) from error
 
     def commit_of(self, revision: str) -> str:
-        """
-        The full name of the commit that *revision* means.
-
-        Raises:
-            UsageError: it means none.
-        """
+        """The full name of the commit that *revision* means."""
         asked = "HEAD" if revision == HERE else revision
         try:
             return _git(
@@ -96,17 +86,10 @@ class Repository:
             ) from error
 
     def is_dirty(self) -> bool:
-        """Whether there is anything that is not committed."""
         return bool(_git(self.root, "status", "--porcelain"))
 
     def revision_at(self, root: Path, asked: str, target: str, commit: str) -> Revision:
-        """
-        *asked*, checked out at *root*, with the target of that name or file.
-
-        Raises:
-            UsageError: the revision has no such target, or it lies outside of the repository.
-            TargetFileError: it can't be used there.
-        """
+        """*asked*, checked out at *root*, with the target of that name or file inside it."""
         return Revision(
             asked=asked,
             commit=commit,
@@ -158,10 +141,7 @@ def checked_out(
     """
     Each of *revisions* in a worktree of its own, while this lasts.
 
-    Raises:
-        UsageError: one of them is no commit, or has no such target.
-        TargetFileError: a target can't be used.
-        TargetError: git can't check one out.
+    Raises as `Repository`; TargetError if git can't check one out.
     """
     commits = [repository.commit_of(revision) for revision in revisions]
     _remove_abandoned(repository)
@@ -238,10 +218,4 @@ def _remove_abandoned(repository: Repository) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """
-    What git says.
-
-    Raises:
-        GitError: it can't be had.
-    """
     return git(folder, *arguments, timeout_s=_TIMEOUT_S)

@@ -103,7 +103,6 @@ class ServerConnection(asyncio.Protocol):
         self.flush()
 
     def flush(self) -> None:
-        """Write `out`."""
         if self.out and self._transport is not None:
             out, self.out = self.out, bytearray()
             self._transport.write(out)

@@ -102,7 +102,6 @@ class LaunchedTarget(OwnPeer):
         workdir: Path,
         affinity: tuple[int, ...],
     ) -> None:
-        """Start it; raises what start_target does."""
         self.spec = spec
         self._how = how
         self._addresses = endpoint
@@ -118,7 +117,6 @@ class LaunchedTarget(OwnPeer):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it is; the same after a restart."""
         return _at(self._addresses, f"{LOOPBACK}:{self._grpc_port}", self._addresses.topic_prefix)
 
     def kill_and_restart(self) -> None:

@@ -124,12 +124,7 @@ class TargetSpec:
     tls: TlsOptions | None
 
     def metadata_pairs(self) -> tuple[tuple[str, str], ...]:
-        """
-        The gRPC metadata, with the values of the environment.
-
-        Raises:
-            TargetFileError: variables are not set, or can't be sent.
-        """
+        """The gRPC metadata, with the values of the environment; raises TargetFileError."""
         return resolve_metadata(self.metadata, os.environ, file=self.file)
 
     def secrets(self) -> Secrets:
@@ -144,13 +139,7 @@ def target_files() -> Mapping[str, Path]:
 
 
 def load_target(name_or_path: str) -> TargetSpec:
-    """
-    The target of that name, or of that file.
-
-    Raises:
-        UsageError: there is none.
-        TargetFileError: it can't be used; every fault is listed.
-    """
+    """The target of that name, or of that file; raises UsageError or TargetFileError."""
     shipped = target_files()
     path = shipped.get(name_or_path, Path(name_or_path))
     try:
@@ -164,12 +153,7 @@ def load_target(name_or_path: str) -> TargetSpec:
 
 
 def parse_target(text: str, *, file: Path) -> TargetSpec:
-    """
-    The target that *text* describes; relative paths are relative to *file*.
-
-    Raises:
-        TargetFileError: it can't be used; every fault is listed.
-    """
+    """The target that *text* describes; paths are relative to *file*. Raises TargetFileError."""
     document = parse_toml(text, file=file.name, error=TargetFileError)
     entries, metadata_faults = parse_metadata(document.pop("metadata", {}), file=file.name)
     faults = [*_way_faults(document, file.name), *metadata_faults]

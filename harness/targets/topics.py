@@ -1,4 +1,8 @@
-"""Topics of a broker: made where they are missing, and whether it answers at all. Blocking."""
+"""
+Topics of a broker: made where they are missing, and whether it answers at all. Blocking.
+
+Raises BrokerError where it can't be reached, or rejects what is asked.
+"""
 
 import asyncio
 import logging
@@ -24,22 +28,12 @@ _TLS_ALERT = b"\x15\x03"
 
 
 def create_topics(address: str, partitions: Mapping[str, int]) -> None:
-    """
-    Make sure that the topics exist (replication 1); existing ones are left as they are.
-
-    Raises:
-        BrokerError: the broker can't be reached, or refuses.
-    """
+    """Make sure that the topics exist (replication 1); existing ones are left as they are."""
     asyncio.run(_create_topics(address, partitions))
 
 
 def check_absent_topics(target: TargetSpec, topics: Sequence[str]) -> None:
-    """
-    Nothing, if what the target file calls absent is among the *topics* of its system.
-
-    Raises:
-        TargetFileError: it names others.
-    """
+    """TargetFileError if what the target file calls absent is not among the system's *topics*."""
     faults = [
         Fault(
             file=target.file,
@@ -55,12 +49,6 @@ def check_absent_topics(target: TargetSpec, topics: Sequence[str]) -> None:
 
 
 def check_answers(address: str) -> None:
-    """
-    Nothing, if a broker answers there.
-
-    Raises:
-        BrokerError: none does.
-    """
     asyncio.run(_create_topics(address, {}))
 
 

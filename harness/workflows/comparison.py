@@ -30,9 +30,7 @@ def compare(request: CompareRequest) -> Result[ComparisonDetails]:
     """
     Compare, and write page, compare.json and verdict.json.
 
-    Raises:
-        UsageError: a side or the policy can't be read, or one of them means nothing.
-        HarnessError: a run is damaged, or a file can't be written.
+    Raises UsageError for a side or policy that can't be read or means nothing, else HarnessError.
     """
     today = datetime.now(UTC).date()
     rules = rules_of(None if request.policy is None else load_policy(request.policy, today=today))

@@ -47,12 +47,7 @@ class GateSides:
 
 @contextmanager
 def gate_sides(request: GateRequest) -> Iterator[GateSides]:
-    """
-    Both sides as the request names them; worktrees are there while this lasts.
-
-    Raises:
-        UsageError: it names what there is not.
-    """
+    """Both sides as the request names them; worktrees are there while this lasts."""
     stored: tuple[Path, ...] = ()
     if request.baseline:
         stored = load_baseline(request.baseline, request.runs_folder)
@@ -82,9 +77,7 @@ def gate_scenario(
     """
     The scenario of a gate: without demands of its own on every run; of pairs, in whole rounds.
 
-    Raises:
-        UsageError: there is none of that name, or it disturbs the target.
-        ScenarioError: it has faults; all of them are listed.
+    One that disturbs the target is a UsageError.
     """
     name = request.scenario
     chosen = name or spec.scenario or DEFAULT_SCENARIO

@@ -122,7 +122,6 @@ class _GateView:
         """Nothing."""
 
     def say(self, text: str) -> None:
-        """One sentence."""
         self._tell(Note(text=text))
 
 
@@ -319,7 +318,6 @@ class _Evidence:
 
     @property
     def gathered(self) -> Gathered:
-        """So far."""
         return Gathered(
             baseline=self._stored or tuple(self._by_side[BASE]),
             candidate=tuple(self._by_side[CANDIDATE]),

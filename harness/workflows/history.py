@@ -28,9 +28,7 @@ def accept(request: AcceptRequest) -> Accepted:
     """
     Accept, of every metric that fits, the one open change that its run is about.
 
-    Raises:
-        UsageError: there is no reason, no such run, or no open change at it.
-        RecordError: the run is damaged, or the acceptance can't be written.
+    Raises UsageError: there is no reason, no such run, or no open change at it; else RecordError.
     """
     signature = Signature(who=request.who, at=now_utc(), why=request.why.strip())
     if not signature.why:
@@ -60,12 +58,7 @@ def accept(request: AcceptRequest) -> Accepted:
 
 
 def gathered_in(folders: Sequence[Path], scenario: str = "") -> Gathered:
-    """
-    What lies in the folders, of *scenario* if one is named.
-
-    Raises:
-        UsageError: there is no run of that name.
-    """
+    """What lies in the folders, of *scenario* if one is named; UsageError if it has no run."""
     gathered = gather(folders)
     if not scenario:
         return gathered
@@ -79,12 +72,7 @@ def gathered_in(folders: Sequence[Path], scenario: str = "") -> Gathered:
 def history_in(
     gathered: Gathered, patterns: Sequence[str], last_count: int | None = None
 ) -> History:
-    """
-    The history of *gathered*.
-
-    Raises:
-        UsageError: there are runs, and no metric fits.
-    """
+    """The history of *gathered*; UsageError if there are runs, and no metric fits."""
     found = history_of(gathered, patterns or HEADLINE_PATTERNS, last_count=last_count)
     names = sorted({name for run in gathered.runs for name in run.figures})
     if patterns and names and not any(item.series for item in found.settings):

@@ -48,11 +48,9 @@ class ToldView:
         self._tell = tell
 
     def phase(self, name: str, detail: str) -> None:
-        """A new phase of a run."""
         self._tell(Phase(name=name, detail=detail))
 
     def progress(self, progress: Progress) -> None:
-        """The load."""
         self._tell(progress)
 
 
@@ -62,11 +60,8 @@ def run(
     """
     Run, audit and report.
 
-    Stacks that can't be used do not lose the run: the result says what is wrong with them.
-
-    Raises:
-        UsageError: the request names what there is not, or what doesn't go together.
-        HarnessError: the run could not be finished; its folder is kept as `.incomplete`.
+    Stacks that can't be used do not lose the run: the result says what is wrong with them. Raises
+    HarnessError if the run could not be finished; its folder is kept as `.incomplete`.
     """
     setup = _setup(request)
     check_stacks(request.stacks, setup.target)
@@ -84,12 +79,10 @@ def profile(
     request: ProfileRequest, tell: Tell = tell_nobody, stopper: Stopper | None = None
 ) -> Result[Passes]:
     """
-    Run plain, then under each profiler, and report.
+    Run unprofiled, then under each profiler, and report.
 
-    Raises:
-        UsageError: as of a run; or a run of `against` has no profile.
-        ComparisonError: a run of `against` is of another scenario or seed.
-        HarnessError: a run could not be finished; those before it are kept.
+    Raises UsageError also if a run of `against` has no profile, ComparisonError if it is of another
+    scenario or seed, HarnessError if a run could not be finished; those before it are kept.
     """
     asked, stopper = request.run, stopper or Stopper()
     base = stored_runs(request.against, asked.runs_folder)
@@ -109,7 +102,7 @@ def profiled_passes(
     start_count: int = 1,
     stretches: Mapping[str, float] | None = None,
 ) -> list[Pass]:
-    """*start_count* twins of each of these *kinds*; *stretches*: how much slower, where known."""
+    """*start_count* profiled runs of each of *kinds*; *stretches*: how much slower, where known."""
     return [
         Pass(
             name=name if start == 1 else f"{name}-{start}",
@@ -180,13 +173,7 @@ def _attach(stored: StoredRun, stacks: Sequence[Path]) -> UsageError | None:
 
 
 def _check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
-    """
-    Refuse before minutes are spent on what can't be compared in the end.
-
-    Raises:
-        UsageError: a run of *base* has no profile.
-        ComparisonError: it is of another scenario or seed.
-    """
+    """Reject before minutes are spent on what can't be compared in the end."""
     for run in base:
         record = run.record
         if not record.profiles and not any(twin.record.profiles for twin in run.twins().values()):

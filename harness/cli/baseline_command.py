@@ -27,7 +27,7 @@ _name_argument = click.argument("name", shell_complete=complete_baselines)
 
 
 _force_option = click.option(
-    "--force", is_flag=True, help="Also where it is pinned; the history says so."
+    "--force", is_flag=True, help="Override a pin (recorded in the history)."
 )
 
 
@@ -57,8 +57,8 @@ def promote(
     Make runs the baseline NAME.
 
     A RUN is a folder, an id or its beginning, or "latest". Every one must be complete, valid,
-    correct, plain, in the folder of all runs, and of the same scenario, schedule, target and kind
-    of machine. Prints the file that holds the name.
+    correct, unprofiled, in the folder of all runs, and of the same scenario, schedule, target and
+    kind of machine. Prints the file that holds the name.
     """
     from harness.storage import baselines
     from harness.storage.run_folder import find_run
@@ -124,7 +124,7 @@ Examples:
 @_force_option
 @runs_option
 def remove(name: str, why: str, who: str | None, force: bool, runs_folder: Path) -> None:
-    """Make NAME mean nothing any more. Its runs stay, and so does its history."""
+    """Delete the baseline NAME. Its runs stay, and so does its history."""
     from harness.storage import baselines
 
     baselines.remove(name, runs_folder, signed(who, why), is_forced=force)

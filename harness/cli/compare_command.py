@@ -51,7 +51,7 @@ evidence, 4 the sides can't be compared, 5 an audit failed.
     multiple=True,
     metavar="SIDE",
     shell_complete=complete_runs,
-    help="A run of the baseline; give it once for each.",
+    help="A run of the baseline (repeatable).",
 )
 @click.option(
     "--candidate",
@@ -59,7 +59,7 @@ evidence, 4 the sides can't be compared, 5 an audit failed.
     multiple=True,
     metavar="SIDE",
     shell_complete=complete_runs,
-    help="A run of the candidate; give it once for each.",
+    help="A run of the candidate (repeatable).",
 )
 @click.option(
     "--policy",

@@ -26,7 +26,7 @@ Exit codes: 0 nothing worse, 1 worse and confirmed, 3 not settled within the
 budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 """
 )
-@click.option("--base", metavar="REF", help="Revision that the candidate is held against.")
+@click.option("--base", metavar="REF", help="Revision that the candidate is compared with.")
 @click.option(
     "--candidate",
     metavar="REF",
@@ -57,7 +57,11 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 @unit_option(
     "--budget", "budget_ns", parse_duration_ns, "Time for all pairs. [default: the policy's, 5min]"
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Of the plan and of who begins.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Seed of the plan, and of which side takes the first turn.",
+)
 @kafka_option
 @runs_option
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file.")
@@ -67,7 +71,7 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
     help="Summary for a pull request.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json.")
-@click.option("--quiet", is_flag=True, help="Say nothing while it goes.")
+@click.option("--quiet", is_flag=True, help="Suppress progress output.")
 def gate(
     *,
     junit: Path | None,
@@ -79,10 +83,11 @@ def gate(
     """
     Say whether a candidate is worse than its base: the exit code is for a pipeline.
 
-    Both sides are started anew for every pair, are alive at once, and take turns with the same
-    load, A B B A, in windows of 100 ms. Pairs are added until the verdict is settled or the
-    budget spent; nothing is called worse that fresh pairs did not confirm. Each revision is
-    checked out into a worktree of its own. Prints the path of the page.
+    Both sides are started anew for every pair, run at the same time, and get the same load in
+    alternating measurement windows of 100 ms, A B B A. Pairs are added until the verdict is settled
+    or the budget spent; a regression is reported only if a second, independent set of pairs
+    confirms it. Each revision is checked out into a worktree of its own. Prints the path of the
+    page.
     """
     from harness.cli.compare_command import show_comparison, write_summaries
     from harness.workflows.gate_trial import gate as judge_gate

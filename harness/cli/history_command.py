@@ -105,8 +105,8 @@ def show(
     """
     Show the trend of every metric over stored runs, and what changed it.
 
-    Reads the folder of all runs, or every FOLDER. Runs that were asked the same on the same kind of
-    machine make a series; a change of the level is told once, for all metrics that it moved, and
+    Reads the folder of all runs, or every FOLDER. Runs of the same setting on the same kind of
+    machine make a series; a change of level is reported once, for all metrics that it moved, and
     stays open until it is accepted or over. INVALID runs and those of failed audit are marks, never
     points. Writes a page and history.json beside it; prints the path of the page.
     """
@@ -154,10 +154,10 @@ def accept(
     """
     Accept that METRIC (or all that fit the pattern) got worse at RUN.
 
-    RUN is the run at which the change was seen, or one from its first on; what began after RUN is
-    not accepted, and of each metric one change is. What comes after is held against the new level;
-    the page says who accepted it and why. Prints the file that holds it, in the folder of RUN:
-    delete it to take it back.
+    RUN is the run at which the change was seen, or any since it began. A change that began after
+    RUN is not accepted, and of each metric only one change is. Later runs are compared with the new
+    level; the page says who accepted it and why. Prints the file that holds it, in the folder of
+    RUN: delete it to revoke the acceptance.
     """
     from harness.workflows.history import accept as accept_change
     from harness.workflows.history import first_of

@@ -1,7 +1,7 @@
 """
 Options and arguments that several commands share.
 
-Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is refused with the
+Text with units ("2000/s", "20s") becomes plain numbers here, so that a bad one is rejected with the
 name of its flag before anything starts.
 """
 
@@ -83,32 +83,43 @@ scenario_options = all_of(
         "--duration", "measure_ns", parse_positive_duration_ns, "Measured phase, e.g. 20s."
     ),
     unit_option("--warmup", "warmup_ns", parse_duration_ns, "Warm-up before it, e.g. 5s."),
-    click.option("--seed", type=click.IntRange(min=0), help="Of the plan: same seed, same load."),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        help="Seed of the plan; the same seed sends the same operations.",
+    ),
     click.option("--workers", "worker_count", type=click.IntRange(min=1), help="Load processes."),
     click.option(
         "--transport",
         type=click.Choice(["unary", "stream"]),
         callback=_load_transport,
-        help="A call each, or standing streams, where the system knows both.",
+        help="Unary calls, or bidirectional streams, where the system knows both.",
     ),
 )
 """What changes the plan; overrides_from takes their values."""
 
 load_options = all_of(
-    click.option("--driver", type=click.Choice(["wire", "grpcio"]), help="Who speaks gRPC."),
     click.option(
-        "--connections", "connection_count", type=click.IntRange(min=1), help="A worker's."
+        "--driver", type=click.Choice(["wire", "grpcio"]), help="gRPC client implementation."
+    ),
+    click.option(
+        "--connections",
+        "connection_count",
+        type=click.IntRange(min=1),
+        help="gRPC connections per load process.",
     ),
     click.option(
         "--in-flight-max",
         "in_flight_count_max",
         type=click.IntRange(min=1),
-        help="A worker's; past it operations are dropped and counted.",
+        help="Operations in flight per load process; past it they are dropped and counted.",
     ),
     unit_option(
-        "--timeout", "timeout_ns", parse_positive_duration_ns, "Of an operation, e.g. 10s."
+        "--timeout", "timeout_ns", parse_positive_duration_ns, "Deadline per operation, e.g. 10s."
     ),
-    unit_option("--spin", "spin_ns", parse_duration_ns, "Busy wait before each, e.g. 100us."),
+    unit_option(
+        "--spin", "spin_ns", parse_duration_ns, "Busy wait before each operation, e.g. 100us."
+    ),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )
 """How the load is put on; likewise."""
@@ -136,7 +147,7 @@ kafka_option = click.option(
 policy_option = click.option(
     "--policy",
     type=click.Path(path_type=Path),
-    help="File of demands beside the scenario's own.",
+    help="Policy file: objectives beside the scenario's own.",
 )
 
 runs_option = click.option(

@@ -1,4 +1,4 @@
-"""`acctbench profile`: a run and its profiled twins."""
+"""`acctbench profile`: a run, and the same plan again under each profiler."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Examples:
 @load_options
 @runs_option
 @click.option(
-    "--only", type=click.Choice([CPU, MEMORY]), help="This profile alone, beside the plain run."
+    "--only", type=click.Choice([CPU, MEMORY]), help="Only this profiler, after the unprofiled run."
 )
 @profiler_options
 @click.option(
@@ -60,7 +60,7 @@ Examples:
     type=click.IntRange(min=1, max=20),
     default=1,
     show_default=True,
-    help="Profiled starts of each kind: more tell smaller changes.",
+    help="Profiled runs per profiler; more of them detect smaller changes.",
 )
 @click.option(
     "--against",
@@ -78,10 +78,10 @@ Examples:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the page of differences; the same as JSON lies beside it.",
+    help="File of the page of differences; a JSON file of the same is written beside it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
-@click.option("--quiet", is_flag=True, help="No live view.")
+@click.option("--quiet", is_flag=True, help="Suppress progress output.")
 @click.pass_context
 def profile(
     context: click.Context,
@@ -98,12 +98,12 @@ def profile(
     **options: Any,
 ) -> int:
     """
-    Run a scenario plain, then under py-spy and under memray.
+    Run a scenario unprofiled, then under py-spy and under memray.
 
-    Only the plain run gives timings; the others have the same plan and seed and are audited too.
-    Prints the path of the report. The exit code is the plain run's, unless a twin lost a cent (5)
-    or has no profile (3). With --against it prints the path of the page that says what changed,
-    function by function; 4 if the two can't be compared.
+    Only the unprofiled run gives latencies; the profiled runs have the same plan and seed and are
+    audited too. Prints the path of the report. The exit code is the unprofiled run's, unless a
+    profiled run lost money (5) or has no profile (3). With --against it prints the path of the page
+    that shows what changed, function by function; 4 if the two can't be compared.
     """
     from harness.workflows.measured_runs import profile as profile_scenario
     from harness.workflows.measured_runs import stored_runs
@@ -149,7 +149,7 @@ def _summarise(done: Result[Passes]) -> None:
 
     plain = done.details.plain.record
     summarise(plain)
-    for name, twin in done.details.twins.items():
+    for name, twin in done.details.profiled.items():
         _summarise_twin(name, plain, twin.record)
     people.print(f"{'report':>12}  {done.page}")
 

@@ -22,12 +22,12 @@ profiler_options = all_of(
         type=click.IntRange(min=1, max=1000),
         default=100,
         show_default=True,
-        help="CPU samples a second.",
+        help="CPU samples per second.",
     ),
-    click.option("--native", is_flag=True, help="Frames of C, C++ and Cython too."),
-    click.option("--gil", is_flag=True, help="CPU: only threads that hold the interpreter's lock."),
+    click.option("--native", is_flag=True, help="Include native frames (C, C++, Cython)."),
+    click.option("--gil", is_flag=True, help="CPU: only threads that hold the GIL."),
     click.option("--nonblocking", is_flag=True, help="CPU: never stop the target for a sample."),
-    click.option("--subprocesses", is_flag=True, help="CPU: the target's children too."),
+    click.option("--subprocesses", is_flag=True, help="CPU: include the target's child processes."),
 )
 
 

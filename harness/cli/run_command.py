@@ -53,11 +53,11 @@ Examples:
 @click.option(
     "--profiler",
     type=click.Choice([CPU, MEMORY]),
-    help="Look into the target; then no figure of the run is a timing.",
+    help="Profile the target. Latencies of a profiled run are not comparable.",
 )
 @profiler_options
 @stacks_option
-@click.option("--quiet", is_flag=True, help="No live view.")
+@click.option("--quiet", is_flag=True, help="Suppress progress output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def run(
     *,

@@ -39,7 +39,7 @@ Examples:
     multiple=True,
     metavar="RUN",
     shell_complete=complete_runs,
-    help="This run, and no other; may be repeated. [default: all of the newest build]",
+    help="Use only these runs (repeatable). [default: all of the newest build]",
 )
 @click.option("--run", "runs_all", is_flag=True, help="Do every demanded run first; takes hours.")
 @click.option("--target", shell_complete=complete_targets, help="With --run: what to run against.")
@@ -56,7 +56,7 @@ Examples:
 )
 @click.option("--force", "is_forced", is_flag=True, help="Replace a bundle that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
-@click.option("--quiet", is_flag=True, help="No live view of the runs.")
+@click.option("--quiet", is_flag=True, help="Suppress progress output.")
 @runs_option
 def signoff(
     *,

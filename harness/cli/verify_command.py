@@ -24,7 +24,7 @@ Examples:
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
-    "--hash", "signed_hash", default="", help="The one on the signed page: is it this bundle?"
+    "--hash", "signed_hash", default="", help="Expected hash, as printed on the signed page."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def verify(bundle: Path, signed_hash: str, as_json: bool) -> int:

@@ -166,7 +166,7 @@ def _machine(environment: Environment) -> Iterator[Finding]:
     is_loaded = environment.load_average > len(cores) / 2
     yield Finding(
         id="quiet",
-        title="quiet",
+        title="load and steal",
         status=Status.WARN if is_disturbed or is_loaded else Status.OK,
         value=f"load average {significant(environment.load_average)}, "
         + ("steal not readable" if steal is None else f"steal {share(steal)} since boot"),
@@ -186,7 +186,7 @@ def _realtime() -> Finding:
             id="realtime",
             title="real-time scheduling",
             status=Status.WARN,
-            value=f"SCHED_FIFO refused: {error.strerror}",
+            value=f"SCHED_FIFO not permitted: {error.strerror}",
             remedy="give it CAP_SYS_NICE or an rtprio limit; lateness p99 is worse without",
         )
     os.sched_setscheduler(0, *before)
@@ -305,7 +305,7 @@ def _broker(kafka: str) -> Finding:
         id="broker",
         title=f"broker ({kafka})",
         status=Status.OK,
-        value=f"{broker.version} {started}floor of visible: "
+        value=f"{broker.version} {started}broker baseline: "
         f"p50 {_known(floor.p50_ns)}, p99 {_known(floor.p99_ns)}".strip(),
         figures={"start_ns": start_ns, "p50_ns": floor.p50_ns, "p99_ns": floor.p99_ns},
     )

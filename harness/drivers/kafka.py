@@ -25,7 +25,7 @@ from harness.errors import TransportError
 from harness.model.kafka_settings import KafkaSettings
 
 AckHandler = Callable[[int, str], None]  # (token, "" or what went wrong)
-_REFUSED_COUNT_MAX = 3  # attempts, where the error says that another would not help
+_REJECTED_COUNT_MAX = 3  # attempts, where the error says that another would not help
 _RETRY_S = 0.1
 _CLOSE_TIMEOUT_S = 5.0
 _PARTITION_NUMBER = tuple[str, int]
@@ -112,7 +112,7 @@ class _Producers:
     The producer of the moment, and those before it.
 
     An idempotent producer of aiokafka is of no use once it has given up a batch: it counts on from
-    behind that batch, and the broker refuses every later one (aio-libs/aiokafka issue 1017).
+    behind that batch, and the broker rejects every later one (aio-libs/aiokafka issue 1017).
     """
 
     def __init__(self, address: str, settings: KafkaSettings) -> None:
@@ -209,11 +209,11 @@ class _Queue:
 
     async def _deliver(self, batch: BatchBuilder, records: list[_Record]) -> str:
         """
-        Send until the broker has it, or refuses it for good; what it said then, else empty.
+        Send until the broker has it, or rejects it for good; what it said then, else empty.
 
         A broker that is away is waited for: what follows must not overtake.
         """
-        refused_count = 0
+        rejected_count = 0
         while True:
             producer = self._producers.current
             try:
@@ -222,8 +222,8 @@ class _Queue:
             except AssertionError:
                 pass  # aiokafka's word for a partition that the broker does not know (yet)
             except KafkaError as error:
-                refused_count += not error.retriable
-                if refused_count >= _REFUSED_COUNT_MAX:
+                rejected_count += not error.retriable
+                if rejected_count >= _REJECTED_COUNT_MAX:
                     return f"{type(error).__name__}: {error}"
             else:
                 return ""

@@ -2,7 +2,7 @@
 The hot path: which operation may go now, what its reply sets free.
 
 Every operation is offered once its intended time has come. If what it depends on is not settled it
-waits and is offered again when that settles; if it needs something that was refused it is
+waits and is offered again when that settles; if it needs something that was rejected it is
 cancelled, and if that had no answer stranded; if too much is in flight it is dropped. Each of these
 is counted, nothing is skipped silently. No task, no logging and no formatting per operation; stamps
 go straight into the columns.
@@ -32,14 +32,14 @@ _FAILED, _TIMED_OUT = int(Outcome.FAILED), int(Outcome.TIMED_OUT)
 _DROPPED, _CANCELLED = int(Outcome.DROPPED), int(Outcome.CANCELLED)
 _STRANDED = int(Outcome.STRANDED)
 _GRPC_OK, _GRPC_DEADLINE_EXCEEDED, _GRPC_INTERNAL = 0, 4, 13
-# The two statuses by which the domain may refuse; any other is trouble, whatever its text says.
+# The two statuses by which the domain may reject; any other is trouble, whatever its text says.
 _REFUSING = (int(GrpcStatus.ALREADY_EXISTS), int(GrpcStatus.FAILED_PRECONDITION))
 _DETAIL_LENGTH_MAX = 200  # of a peer's text that is kept
 _DETAIL_COUNT_MAX = 200  # distinct texts kept
 
 
-def refusal_code(status: int, detail: str) -> int:
-    """The domain code that a status other than OK carries ("4001 ..."), 0 if it is no refusal."""
+def rejection_code(status: int, detail: str) -> int:
+    """The domain code that a status other than OK carries ("4001 ..."), 0 if it is no rejection."""
     has_code = detail[:4].isdecimal() and detail[:4].isascii() and detail[4:5] in {"", " "}
     return int(detail[:4]) if has_code and status in _REFUSING else 0
 
@@ -131,8 +131,8 @@ class Dispatcher:
                     self._waiting.setdefault(needed, []).append(operation)
                     return
                 if state != _ACKNOWLEDGED:
-                    is_refused = state in {_REJECTED, _CANCELLED}
-                    self._end_unsent(operation, _CANCELLED if is_refused else _STRANDED)
+                    is_rejected = state in {_REJECTED, _CANCELLED}
+                    self._end_unsent(operation, _CANCELLED if is_rejected else _STRANDED)
                     return
         after = self._after[operation]
         if after >= 0:
@@ -174,10 +174,10 @@ class Dispatcher:
             self.replies.add(operation, message)
             self._settle(operation, _REJECTED if code else _ACKNOWLEDGED)
             return
-        refusal = refusal_code(status, detail)
-        if refusal:
+        rejection = rejection_code(status, detail)
+        if rejection:
             self._keep_detail(operation, status, detail)
-            self._code[operation] = refusal
+            self._code[operation] = rejection
             self._settle(operation, _REJECTED)
             return
         if detail.startswith(NOT_SENT):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.engine.columns import Columns
-from harness.engine.dispatch import Dispatcher, Drivers, refusal_code
+from harness.engine.dispatch import Dispatcher, Drivers, rejection_code
 from harness.model.operation import Outcome
 from harness.system import Channel, Codec, KindSpec, MalformedReplyError, ShardPlan
 
@@ -141,7 +141,7 @@ class Resolver:
                 return
             self._dispatcher.replies.add(operation, message)
         else:
-            code = refusal_code(status, detail)
+            code = rejection_code(status, detail)
             if not code:
                 self._try_again(operation)
                 return

@@ -26,7 +26,7 @@ _STOP_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class ChildEvent:
     """Something a child said; "exited" when its output ended."""
 
     worker: "Worker"
@@ -43,7 +43,7 @@ class Worker:
         specification: object,
         *,
         log: Path,
-        events: "queue.Queue[Event]",
+        events: "queue.Queue[ChildEvent]",
         descriptors: Sequence[int] = (),
     ) -> None:
         self.module = module
@@ -105,16 +105,16 @@ class Worker:
                 name = values.pop("event")
             except (ValueError, KeyError):
                 continue  # a library's own print
-            self._events.put(Event(worker=self, name=name, values=values))
+            self._events.put(ChildEvent(worker=self, name=name, values=values))
         code = self._process.wait()
-        self._events.put(Event(worker=self, name="exited", values={"code": code}))
+        self._events.put(ChildEvent(worker=self, name="exited", values={"code": code}))
 
 
 class Crew:
     """All children of a run; waits for what each of them has to say."""
 
     def __init__(self) -> None:
-        self.events: queue.Queue[Event] = queue.Queue()
+        self.events: queue.Queue[ChildEvent] = queue.Queue()
         self.workers: list[Worker] = []
         self._finished: set[Worker] = set()
 
@@ -130,7 +130,7 @@ class Crew:
         self.workers.append(worker)
         return worker
 
-    def poll(self, timeout_s: float) -> Event | None:
+    def poll(self, timeout_s: float) -> ChildEvent | None:
         """
         The next event, or None after *timeout_s*.
 

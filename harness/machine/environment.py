@@ -100,7 +100,7 @@ def read_environment() -> Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class GitState:
     """
     What a checkout has: empty and None outside one.
 
@@ -113,17 +113,17 @@ class Revision:
     git_dirty: bool | None = None
 
 
-def read_revision(folder: Path) -> Revision:
+def read_revision(folder: Path) -> GitState:
     """
     The revision of the checkout that *folder* belongs to.
 
     None where no file in it is tracked: an environment inside a checkout is not the checkout's.
     """
     if not _git(folder, "ls-files", "--", "."):
-        return Revision()
+        return GitState()
     sha = _git(folder, "rev-parse", "HEAD")
     status = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return Revision(git_sha=sha or "", git_dirty=None if status is None else bool(status))
+    return GitState(git_sha=sha or "", git_dirty=None if status is None else bool(status))
 
 
 def environment_to_json(environment: Environment) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _OF_A_REPOSITORY = frozenset(
 
 
 class GitError(TargetError):
-    """git is not installed, took too long, or refused; the message has its last words."""
+    """git is not installed, took too long, or failed; the message has its last words."""
 
 
 class ForeignOwnerError(GitError):

@@ -49,17 +49,17 @@ def parse_recording(file: str, content: bytes, *, unit: str, column: str) -> NDA
         fields, lines = _fields(file, content, column)
         values, faulty = _numbers(fields, lines)
     if not len(values):
-        raise _refused(file, [("the file", "no offsets", "record at least one arrival")])
+        raise _rejected(file, [("the file", "no offsets", "record at least one arrival")])
     faulty += _out_of_order(values, lines, _OFFSET_NS_MAX / OFFSET_UNITS_NS[unit], unit)
     if faulty:
-        raise _refused(file, [(f"{where} {number}", *rest) for number, *rest in sorted(faulty)])
+        raise _rejected(file, [(f"{where} {number}", *rest) for number, *rest in sorted(faulty)])
     return np.rint(values * OFFSET_UNITS_NS[unit]).astype(np.int64)
 
 
 _LineFault = tuple[int, str, str]
 
 
-def _refused(file: str, faults: Sequence[tuple[str, ...]]) -> ScenarioError:
+def _rejected(file: str, faults: Sequence[tuple[str, ...]]) -> ScenarioError:
     told = [
         Fault(file=file, key=key, value=value, remedy=remedy)
         for key, value, remedy in faults[:_FAULT_COUNT_MAX]
@@ -77,7 +77,7 @@ def _fields(file: str, content: bytes, column: str) -> tuple[list[str], NDArray[
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         what = f"the byte {content[error.start]:#04x}"
-        raise _refused(file, [(f"line {line}", what, "write text in UTF-8")]) from error
+        raise _rejected(file, [(f"line {line}", what, "write text in UTF-8")]) from error
     pairs = list(_csv_fields(file, text, column) if file.endswith(".csv") else _text_fields(text))
     return [field for _, field in pairs], np.array([line for line, _ in pairs], dtype=np.int64)
 
@@ -101,7 +101,7 @@ def _csv_fields(file: str, text: str, column: str) -> Iterator[tuple[int, str]]:
 def _position(file: str, names: Sequence[str], column: str, where: str) -> int:
     if column and column not in names:
         remedy = f"write one of {', '.join(names) or 'its columns (it has none)'}"
-        raise _refused(file, [(where, f'no column "{column}"', remedy)])
+        raise _rejected(file, [(where, f'no column "{column}"', remedy)])
     return names.index(column) if column else 0
 
 
@@ -137,10 +137,10 @@ def _parquet_values(file: str, content: bytes, column: str) -> NDArray[np.float6
         read = pq.read_table(pa.BufferReader(content), columns=[names[position]]).column(0)
     except (pa.ArrowException, OSError, IndexError) as error:
         what = f"no Parquet file with a column ({error})"
-        raise _refused(file, [("the file", what, "write one column of offsets")]) from error
+        raise _rejected(file, [("the file", what, "write one column of offsets")]) from error
     if not (pa.types.is_integer(read.type) or pa.types.is_floating(read.type)):
         what = f'column "{names[position]}" holds {read.type}'
-        raise _refused(file, [("the file", what, "write offsets as numbers")])
+        raise _rejected(file, [("the file", what, "write offsets as numbers")])
     values: NDArray[np.float64] = read.cast(pa.float64(), safe=False).to_numpy()
     return np.where(np.isfinite(values), values, np.nan)
 

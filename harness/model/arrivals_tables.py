@@ -29,7 +29,7 @@ from harness.model.table_values import (
     PositiveRatePerS,
     RatePerS,
     ShareValue,
-    Table,
+    TomlTable,
     duration_or_share,
 )
 from harness.model.text import share
@@ -49,7 +49,7 @@ def _below_all(part: float) -> float:
     return part
 
 
-class SteadyArrivalsTable(Table):
+class SteadyArrivalsTable(TomlTable):
     kind: Literal["constant", "poisson"]
     rate: PositiveRatePerS
 
@@ -60,7 +60,7 @@ class SteadyArrivalsTable(Table):
         return PoissonArrivals(rate_per_s=self.rate)
 
 
-class RampArrivalsTable(Table):
+class RampArrivalsTable(TomlTable):
     kind: Literal["ramp"]
     process: Literal["constant", "poisson"] = "poisson"
     from_: RatePerS = Field(alias="from")
@@ -77,7 +77,7 @@ class RampArrivalsTable(Table):
         return RampArrivals(process=Process(self.process), from_per_s=self.from_, to_per_s=self.to)
 
 
-class RateStepTable(Table):
+class RateStepTable(TomlTable):
     """One step of arrivals; *at* is ns (int) or a share of the measured phase (float)."""
 
     at: Annotated[int | float, BeforeValidator(duration_or_share)]
@@ -87,7 +87,7 @@ class RateStepTable(Table):
         return self.at if isinstance(self.at, int) else round(self.at * measure_ns)
 
 
-class StepArrivalsTable(Table):
+class StepArrivalsTable(TomlTable):
     kind: Literal["steps"]
     process: Literal["constant", "poisson"] = "poisson"
     steps: Annotated[list[RateStepTable], Field(min_length=1)]
@@ -110,7 +110,7 @@ class StepArrivalsTable(Table):
         return StepArrivals(process=Process(self.process), steps=steps)
 
 
-class DiurnalArrivalsTable(Table):
+class DiurnalArrivalsTable(TomlTable):
     kind: Literal["diurnal"]
     process: Literal["constant", "poisson"] = "poisson"
     mean: PositiveRatePerS
@@ -131,7 +131,7 @@ class DiurnalArrivalsTable(Table):
         )
 
 
-class HawkesArrivalsTable(Table):
+class HawkesArrivalsTable(TomlTable):
     kind: Literal["hawkes"]
     rate: PositiveRatePerS
     branching: Annotated[float, Field(ge=0, le=0.99)]
@@ -144,7 +144,7 @@ class HawkesArrivalsTable(Table):
         )
 
 
-class RecordedArrivalsTable(Table):
+class RecordedArrivalsTable(TomlTable):
     kind: Literal["recorded"]
     file: Annotated[str, Field(min_length=1)]
     unit: Literal["ns", "us", "ms", "s"]

@@ -55,7 +55,7 @@ class BaselineRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class BaselineEvent:
     """One thing done to a name; *runs* only of a promotion. *is_forced*: against a pin."""
 
     kind: EventKind
@@ -69,11 +69,11 @@ class Baseline:
     """A name and everything that was ever done to it, oldest first."""
 
     name: str
-    events: tuple[Event, ...]
+    events: tuple[BaselineEvent, ...]
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
-    def promotion(self) -> Event | None:
+    def promotion(self) -> BaselineEvent | None:
         """The one that counts; None if the name was removed since."""
         last = [e for e in self.events if e.kind in {EventKind.PROMOTED, EventKind.REMOVED}][-1:]
         return next((event for event in last if event.kind is EventKind.PROMOTED), None)
@@ -129,7 +129,7 @@ def faults_of_runs(records: Sequence[RunRecord]) -> tuple[str, ...]:
 def _unworthy(record: RunRecord) -> Iterator[str]:
     yield from unfit(record)
     if record.instrumentation != PLAIN:
-        yield f'it ran under "{record.instrumentation}", and only plain runs tell the time'
+        yield f'it ran under "{record.instrumentation}", and only unprofiled runs give timings'
     undecided = unproved(record)
     if undecided:
         yield f"its audit could not decide what its scenario requires: {', '.join(undecided)}"

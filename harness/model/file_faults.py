@@ -2,7 +2,7 @@
 What pydantic finds wrong in a file, in plain words: dotted key, value, what to write instead.
 
 Used for scenario files, workload tables and target files, so that all faults read alike. It knows
-no format: the nearest known key is looked up in the model that refused the file.
+no format: the nearest known key is looked up in the model that rejected the file.
 """
 
 import difflib
@@ -42,7 +42,7 @@ class PlainFault(NamedTuple):
 
 
 def plain_faults(error: ValidationError, model: type[BaseModel]) -> list[PlainFault]:
-    """Every fault that made *model* refuse a document."""
+    """Every fault that made *model* reject a document."""
     return [_plain(item, model) for item in error.errors()]
 
 

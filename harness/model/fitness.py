@@ -26,7 +26,7 @@ def unfit(record: RunRecord) -> tuple[str, ...]:
 
 
 def unproved(record: RunRecord) -> tuple[str, ...]:
-    """The laws that its scenario requires and that *record* could not decide, by id."""
+    """The invariants that its scenario requires and that *record* could not decide, by id."""
     parameters = record.scenario.get("parameters")
     audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
     required = audit.get("required") if isinstance(audit, Mapping) else None

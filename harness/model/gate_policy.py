@@ -22,7 +22,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from harness.model.table_values import PositiveDurationNs, PositiveRatePerS, Table
+from harness.model.table_values import PositiveDurationNs, PositiveRatePerS, TomlTable
 from harness.model.turns import WINDOWS_A_ROUND_COUNT
 from harness.model.units import NANOS_PER_SECOND, format_duration
 
@@ -80,7 +80,7 @@ class GateSpec:
         return -(-warmup_ns // round_ns) * round_ns, -(-measure_ns // round_ns) * round_ns
 
 
-class GateTable(Table):
+class GateTable(TomlTable):
     budget: PositiveDurationNs = 300 * NANOS_PER_SECOND
     scenario: str = ""
     profile: str = ""

@@ -133,7 +133,7 @@ _ACHIEVED_SHARE = MetricFamily(
 _OUTCOME_TITLES = {
     "dropped": "Operations dropped at the in-flight bound",
     "acknowledged": "",
-    "rejected": "Operations refused by the service",
+    "rejected": "Operations rejected by the service",
     "failed": "Operations failed in transport",
     "timed_out": "Operations without an answer in time",
     "cancelled": "",

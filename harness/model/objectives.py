@@ -20,8 +20,8 @@ BUILT_IN = (
     ObjectiveSpec(metric="operations.dropped_share", limit=0.0, at_most=True),
     ObjectiveSpec(metric="operations.failed_share", limit=0.001, at_most=True),
     ObjectiveSpec(metric="operations.timed_out_share", limit=0.001, at_most=True),
-    # A refusal is an answer, and a fast one: a target that sheds its load must not look quick.
-    # A scenario that plans refusals says how many.
+    # A rejection is an answer, and a fast one: a target that sheds its load must not look quick.
+    # A scenario that plans rejections says how many.
     ObjectiveSpec(metric="operations.rejected_share", limit=0.001, at_most=True),
     ObjectiveSpec(metric="rate.achieved_share", limit=0.99, at_most=False),
 )

@@ -23,11 +23,11 @@ class Outcome(IntEnum):
     PLANNED = 0  # not due yet, or due and waiting for what it depends on
     IN_FLIGHT = 1  # sent, no answer yet
     ACKNOWLEDGED = 2  # applied: domain code 0
-    REJECTED = 3  # refused by the domain, in band: code > 0
-    FAILED = 4  # gRPC status other than OK, or the broker refused it; the effect may be unknown
+    REJECTED = 3  # rejected by the domain, in band: code > 0
+    FAILED = 4  # gRPC status other than OK, or the broker rejected it; the effect may be unknown
     TIMED_OUT = 5  # no answer within the timeout; the effect is unknown
     DROPPED = 6  # not sent: the in-flight bound was reached
-    CANCELLED = 7  # not sent: what it needs was refused, or the run was stopped
+    CANCELLED = 7  # not sent: what it needs was rejected, or the run was stopped
     STRANDED = 8  # not sent: what it needs, or waits for, had no answer; the service's doing
 
 

@@ -1,4 +1,4 @@
-"""What a profiler did to what it looked at: a profiled run against its plain twin."""
+"""What a profiler did to what it looked at: a profiled run against the unprofiled one."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Overhead:
     Ratios, profiled to plain; None where one side has no value.
 
     Attributes:
-        stretch_ratio: How much slower than in the plain run the same operations were sent.
+        stretch_ratio: How much slower than in the unprofiled run the same operations were sent.
         rate_ratio: Answered rate; 1 / stretch_ratio is what was asked for.
         response_p50_ratio, response_p99_ratio: Of all operations, from the intended time.
         cpu_ratio: CPU time of the target for an answered operation.
@@ -42,7 +42,7 @@ class Overhead:
             parts.append(
                 f"the same operations sent {significant(self.stretch_ratio, 2)} times slower"
             )
-        return ", ".join(parts) + " the plain run's" if parts else "nothing to compare with"
+        return ", ".join(parts) + " the unprofiled run's" if parts else "nothing to compare with"
 
 
 def overhead(plain: RunRecord, profiled: RunRecord) -> Overhead:

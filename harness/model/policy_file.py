@@ -47,7 +47,7 @@ from harness.model.gate_policy import GateSpec, GateTable
 from harness.model.objectives import unknown_kinds
 from harness.model.scenario import ObjectiveSpec, Scenario
 from harness.model.scenario_tables import ObjectiveTable
-from harness.model.table_values import ShareValue, Table
+from harness.model.table_values import ShareValue, TomlTable
 from harness.model.toml_file import parse_toml, read_text
 from harness.model.waivers import Waiver, WaiverTable
 
@@ -99,7 +99,7 @@ class Policy:
 _Pattern = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _MarginTable(Table):
+class _MarginTable(TomlTable):
     metric: _Pattern
     floor: ShareValue
     margin: ShareValue
@@ -125,7 +125,7 @@ class _MarginTable(Table):
         )
 
 
-class _PolicyTable(Table):
+class _PolicyTable(TomlTable):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     alpha: ShareValue | None = None
     runs_min: Annotated[int, Field(ge=RUN_COUNT_MIN)] | None = None

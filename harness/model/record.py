@@ -38,7 +38,7 @@ class Check:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
     """
-    One law of the ledger, how many facts it was checked on, and what broke it.
+    One invariant of the ledger, on how many facts it was checked, and what violated it.
 
     Attributes:
         missing: The evidence that was not there; UNKNOWN without any had nothing to judge.
@@ -246,7 +246,7 @@ def undecided(invariants: Sequence[Invariant], required: Sequence[str] | None) -
     The invariants that a scenario requires and that could not be checked.
 
     A scenario that doesn't say which it requires (None) requires all: who looks at the exit code
-    alone must not take a law for kept that nobody could check. A law that had nothing to judge
+    alone must not take an invariant for kept that nobody could check. One that had nothing to judge
     (fees without a match) is not among them, unless it is named.
     """
     if required is None:

@@ -7,7 +7,7 @@ A release policy (TOML): the evidence that a release must bring before somebody 
     comparison = "policy.toml"              a policy file, for the rules of comparisons alone; its
                                             objectives and waivers count for nothing here
     [audit]
-    required = ["I1", "I7"]                 laws that some run must have proved; without it: those
+    required = ["I1", "I7"]                 invariants that some run must have proved; else those
                                             that each run's scenario requires
     [[runs]]                                one table each; at least one
     scenario = "spot-steady"                a name, or a path from this file
@@ -15,7 +15,7 @@ A release policy (TOML): the evidence that a release must bring before somebody 
     count = 1                               process starts
     broker = "apache"                       kind of broker; without it: any
     laws = ["I19"]                          that each of these runs must have proved
-    profiles = ["cpu", "memory"]            that each, or a twin of it, must have brought
+    profiles = ["cpu", "memory"]            that each, or a profiled run of it, must have
     baseline = "release-steady"             a named baseline that they must not be worse than
     objectives = [{ metric = "...", at_most = "20ms" }]
     [[micro]]                               runs of `acctbench micro`
@@ -41,7 +41,7 @@ from harness.model.file_faults import plain_faults
 from harness.model.record import PLAIN
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_tables import ObjectiveTable
-from harness.model.table_values import Count, PositiveDurationNs, Table
+from harness.model.table_values import Count, PositiveDurationNs, TomlTable
 from harness.model.toml_file import parse_toml, read_text
 from harness.model.waivers import Waiver, WaiverTable
 
@@ -108,11 +108,11 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 _Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _AuditTable(Table):
+class _AuditTable(TomlTable):
     required: list[_Law] = Field(default_factory=list)
 
 
-class _RunTable(Table):
+class _RunTable(TomlTable):
     scenario: _Text
     profile: _Text | None = None
     count: Count = 1
@@ -123,13 +123,13 @@ class _RunTable(Table):
     objectives: list[ObjectiveTable] = Field(default_factory=list)
 
 
-class _MicroTable(Table):
+class _MicroTable(TomlTable):
     kind: Literal["timed", "instructions"]
     count: Count = 1
     baseline: _Text | None = None
 
 
-class _ReleaseTable(Table):
+class _ReleaseTable(TomlTable):
     name: _Name
     target: _Text | None = None
     max_age: PositiveDurationNs = _MAX_AGE_NS

@@ -32,18 +32,18 @@ from harness.model.table_values import (
     DurationNs,
     PositiveDurationNs,
     ShareValue,
-    Table,
+    TomlTable,
 )
 from harness.model.units import NANOS_PER_SECOND
 
 
-class PhasesTable(Table):
+class PhasesTable(TomlTable):
     warmup: DurationNs = 5 * NANOS_PER_SECOND
     measure: PositiveDurationNs
     drain: DurationNs = 10 * NANOS_PER_SECOND
 
 
-class LoadTable(Table):
+class LoadTable(TomlTable):
     driver: Literal["wire", "grpcio"] = "wire"
     workers: Count = 1
     connections: Count = 1
@@ -70,13 +70,13 @@ class LoadTable(Table):
         )
 
 
-class LimitsTable(Table):
+class LimitsTable(TomlTable):
     lateness_p99: PositiveDurationNs = 1_000_000
     rate_error: ShareValue = 0.01
     generator_cpu: ShareValue = 0.8
 
 
-class ObjectiveTable(Table):
+class ObjectiveTable(TomlTable):
     """The metric says how its limit is read."""
 
     metric: str
@@ -97,7 +97,7 @@ class ObjectiveTable(Table):
         return ObjectiveSpec(metric=self.metric, limit=limit, at_most=self.at_most is not None)
 
 
-class StepTable(Table):
+class StepTable(TomlTable):
     at: DurationNs
     action: Literal["kill-restart-target", "freeze-target", "kill-restart-broker", "freeze-broker"]
     duration: DurationNs = 0
@@ -109,14 +109,14 @@ class StepTable(Table):
         return self
 
 
-class AuditTable(Table):
+class AuditTable(TomlTable):
     required: Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Z]\d+$")]] | None,
         BeforeValidator(lambda value: None if value == "all" else value),
     ] = None
 
 
-class ScenarioTable(Table):
+class ScenarioTable(TomlTable):
     """The whole file, profiles already merged."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]

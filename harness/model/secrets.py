@@ -1,5 +1,5 @@
 """
-Values that must not be seen: taken from the environment, sent to the target, struck out elsewhere.
+Values that must not be seen: taken from the environment, sent to the target, redacted elsewhere.
 
 Nothing of ours writes them. But a service may repeat what it was sent, in an error message or in
 its log, and both end up in a run folder and on a terminal: what comes from a target goes through

@@ -32,7 +32,7 @@ ShareValue = Annotated[float, BeforeValidator(parse_share)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A table: unknown keys are faults, and nothing is converted silently."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(

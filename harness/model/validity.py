@@ -23,7 +23,7 @@ from harness.model.window import Stamps, Window, ordered_between_ns
 
 LITTLE_TOLERANCE = 0.10  # of the mean in flight; sampling every 10 ms is good to a few per cent
 LITTLE_STANDARD_ERRORS = 4.0
-LITTLE_COUNT_MIN = 0.25  # operations; below it neither side of the law says anything
+LITTLE_COUNT_MIN = 0.25  # operations; below it Little's law says nothing
 SERVICE_SHARE_OF_LATENESS = 0.10  # lateness below a tenth of the tail can't mislead about it
 # However slow the target is: so late, and what arrives together is no longer what was planned.
 SHARED_LATENESS_NS_MAX = 10_000_000
@@ -109,7 +109,7 @@ def check_rate(stamps: Stamps, window: Window, limits: Limits) -> Check:
     error = abs(sent - eligible) / eligible if eligible else None
     return _check(
         "rate",
-        "Sent as offered",
+        "Sent against offered rate",
         error,
         limits.rate_error,
         "share",
@@ -130,7 +130,7 @@ def check_lateness(late: Distribution, service: Distribution, limits: Limits) ->
     value_ns = late.at(0.99) if late.at(0.99) is not None else late.max
     return _check(
         "lateness",
-        "Generator on time",
+        "Generator lateness p99",
         None if value_ns is None else value_ns / 1e3,
         _allowed_lateness_ns(service, 0.99, limits) / 1e3,
         "us",
@@ -163,7 +163,7 @@ def check_lateness_tail(late: Distribution, service: Distribution, limits: Limit
         sentence += "; from there on response and service are the generator's too"
     return Check(
         id="lateness_tail",
-        title="Generator on time in the tail too",
+        title="Generator lateness beyond p99",
         status=Validity.WARN if is_late else Validity.VALID,
         value=None if worst is None else worst[0],
         limit=limits.lateness_p99_ns / 1e3 if worst is None else worst[1],
@@ -185,7 +185,7 @@ def check_conservation(operations: Operations) -> Check:
     missing += abs(operations.admitted - ended)
     return _check(
         "conservation",
-        "Every operation accounted for",
+        "Conservation of operations",
         float(missing) if operations.scheduled else None,
         0.0,
         "operations",
@@ -237,7 +237,7 @@ def check_generator_cpu(cpu_cores: Sequence[float], limits: Limits) -> Check:
     busiest = max(cpu_cores, default=None)
     return _check(
         "generator_cpu",
-        "Generator has room",
+        "Generator CPU headroom",
         busiest,
         limits.generator_cpu,
         "cores",
@@ -256,7 +256,7 @@ def check_observer(cpu_cores: float) -> Check:
     is_known = not math.isnan(cpu_cores)
     return _check(
         "observer_cpu",
-        "Observer keeps up",
+        "Observer CPU headroom",
         cpu_cores if is_known else None,
         OBSERVER_CORES_WARN,
         "cores",
@@ -278,7 +278,7 @@ def check_clock(stamps: Stamps, drift: float) -> Check:
     if abs(drift) > CLOCK_DRIFT_MAX:
         return _check(
             "clock",
-            "Clock sane",
+            "Clock order and drift",
             abs(drift) * 1e6,
             CLOCK_DRIFT_MAX * 1e6,
             "ppm",
@@ -286,7 +286,7 @@ def check_clock(stamps: Stamps, drift: float) -> Check:
         )
     return _check(
         "clock",
-        "Clock sane",
+        "Clock order and drift",
         float(backwards),
         0.0,
         "stamps",
@@ -298,7 +298,7 @@ def check_steal(steal_share: float | None) -> Check:
     """The hypervisor's share of the machine: a warning, since both sides suffer it."""
     return _check(
         "steal",
-        "Machine undisturbed",
+        "Hypervisor steal",
         steal_share,
         STEAL_SHARE_WARN,
         "share",
@@ -328,7 +328,7 @@ def check_neighbours(neighbours: Neighbours | None) -> Check:
             sentence += (
                 "; a target or broker whose pid was not given is among them, if it runs here"
             )
-    title, limit = "Machine to itself", NEIGHBOURS_SHARE_WARN
+    title, limit = "Noisy neighbours", NEIGHBOURS_SHARE_WARN
     return _check("neighbours", title, part, limit, "share", sentence, Validity.WARN)
 
 

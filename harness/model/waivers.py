@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from harness.model.table_values import Table
+from harness.model.table_values import TomlTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Waiver:
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
-class WaiverTable(Table):
+class WaiverTable(TomlTable):
     """[[waivers]] of a policy file: every key is required, `until` is a date without quotes."""
 
     metric: _Text

@@ -54,7 +54,7 @@ class StacksFile:
 
 
 def check_stacks(paths: Sequence[Path], target: TargetSpec) -> None:
-    """Refuse before a run against *target* what can't be used after it; raises UsageError."""
+    """Reject before a run against *target* what can't be used after it; raises UsageError."""
     _check_paths(paths)
     if paths and isinstance(target.how, AttachSpec) and target.how.pid is None:
         raise UsageError(

@@ -13,9 +13,9 @@ def strike_logs(folder: Path, secrets: Secrets) -> None:
         if log.name in {EVENTS_LOG, SUBSCRIPTIONS_LOG}:
             continue  # what was read from a topic
         data = log.read_bytes()
-        struck = secrets.strike_bytes(data)
-        if struck != data:
-            log.write_bytes(struck)
+        redacted = secrets.strike_bytes(data)
+        if redacted != data:
+            log.write_bytes(redacted)
 
 
 def remove_raw_evidence(folder: Path) -> None:

@@ -14,7 +14,7 @@ from harness.targets.broker import Broker, start_broker
 from harness.targets.broker_floor import FloorResult, measure_floor
 
 
-class Company(Protocol):
+class Companion(Protocol):
     """What a run shares with others, and where it waits for them."""
 
     def broker(self, kafka: str, *, folder: Path, affinity: tuple[int, ...]) -> Broker:

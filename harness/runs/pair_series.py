@@ -19,7 +19,7 @@ from harness.model.turns import PairFacts, Turns
 from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import Correctness, Validity
 from harness.profilers.profiled_run import MakeProfiler
-from harness.runs.paired_run import SIDES, Duet
+from harness.runs.paired_run import SIDES, PairRunner
 from harness.runs.profiled_passes import MEMRAY_SLOWDOWN, stretch_of
 from harness.runs.run import Run, RunSetup, RunView
 from harness.storage.run_folder import StoredRun, load_run
@@ -71,20 +71,20 @@ class PairPlayer:
     def __init__(self, setups: Setups, window_ns: int, guard_ns: int, view: RunView) -> None:
         self._setups, self._view = setups, view
         self._window_ns, self._guard_ns = window_ns, guard_ns
-        self._duet = Duet(setups[CANDIDATE].runs_folder / "broker")
+        self._runner = PairRunner(setups[CANDIDATE].runs_folder / "broker")
 
     def __enter__(self) -> Self:
-        self._duet.__enter__()
+        self._runner.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._duet.__exit__()
+        self._runner.__exit__()
 
     def play(self, number: int) -> Played:
         setup = self._setups[CANDIDATE]
         first = SIDES[(number + setup.scenario.seed) % len(SIDES)]
         began_s = time.monotonic()
-        pair = self._duet.play(
+        pair = self._runner.play(
             {side: self._taking_turns(side, begins=side == first) for side in SIDES},
             _pair_folder(setup, number),
             self._view,

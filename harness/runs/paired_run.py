@@ -40,7 +40,7 @@ class Pair:
         return next(iter((own or self.errors).items()), None)
 
 
-class Duet:
+class PairRunner:
     """Pairs in turn, over one broker, which keeps its log in *folder*; close it at the end."""
 
     def __init__(self, folder: Path) -> None:
@@ -63,15 +63,13 @@ class Duet:
         An interrupt stops both runs in order before it is raised on.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        company = _Company(self, threading.Event())
-        parts = [
-            _Part(side, replace(setups[side], runs_folder=folder, company=company), view, company)
-            for side in SIDES
-        ]
+        companion = _PairCompanion(self, threading.Event())
+        placed = {"runs_folder": folder, "companion": companion}
+        parts = [_Part(side, replace(setups[side], **placed), view, companion) for side in SIDES]
         try:
             _join(parts)
         except BaseException:
-            company.stopped.set()
+            companion.stopped.set()
             _join(parts)
             raise
         for part in parts:
@@ -102,9 +100,11 @@ class Duet:
 class _Part:
     """One side's run, in a thread of its own, which begins at once."""
 
-    def __init__(self, side: str, setup: RunSetup, view: RunView, company: "_Company") -> None:
+    def __init__(
+        self, side: str, setup: RunSetup, view: RunView, companion: "_PairCompanion"
+    ) -> None:
         self.side = side
-        self._setup, self._view, self._company = setup, view, company
+        self._setup, self._view, self._companion = setup, view, companion
         self.stored: StoredRun | None = None
         self.error: HarnessError | None = None
         self.bug: BaseException | None = None
@@ -113,14 +113,14 @@ class _Part:
 
     def _run(self) -> None:
         try:
-            stored = Run(self._setup, self._view, self._company.stopped).execute()
+            stored = Run(self._setup, self._view, self._companion.stopped).execute()
             self.stored = load_run(stored.folder.rename(self._setup.runs_folder / self.side))
         except HarnessError as error:
             self.error = error
         except BaseException as error:  # noqa: BLE001 - raised again by who asked for the pair
             self.bug = error
         finally:
-            self._company.leave()
+            self._companion.leave()
 
 
 def _join(parts: Sequence[_Part]) -> None:
@@ -129,12 +129,12 @@ def _join(parts: Sequence[_Part]) -> None:
             part.thread.join(_JOIN_S)
 
 
-class _Company:
+class _PairCompanion:
     """Each run of a pair is the other's companion; see harness.runs.companion."""
 
-    def __init__(self, duet: Duet, stopped: threading.Event) -> None:
+    def __init__(self, runner: PairRunner, stopped: threading.Event) -> None:
         self.stopped = stopped
-        self._duet = duet
+        self._runner = runner
         self._starting = threading.Lock()
         self._changed = threading.Condition()
         self._ready_count = self._drained_count = 0
@@ -142,10 +142,10 @@ class _Company:
 
     def broker(self, kafka: str, *, folder: Path, affinity: tuple[int, ...]) -> Broker:
         del folder
-        return self._duet.broker(kafka, affinity=affinity)
+        return self._runner.broker(kafka, affinity=affinity)
 
     def floor(self, broker: Broker, topic: str) -> FloorResult:
-        return self._duet.floor(broker, topic)
+        return self._runner.floor(broker, topic)
 
     def starting(self) -> AbstractContextManager[object]:
         return self._starting

@@ -51,7 +51,7 @@ class Passes:
     """The unprofiled run, and the profiled ones by name."""
 
     plain: StoredRun
-    twins: Mapping[str, StoredRun]
+    profiled: Mapping[str, StoredRun]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -61,10 +61,10 @@ class Passes:
         Whether a profiled run was on time does not matter: its timings are not used.
         """
         codes = [ExitCode(self.plain.record.exit_code)]
-        for twin in self.twins.values():
-            if twin.record.correctness.status is Correctness.FAILED:
+        for one in self.profiled.values():
+            if one.record.correctness.status is Correctness.FAILED:
                 codes.append(ExitCode.AUDIT_FAILED)
-            if not twin.record.profiles:
+            if not one.record.profiles:
                 codes.append(ExitCode.INCONCLUSIVE)
         return worst_exit_code(codes)
 
@@ -89,11 +89,11 @@ def run_passes(
         return run.execute()
 
     plain = execute(replace(request, profiler=None))
-    twins = {one.name: run_twin(request, plain, one, view, execute) for one in passes}
-    return Passes(plain=plain, twins=twins)
+    profiled = {one.name: run_profiled(request, plain, one, view, execute) for one in passes}
+    return Passes(plain=plain, profiled=profiled)
 
 
-def run_twin(
+def run_profiled(
     request: RunSetup,
     plain: StoredRun,
     one: Pass,
@@ -109,10 +109,10 @@ def run_twin(
     )
     view.phase("pass", _describe(one, stretch))
     folder = pass_folder(plain.folder, one.name)
-    twin = execute(
+    profiled = execute(
         replace(request, scenario=scenario, runs_folder=folder.parent, profiler=one.profiler)
     )
-    return load_run(Path(twin.folder).rename(folder))
+    return load_run(Path(profiled.folder).rename(folder))
 
 
 def stretch_of(plain: RunRecord, slowdown_ratio: float) -> float:

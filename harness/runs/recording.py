@@ -20,7 +20,7 @@ from harness.engine.results import (
 )
 from harness.errors import AuditFailedError, RecordError
 from harness.machine.environment import (
-    Revision,
+    GitState,
     environment_to_json,
     read_revision,
 )
@@ -154,10 +154,10 @@ def _unaudited_record(folder: Path, facts: RunFacts) -> RunRecord:
     return replace(record, performance=performance)
 
 
-def revision_of(spec: TargetSpec) -> Revision:
+def revision_of(spec: TargetSpec) -> GitState:
     """Of what is launched, read before it is built; an attached target may tell its own."""
     how = spec.how
-    return Revision() if isinstance(how, AttachSpec) else read_revision(how.cwd or how.here)
+    return GitState() if isinstance(how, AttachSpec) else read_revision(how.cwd or how.here)
 
 
 def describe_target(
@@ -167,7 +167,7 @@ def describe_target(
     opening: Any,
     ended: str,
     build_s: float,
-    source: Revision | None = None,
+    source: GitState | None = None,
 ) -> dict[str, Any]:
     """What the record says of the target, *source* where it is known; nothing of its metadata."""
     spec = target.spec
@@ -181,7 +181,7 @@ def describe_target(
         "absent_topics": list(spec.absent_topics),
         "capabilities": dict(probe.capabilities(opening)),
         "build_s": round(build_s, 3),
-        "revision": asdict(source or Revision()),
+        "revision": asdict(source or GitState()),
         "ended": ended,
     }
 

@@ -46,7 +46,7 @@ from harness.model.window import Window
 from harness.profilers.profiled_run import MakeProfiler, ProfiledRun
 from harness.runs import recording
 from harness.runs.cleanup import remove_raw_evidence, strike_logs
-from harness.runs.companion import Alone, Company
+from harness.runs.companion import Alone, Companion
 from harness.runs.facts import RunFacts
 from harness.storage.run_folder import (
     INCOMPLETE_SUFFIX,
@@ -83,7 +83,7 @@ class RunSetup:
     command: str  # repeats the run
     profiler: MakeProfiler | None = None  # looks into the target over the measured phase
     keeps_evidence: bool = False  # every event, and the state of target and broker, in any case
-    company: Company = field(default_factory=Alone)
+    companion: Companion = field(default_factory=Alone)
 
 
 class RunView(Protocol):
@@ -105,7 +105,7 @@ class Run:
         self._request, self._view, self._stopped = request, view, stopped
         self._scenario: Scenario = request.scenario
         self._system = load_system(request.scenario.system)
-        request.target.metadata_pairs()  # refused before anything starts, or not at all
+        request.target.metadata_pairs()  # rejected before anything starts, or not at all
         check_absent_topics(request.target, self._system.topics)
         check_broker_fits(request.kafka, request.scenario)
         check_broker_is_the_targets(request.kafka, request.target, self._system.topics)
@@ -144,7 +144,7 @@ class Run:
             raise
         finally:
             strike_logs(self.folder, self._secrets)
-            self._request.company.leave()
+            self._request.companion.leave()
 
     def _live(self, stack: ExitStack) -> StoredRun:
         request, scenario, system = self._request, self._scenario, self._system
@@ -157,11 +157,11 @@ class Run:
         supervisor.start_planning(self._placement)
         build_s = self._build()
         self._enter("start", f"broker {request.kafka}, target {request.target.name}")
-        broker = request.company.broker(
+        broker = request.companion.broker(
             request.kafka, folder=self.folder, affinity=self._placement.broker
         )
         stack.callback(broker.stop)
-        with request.company.starting():
+        with request.companion.starting():
             target = self._start_target(broker)
         stack.callback(target.stop)
         with _blaming_the_dead(target, broker):
@@ -212,7 +212,7 @@ class Run:
             seed=scenario.seed,
             seed_by=self._request.target.seed_by,
         )
-        floor = self._request.company.floor(broker, f"{self.run_id}.harness.floor")
+        floor = self._request.companion.floor(broker, f"{self.run_id}.harness.floor")
         supervisor.subscribe(target.endpoint, self._placement.observer)
         supervisor.connect(target.endpoint)
         own = [("target", target.pid), ("broker", broker.pid), *supervisor.pids]
@@ -222,7 +222,7 @@ class Run:
         stack.callback(self._profiled.stop)
         with self._profiled.kept_on_failure(supervisor.answered):
             driven = supervisor.drive(self._surroundings(target, broker, sampler))
-            self._request.company.drained()
+            self._request.companion.drained()
             self.is_driving = False
             sampler.stop()
             plans = PlansAgain(
@@ -296,7 +296,7 @@ class Run:
             target_cpu_cores=lambda: sampler.cpu_cores("target"),
             stopped=self._stopped,
             pids=(target.pid, broker.pid),
-            start_ns=self._request.company.start_ns,
+            start_ns=self._request.companion.start_ns,
             on_window=on_window,
         )
 
@@ -339,8 +339,8 @@ class Run:
 
     def _store(self, record: RunRecord) -> StoredRun:
         if self._secrets:
-            struck = self._secrets.strike_document(record_to_json(record))
-            record = record_from_json(struck)
+            redacted = self._secrets.strike_document(record_to_json(record))
+            record = record_from_json(redacted)
         write_record(self.folder, record)
         self.folder = self.folder.rename(self.folder.with_name(self.run_id))
         stored = load_run(self.folder)

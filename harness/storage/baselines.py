@@ -25,8 +25,8 @@ from pathlib import Path, PurePosixPath
 from harness.errors import RecordError, UsageError
 from harness.model.baseline import (
     Baseline,
+    BaselineEvent,
     BaselineRun,
-    Event,
     EventKind,
     Signature,
     baseline_from_json,
@@ -107,7 +107,9 @@ def promote(
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise UsageError(f"baseline {name}: these runs can't be one:\n{listed}")
     runs = tuple(_held(name, run, runs_folder) for run in stored)
-    event = Event(kind=EventKind.PROMOTED, signature=signature, runs=runs, is_forced=is_forced)
+    event = BaselineEvent(
+        kind=EventKind.PROMOTED, signature=signature, runs=runs, is_forced=is_forced
+    )
     with _locked(path.parent):
         earlier = read_baseline(name, runs_folder) if path.is_file() else None
         _check_pin(earlier, is_forced=is_forced)
@@ -116,23 +118,23 @@ def promote(
 
 def pin(name: str, runs_folder: Path, signature: Signature) -> Baseline:
     """Keep *name* from being moved or removed."""
-    return _done(name, runs_folder, Event(kind=EventKind.PINNED, signature=signature))
+    return _done(name, runs_folder, BaselineEvent(kind=EventKind.PINNED, signature=signature))
 
 
 def unpin(name: str, runs_folder: Path, signature: Signature) -> Baseline:
     """Let *name* be moved and removed again."""
-    return _done(name, runs_folder, Event(kind=EventKind.UNPINNED, signature=signature))
+    return _done(name, runs_folder, BaselineEvent(kind=EventKind.UNPINNED, signature=signature))
 
 
 def remove(
     name: str, runs_folder: Path, signature: Signature, *, is_forced: bool = False
 ) -> Baseline:
     """Make *name* mean nothing any more (a pinned one only if *is_forced*); its history stays."""
-    event = Event(kind=EventKind.REMOVED, signature=signature, is_forced=is_forced)
+    event = BaselineEvent(kind=EventKind.REMOVED, signature=signature, is_forced=is_forced)
     return _done(name, runs_folder, event)
 
 
-def _done(name: str, runs_folder: Path, event: Event) -> Baseline:
+def _done(name: str, runs_folder: Path, event: BaselineEvent) -> Baseline:
     path = baseline_path(name, runs_folder)
     if not path.is_file():
         raise UsageError(_unknown(name, runs_folder))
@@ -195,8 +197,8 @@ def _changed(run: BaselineRun, runs_folder: Path) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     digests = {}
-    twins = sorted(folder.glob("passes/*/record.json"))  # they hold the digests of their profiles
-    for name in (*_DIGESTED, *(path.relative_to(folder).as_posix() for path in twins)):
+    profiled = sorted(folder.glob("passes/*/record.json"))  # these hold their profiles' digests
+    for name in (*_DIGESTED, *(path.relative_to(folder).as_posix() for path in profiled)):
         path = folder / name
         if path.is_file():
             try:
@@ -207,7 +209,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _write(path: Path, name: str, events: tuple[Event, ...]) -> Baseline:
+def _write(path: Path, name: str, events: tuple[BaselineEvent, ...]) -> Baseline:
     baseline = Baseline(name=name, events=events)
     write_json(path, baseline_to_json(baseline))
     return baseline

@@ -69,7 +69,7 @@ class StoredRun:
         """The table of samples (columns in the module's docstring)."""
         return _read_table(self.folder / "samples.parquet")
 
-    def twins(self) -> Mapping[str, "StoredRun"]:
+    def profiled_runs(self) -> Mapping[str, "StoredRun"]:
         """The run's profiled runs by name; raises RecordError if one is damaged."""
         folders = sorted(pass_folder(self.folder, "x").parent.glob("*"))
         return {

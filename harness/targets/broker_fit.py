@@ -35,12 +35,12 @@ def check_broker_is_the_targets(where: str, target: TargetSpec, topics: Sequence
 
 def _faults(where: str, scenario: Scenario) -> Iterator[Fault]:
     for index, step in enumerate(scenario.steps):
-        if refusal := _refusal(where, step.action):
+        if missing := _missing_ability(where, step.action):
             yield Fault(
                 file=scenario.file,
                 key=f"steps[{index}].action",
                 value=str(step.action),
-                remedy=f"{refusal}; use --kafka {APACHE}",
+                remedy=f"{missing}; use --kafka {APACHE}",
             )
     for index, objective in enumerate(scenario.objectives):
         if where == EMBEDDED and is_visible(objective.metric):
@@ -53,7 +53,7 @@ def _faults(where: str, scenario: Scenario) -> Iterator[Fault]:
             )
 
 
-def _refusal(where: str, action: StepAction) -> str:
+def _missing_ability(where: str, action: StepAction) -> str:
     """Why *action* can't be done to the broker *where*; empty if it can."""
     if not action.is_of_broker or where == APACHE:
         return ""

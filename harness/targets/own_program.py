@@ -3,8 +3,8 @@ Whether a target's command runs a program of its own revision, and not one that 
 
 Two sides that run one installed program are equal for ever, whatever was changed: a gate that is
 always green. So it is the program that must lie in the revision's folder, or be built from it: an
-argument that does, such as a folder for data, says nothing. What can't be told is refused; a script
-in the repository that starts the rest is always understood.
+argument that does, such as a folder for data, says nothing. What can't be told is rejected; a
+script in the repository that starts the rest is always understood.
 """
 
 import os

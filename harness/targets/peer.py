@@ -1,7 +1,7 @@
 """
 What a run has beside it, target or broker: one surface, whoever started it.
 
-What only one that was started here can do (be killed, frozen) is refused for someone else's with a
+What only one that was started here can do (be killed, frozen) is an error for someone else's with a
 plain message: were the harness to die meanwhile, nobody would thaw it.
 """
 

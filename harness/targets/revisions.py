@@ -4,7 +4,7 @@ Targets of git revisions: each checked out into a worktree of its own, and taken
 Both sides of a gate must be what their revisions say and nothing else: no uncommitted change, no
 module of the other side. So a target file is looked for inside the worktree, its commands run
 there, and the packaged reference is that of the worktree. A target file outside of the repository,
-or a command that runs no program of it, would be the same program twice, and is refused.
+or a command that runs no program of it, would be the same program twice, and is rejected.
 """
 
 import os

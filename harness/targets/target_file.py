@@ -1,8 +1,8 @@
 """
 Target files: how a service is built, launched or reached, and how it says that it is ready.
 
-A file is parsed once into a frozen TargetSpec, or refused with every fault of it listed. Nothing is
-started here. Secrets stay outside (see metadata.py), and so does the machine: placeholders (see
+A file is parsed once into a frozen TargetSpec, or rejected with every fault of it listed. Nothing
+is started here. Secrets stay outside (see metadata.py), and so does the machine: placeholders (see
 placeholders.py) stand for what a run picks.
 
     name = "mine"
@@ -173,14 +173,14 @@ def _duration_ns(value: Any) -> int:
 
 
 def _known_at_start(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return _refuse_unknown(argv, tuple(MEANINGS))
+    return _reject_unknown(argv, tuple(MEANINGS))
 
 
 def _known_while_building(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return _refuse_unknown(argv, KNOWN_WHILE_BUILDING)
+    return _reject_unknown(argv, KNOWN_WHILE_BUILDING)
 
 
-def _refuse_unknown(argv: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+def _reject_unknown(argv: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
     if fault := unknown_placeholders(" ".join(argv), known):
         raise ValueError(fault)
     return argv

@@ -132,4 +132,4 @@ def _check_created(response: Any, address: str) -> None:
     for topic, code, *words in response.topic_errors:
         if code not in {0, _TOPIC_EXISTS_CODE}:
             said = words[0] if words and words[0] else for_code(code).__name__
-            raise BrokerError(f'the broker at {address} refuses the topic "{topic}": {said}')
+            raise BrokerError(f'the broker at {address} rejects the topic "{topic}": {said}')

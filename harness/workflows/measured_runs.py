@@ -1,4 +1,4 @@
-"""A run, or a run and its profiled twins: from the names of a request to the stored report."""
+"""From the names of a request to the stored report of a run, or of a run and its profiled runs."""
 
 from __future__ import annotations
 
@@ -176,7 +176,9 @@ def _check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
     """Reject before minutes are spent on what can't be compared in the end."""
     for run in base:
         record = run.record
-        if not record.profiles and not any(twin.record.profiles for twin in run.twins().values()):
+        if not record.profiles and not any(
+            twin.record.profiles for twin in run.profiled_runs().values()
+        ):
             raise UsageError(
                 f"--against {record.run_id}: it has no profile; name a run of acctbench profile, or"
                 " of acctbench run --profiler"
@@ -195,10 +197,10 @@ def _check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
 
 
 def _stretches_of(base: Sequence[StoredRun]) -> dict[str, float]:
-    """How much slower the twins of *base* were sent, by what was attached: so must ours be."""
+    """How much slower the profiled runs of *base* were sent, by profiler: so must ours be."""
     return {
         start.record.instrumentation: float(start.record.load.get("stretch", 1.0))
         for run in base
-        for start in (run, *run.twins().values())
+        for start in (run, *run.profiled_runs().values())
         if start.record.profiles
     }

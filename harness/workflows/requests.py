@@ -37,7 +37,7 @@ class RunRequest:
         scenario, target: A name or a file.
         kafka: "embedded", "apache" or HOST:PORT.
         policy: A file of demands beside the scenario's own.
-        profiler: "cpu" or "memory": look into the target; then no figure of the run is a timing.
+        profiler: "cpu" or "memory": profile the target; latencies are not comparable then.
         stacks: Files of folded stacks made elsewhere, read when the run is over.
         command: Repeats it; kept in the record.
     """
@@ -93,7 +93,7 @@ class CompareRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRequest:
     """
-    A candidate held against its base.
+    A candidate compared with its base.
 
     Attributes:
         base, candidate: Revisions of the repository of the current folder.
@@ -101,7 +101,7 @@ class GateRequest:
         base_target, candidate_target: Target files, instead of a revision.
         baseline: Name of stored runs, instead of a base that is alive.
         scenario, budget_ns: None: the policy's, or the program's.
-        seed: Of the plan and of who begins; None: the scenario's.
+        seed: Of the plan and of which side takes the first turn; None: the scenario's.
 
     Raises:
         UsageError: a side is named in two ways, or the base in none.

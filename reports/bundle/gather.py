@@ -47,7 +47,7 @@ def read_run_evidence(found: Found) -> Evidence:
                 name=folder.name, record=None, fault=fault, is_collected=found.is_collected
             )
     run = load_run(folder)
-    twins = run.twins()
+    twins = run.profiled_runs()
     if not fault:
         _refuse_contradictions(folder, run.record)
     fault = fault or next(filter(None, map(_other_verdict, (run, *twins.values()))), "")

@@ -62,7 +62,7 @@ def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
     Raises:
         RecordError: one is missing or damaged.
     """
-    starts = [start for run in runs for start in (run, *run.twins().values())]
+    starts = [start for run in runs for start in (run, *run.profiled_runs().values())]
     return ProfileSide(
         name=", ".join(run.record.run_id for run in runs),
         starts=tuple(

@@ -70,7 +70,7 @@ def acctbench(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_one_plan_three_passes_all_audited(profiled: StoredRun) -> None:
     """The twins send what the plain run sent, and lose nothing."""
-    twins = profiled.twins()
+    twins = profiled.profiled_runs()
 
     assert sorted(twins) == ["cpu", "memory"]
     assert profiled.record.instrumentation == PLAIN
@@ -86,14 +86,14 @@ def test_one_plan_three_passes_all_audited(profiled: StoredRun) -> None:
 
 def test_a_profiled_run_is_never_a_timing(profiled: StoredRun) -> None:
     """Whatever was demanded, figures taken under a profiler decide nothing."""
-    for twin in profiled.twins().values():
+    for twin in profiled.profiled_runs().values():
         assert twin.record.performance.objectives
         assert {item.status for item in twin.record.performance.objectives} == {"INCONCLUSIVE"}
 
 
 def test_cpu_adds_up_to_what_the_kernel_says(profiled: StoredRun) -> None:
     """Samples are scaled to the CPU time of the segment; the reference's functions are in it."""
-    (profile,) = profiled.twins()["cpu"].profiles()
+    (profile,) = profiled.profiled_runs()["cpu"].profiles()
 
     assert profile.metric is Metric.CPU_NS
     assert len(profile.segments) == 4
@@ -106,7 +106,7 @@ def test_cpu_adds_up_to_what_the_kernel_says(profiled: StoredRun) -> None:
 
 def test_only_the_measured_phase_is_profiled(profiled: StoredRun) -> None:
     """Segments lie within the phase, one after the other."""
-    for twin in profiled.twins().values():
+    for twin in profiled.profiled_runs().values():
         measure_ns = twin.record.phases["measure_ns"]
         for profile in twin.profiles():
             inside = [segment for segment in profile.segments if segment.start_ns >= 0]
@@ -118,7 +118,9 @@ def test_only_the_measured_phase_is_profiled(profiled: StoredRun) -> None:
 
 def test_memory_by_function(profiled: StoredRun) -> None:
     """Peak, survivors and allocations, with the reference's functions in them."""
-    profiles = {profile.metric: profile for profile in profiled.twins()["memory"].profiles()}
+    profiles = {
+        profile.metric: profile for profile in profiled.profiled_runs()["memory"].profiles()
+    }
 
     assert set(profiles) >= {
         Metric.HIGH_WATER_BYTES,
@@ -138,7 +140,7 @@ def test_memory_by_function(profiled: StoredRun) -> None:
 def test_the_page_shows_them(profiled: StoredRun) -> None:
     """What each pass saw, the flame graphs, and CPU by kind, which the record's addresses allow."""
     page = (profiled.folder / "report.html").read_text(encoding="utf-8")
-    addresses = profiled.twins()["cpu"].record.load["addresses"]
+    addresses = profiled.profiled_runs()["cpu"].record.load["addresses"]
 
     assert addresses["reserve"] == "/accounts.v1.AccountService/Reserve"
     assert addresses["fill"] == "me.executions.v1"
@@ -150,7 +152,7 @@ def test_the_page_shows_them(profiled: StoredRun) -> None:
 
 def test_folded_stacks_lie_beside_it(profiled: StoredRun) -> None:
     """For other programs: a stack and its weight a line."""
-    folded = profiled.twins()["cpu"].folder / "profile" / f"{Metric.CPU_NS}.folded"
+    folded = profiled.profiled_runs()["cpu"].folder / "profile" / f"{Metric.CPU_NS}.folded"
 
     lines = folded.read_text(encoding="utf-8").splitlines()
 
@@ -160,7 +162,7 @@ def test_folded_stacks_lie_beside_it(profiled: StoredRun) -> None:
 
 def test_the_record_names_every_profile(profiled: StoredRun) -> None:
     """With a digest of its bytes."""
-    for twin in profiled.twins().values():
+    for twin in profiled.profiled_runs().values():
         document = json.loads((twin.folder / "record.json").read_text(encoding="utf-8"))
         assert document["profiles"]
         assert all((twin.folder / entry["file"]).is_file() for entry in document["profiles"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.machine.environment import (
-    Revision,
+    GitState,
     environment_to_json,
     read_environment,
     read_revision,
@@ -47,7 +47,7 @@ def test_no_git_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_the_revision_of_a_folder(tmp_path: Path) -> None:
     """The commit, and whether tracked files differ; what a run leaves beside them is not dirt."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=ada", "-c", "user.email=a@example.com"]
-    assert read_revision(tmp_path) == Revision()
+    assert read_revision(tmp_path) == GitState()
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     (tmp_path / "service").mkdir()
     (tmp_path / "service" / "main.go").write_text("package main\n")
@@ -59,7 +59,7 @@ def test_the_revision_of_a_folder(tmp_path: Path) -> None:
     clean = read_revision(tmp_path / "service")
     (tmp_path / "service" / "main.go").write_text("package other\n")
 
-    assert clean == Revision(git_sha=head.stdout.strip(), git_dirty=False)
+    assert clean == GitState(git_sha=head.stdout.strip(), git_dirty=False)
     assert read_revision(tmp_path / "service").git_dirty is True
 
 
@@ -69,5 +69,5 @@ def test_an_environment_inside_a_checkout_is_not_its_program(tmp_path: Path) -> 
     (tmp_path / ".venv" / "lib").mkdir(parents=True)
     (tmp_path / ".venv" / "lib" / "reference.toml").write_text("")
 
-    assert read_revision(tmp_path / ".venv" / "lib") == Revision()
-    assert read_revision(tmp_path / "nowhere") == Revision()
+    assert read_revision(tmp_path / ".venv" / "lib") == GitState()
+    assert read_revision(tmp_path / "nowhere") == GitState()

@@ -16,7 +16,7 @@ from harness.cli.console import (
     print_result,
     printable,
 )
-from harness.cli.options import runs_option
+from harness.cli.options import runs_option, summary_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,12 +72,7 @@ evidence, 4 the sides can't be compared, 5 an audit failed.
     help="Folder of page, compare.json and verdict.json. [default: below --runs]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print compare.json.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file.")
-@click.option(
-    "--markdown",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Summary for a pull request.",
-)
+@summary_options
 @runs_option
 def compare(
     *,

@@ -9,7 +9,7 @@ import click
 
 from harness.cli.completions import complete_scenarios, complete_targets
 from harness.cli.console import command_line, print_json, print_result
-from harness.cli.options import asked, kafka_option, runs_option, unit_option
+from harness.cli.options import asked, kafka_option, runs_option, summary_options, unit_option
 from harness.cli.watching import tell_notes
 from harness.model.units import parse_duration_ns
 
@@ -64,12 +64,7 @@ budget, 4 machine or inputs unfit, 5 an audit failed, 6 a side failed to run.
 )
 @kafka_option
 @runs_option
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file.")
-@click.option(
-    "--markdown",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Summary for a pull request.",
-)
+@summary_options
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json.")
 @click.option("--quiet", is_flag=True, help="Suppress progress output.")
 def gate(

@@ -122,7 +122,7 @@ load_options = all_of(
     ),
     click.option("--realtime/--no-realtime", default=None, help="Ask for SCHED_FIFO."),
 )
-"""How the load is put on; likewise."""
+"""How the load is put on; overrides_from takes their values too."""
 
 scenario_argument = click.argument(
     "scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenarios
@@ -148,6 +148,17 @@ policy_option = click.option(
     "--policy",
     type=click.Path(path_type=Path),
     help="Policy file: objectives beside the scenario's own.",
+)
+
+summary_options = all_of(
+    click.option(
+        "--junit", type=click.Path(path_type=Path, dir_okay=False), help="JUnit XML file."
+    ),
+    click.option(
+        "--markdown",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Summary for a pull request.",
+    ),
 )
 
 runs_option = click.option(

@@ -149,18 +149,18 @@ def _summarise(done: Result[Passes]) -> None:
 
     plain = done.details.plain.record
     summarise(plain)
-    for name, twin in done.details.profiled.items():
-        _summarise_twin(name, plain, twin.record)
+    for name, one in done.details.profiled.items():
+        _summarise_profiled(name, plain, one.record)
     people.print(f"{'report':>12}  {done.page}")
 
 
-def _summarise_twin(name: str, plain: RunRecord, twin: RunRecord) -> None:
+def _summarise_profiled(name: str, plain: RunRecord, profiled: RunRecord) -> None:
     from harness.model.overhead import overhead
     from harness.model.profile import MISSING
 
-    people.print(f"{name:>12}  correctness {twin.correctness.status}; ", end="")
-    people.print(overhead(plain, twin).sentence)
-    for note in twin.notes:
+    people.print(f"{name:>12}  correctness {profiled.correctness.status}; ", end="")
+    people.print(overhead(plain, profiled).sentence)
+    for note in profiled.notes:
         if note.startswith(MISSING):
             people.print(f"{name:>12}  {note}")
 

@@ -52,7 +52,7 @@ OVERDUE_NS = 15_000_000_000
 
 
 class InterruptedRunError(EngineError):
-    """The user stopped the run before its end."""
+    """The user interrupted the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ of the machine that is steady over the four slots of a round then weighs on both
 ABBA block of experimental design; Box, Hunter and Hunter, Statistics for Experimenters, chapter 4).
 
 The plan knows nothing of it: as with a stretched load, only the times at which its operations are
-due are mapped, so that the schedule's digest is that of the plain scenario. Within a window
+due are mapped, so that the schedule's digest is that of the unpaired scenario. Within a window
 nothing changes; between two windows the plan stands still.
 """
 

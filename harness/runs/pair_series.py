@@ -2,8 +2,8 @@
 The measuring side of a gate: builds both sides, plays pairs while the budget lasts, keeps them all.
 
 What the pairs say is not known here; whoever asks for the next one decides. A pair that the machine
-or the generator spoilt is kept and counted, and another is played in its place; a side that dies
-or loses a cent ends the gate.
+or the generator made unusable is kept and counted, and another is played in its place; a side that
+dies or loses money ends the gate.
 """
 
 import threading
@@ -161,7 +161,7 @@ class Gatherer:
         """
         Play until there are *count* good pairs; False if the budget does not reach.
 
-        Raises as `play`; EngineError: too many pairs were spoilt.
+        Raises as `play`; EngineError: too many pairs were unusable.
         """
         budget_s = self._budget_s * (1.0 + (_OVERTIME_SHARE if is_confirming else 0.0))
         while len(self.pairs) < count:

@@ -64,8 +64,10 @@ class PairRunner:
         """
         folder.mkdir(parents=True, exist_ok=True)
         companion = _PairCompanion(self, threading.Event())
-        placed = {"runs_folder": folder, "companion": companion}
-        parts = [_Part(side, replace(setups[side], **placed), view, companion) for side in SIDES]
+        sides = {
+            side: replace(setups[side], runs_folder=folder, companion=companion) for side in SIDES
+        }
+        parts = [_Part(side, setup, view, companion) for side, setup in sides.items()]
         try:
             _join(parts)
         except BaseException:

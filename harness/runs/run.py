@@ -246,7 +246,7 @@ class Run:
     def _enter(self, phase: str, detail: str) -> None:
         """Tell the next phase, unless the user has stopped the run."""
         if self._stopped.is_set():
-            raise InterruptedRunError("stopped before its end")
+            raise InterruptedRunError("run interrupted before it was complete")
         self._view.phase(phase, detail)
 
     def _build(self) -> float:

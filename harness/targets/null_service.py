@@ -2,7 +2,7 @@
 A gRPC service that does nothing, exactly when it should: the yardstick of the harness.
 
 It answers every unary method with an empty message, at once or after a delay whose distribution is
-known, so that the generator's roofline and its latencies can be held against theory. It knows no
+known, so that the generator's roofline and its latencies can be compared with theory. It knows no
 contract and looks at no request. `--engine aio` is an empty grpc.aio method, what a Python service
 costs at least; `--engine wire` frames HTTP/2 by hand, to be faster than whoever asks and on time.
 The one idea: nothing a client says can change the answer, so the wire engine decodes no header.

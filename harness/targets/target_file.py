@@ -53,7 +53,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -63,9 +62,9 @@ from pydantic import (
 from harness.errors import Fault, TargetFileError, UsageError
 from harness.model.file_faults import plain_faults
 from harness.model.secrets import Secrets
+from harness.model.table_values import DurationNs
 from harness.model.tls import TlsOptions
 from harness.model.toml_file import parse_toml, read_text
-from harness.model.units import parse_duration_ns
 from harness.targets.metadata import (
     MetadataEntry,
     parse_metadata,
@@ -168,10 +167,6 @@ def parse_target(text: str, *, file: Path) -> TargetSpec:
     return _spec(model, file, entries)
 
 
-def _duration_ns(value: Any) -> int:
-    return parse_duration_ns(value)
-
-
 def _known_at_start(argv: tuple[str, ...]) -> tuple[str, ...]:
     return _reject_unknown(argv, tuple(MEANINGS))
 
@@ -196,7 +191,6 @@ def _address(text: str) -> str:
     return text
 
 
-_DurationNs = Annotated[int, BeforeValidator(_duration_ns)]
 _Text = Annotated[str, AfterValidator(_text)]
 _Words = Annotated[tuple[str, ...], Field(min_length=1)]
 _Argv = Annotated[_Words, AfterValidator(_known_at_start)]
@@ -209,7 +203,7 @@ class _Table(BaseModel):
 
 class _Build(_Table):
     steps: tuple[_Step, ...] = ()
-    timeout: _DurationNs = 600_000_000_000
+    timeout: DurationNs = 600_000_000_000
 
 
 class _Launch(_Table):
@@ -221,7 +215,7 @@ class _Launch(_Table):
 class _Ready(_Table):
     line: str = ""
     port: bool = False
-    timeout: _DurationNs = 20_000_000_000
+    timeout: DurationNs = 20_000_000_000
 
     @model_validator(mode="after")
     def _says_when(self) -> Self:
@@ -232,12 +226,12 @@ class _Ready(_Table):
 
 class _Stop(_Table):
     signal: Literal["TERM", "INT"] = "TERM"
-    grace: _DurationNs = 5_000_000_000
+    grace: DurationNs = 5_000_000_000
 
 
 class _Replay(_Table):
     command: _Step
-    timeout: _DurationNs = 600_000_000_000
+    timeout: DurationNs = 600_000_000_000
 
 
 class _Seed(_Table):

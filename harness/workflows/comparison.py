@@ -1,4 +1,4 @@
-"""Stored runs held against stored runs."""
+"""Stored runs compared with stored runs."""
 
 from __future__ import annotations
 

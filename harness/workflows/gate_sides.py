@@ -30,7 +30,7 @@ _DEFAULT_PROFILE = "pair"  # few accounts: seeding them twice a pair must not ta
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSides:
     """
-    What is held against what.
+    What is compared with what.
 
     Attributes:
         names: By side, for the reader.

@@ -177,7 +177,7 @@ def _check_same_scenario(base: Sequence[StoredRun], scenario: Scenario) -> None:
     for run in base:
         record = run.record
         if not record.profiles and not any(
-            twin.record.profiles for twin in run.profiled_runs().values()
+            one.record.profiles for one in run.profiled_runs().values()
         ):
             raise UsageError(
                 f"--against {record.run_id}: it has no profile; name a run of acctbench profile, or"

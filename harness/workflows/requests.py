@@ -75,7 +75,7 @@ class ProfileRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareRequest:
     """
-    Two sets of stored runs, or files of samples, held against each other.
+    Two sets of stored runs, or files of samples, compared.
 
     Attributes:
         baseline, candidate: As `acctbench compare` names a side.

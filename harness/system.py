@@ -378,10 +378,9 @@ class System:
 
 def load_system(name: str) -> System:
     """
-    The system that a scenario names as "module:ATTRIBUTE"; one object may be all four parts.
+    The system that a scenario names as "module:ATTRIBUTE"; UsageError if there is none.
 
-    Raises:
-        UsageError: there is none of that name.
+    One object may be all four parts.
     """
     module_name, _, attribute = name.partition(":")
     try:

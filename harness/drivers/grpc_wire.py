@@ -347,12 +347,7 @@ class GrpcWireDriver:
             self._counters.reconnect_count += 1
 
     async def _open(self) -> GrpcConnection:
-        """
-        Make a connection that is ready for calls.
-
-        Raises:
-            OSError: refused, no TLS, no HTTP/2 on the other side, or too slow.
-        """
+        """Make a connection that is ready for calls; raises as `Dialer.connect`."""
         connection = await self._dialer.connect(self._make_connection)
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))

@@ -29,12 +29,7 @@ class Entry(NamedTuple):
 
 
 def read_subscriptions(path: Path) -> Iterator[Entry]:
-    """
-    Every entry of the log in order.
-
-    Raises:
-        ValueError: the file ends inside an entry.
-    """
+    """Every entry of the log in order; ValueError if the file ends inside one."""
     with path.open("rb", buffering=1 << 20) as file:
         while header := file.read(HEADER.size):
             if len(header) < HEADER.size:

@@ -196,12 +196,7 @@ def family_of(name: str) -> MetricFamily | None:
 
 
 def demandable(name: str) -> MetricFamily:
-    """
-    The metric *name*, on which a scenario or a policy sets a limit.
-
-    Raises:
-        ValueError: there is none, or it is not the target's.
-    """
+    """The metric *name*, on which a scenario or policy sets a limit; ValueError if it can't."""
     family = family_of(name)
     if family is None or not family.is_demandable:
         raise ValueError(

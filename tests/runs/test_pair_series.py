@@ -19,7 +19,7 @@ from tests.reports.synthetic import Shape, write_synthetic_run
 
 PAIR_S = 20.0
 GOOD: tuple[str, ...] = ()
-SPOILT = ("base of pair 1: Generator on time: late",)
+SPOILT = ("base of pair 1: Generator lateness p99: late",)
 
 
 class Clock:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import exit_code_of
-from harness.cli.options import scenario_folder
 from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from harness.model.verdict import ExitCode
 from harness.storage.run_folder import load_run
 from harness.targets.target_file import target_files
+from harness.workflows.scenarios import scenario_folder
 
 pytestmark = pytest.mark.timeout(400)  # two pairs, one under memray, also on a busy machine
 SIDES = ("base", "candidate")

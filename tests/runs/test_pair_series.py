@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cli.options import checked_scenario
 from harness.errors import EngineError, TargetError
 from harness.model.scenario_file import ScenarioOverrides
 from harness.model.units import NANOS_PER_SECOND
 from harness.profilers.memray_profiler import MemrayProfiler
 from harness.runs import pair_series as gate
-from harness.runs.pair_series import GateRequest, Gatherer, Played, memory_request
+from harness.runs.pair_series import Gatherer, Played, memory_setups
+from harness.runs.run import RunSetup
 from harness.storage.run_folder import StoredRun
+from harness.targets.target_file import load_target
+from harness.workflows.scenarios import checked_scenario
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 PAIR_S = 20.0
@@ -135,14 +137,11 @@ def run_that_used(folder: Path, cpu_cores: float) -> StoredRun:
 def test_pairs_under_memray_are_sent_the_same_in_bursts(tmp_path: Path) -> None:
     """Both at once, as slowly as the dearer side needs; which operations there are stays."""
     scenario = checked_scenario("spot-steady", ScenarioOverrides())
-    request = GateRequest(
+    setup = RunSetup(
         scenario=scenario,
-        targets={},
-        window_ns=100,
-        guard_ns=25,
-        budget_ns=1,
+        target=load_target("reference"),
         kafka="embedded",
-        folder=tmp_path,
+        runs_folder=tmp_path,
         command="",
     )
     runs = {
@@ -151,11 +150,10 @@ def test_pairs_under_memray_are_sent_the_same_in_bursts(tmp_path: Path) -> None:
     }
     pair = Played(number=1, first="base", runs=runs, spoilt=(), length_s=1.0)
 
-    asked = memory_request(request, pair, MemrayProfiler)
+    asked = memory_setups({"candidate": setup}, pair, MemrayProfiler)["candidate"]
     planned_ns = np.array([0, 1, 99_999_999, 100_000_000, 250_000_001])
 
-    assert asked.window_ns == 0
-    assert asked.folder == tmp_path / "memory"
+    assert asked.runs_folder == tmp_path / "memory"
     assert asked.profiler is MemrayProfiler
     assert asked.scenario.load.burst_ns == 100_000_000  # 50 operations at 500/s
     assert asked.scenario.digest == scenario.digest

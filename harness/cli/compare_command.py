@@ -110,7 +110,6 @@ def compare(
 
 
 def write_summaries(comparison: Comparison, junit: Path | None, markdown: Path | None) -> None:
-    """The files of --junit and --markdown."""
     from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
     from reports.writing import write_text
 

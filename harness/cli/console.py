@@ -31,7 +31,6 @@ def printable(text: str) -> str:
 
 
 def print_renderable(renderable: RenderableType) -> None:
-    """Print a table or a line as the result of a command."""
     width = None if sys.stdout.isatty() else _WIDTH_PIPED
     Console(markup=False, highlight=False, emoji=False, width=width).print(renderable)
 
@@ -43,12 +42,10 @@ def print_for_people(renderable: RenderableType) -> None:
 
 
 def print_result(text: str) -> None:
-    """Print the result of a command."""
     click.echo(text)
 
 
 def print_json(document: Any) -> None:
-    """Print the result of a command as JSON, keys sorted."""
     click.echo(json.dumps(document, indent=2, sort_keys=True, default=str))
 
 

@@ -74,7 +74,6 @@ def _panel(progress: Progress) -> Group:
 
 
 def describe(progress: Progress) -> list[tuple[str, str]]:
-    """What the live view shows, in order."""
     return [
         (progress.phase, f"{count(progress.elapsed_ns / 1e9)}/{count(progress.total_ns / 1e9)} s"),
         ("offered", rate(progress.offered_per_s)),

@@ -121,7 +121,6 @@ def acctbench(debug: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; the exit code is the verdict."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # In the background of a script. What is ignored is inherited, and a target may be told to

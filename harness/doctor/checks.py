@@ -52,8 +52,6 @@ _GRPCIO_MEASURED = "1.75.0"
 
 
 class Status(StrEnum):
-    """How a finding bears on runs."""
-
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
@@ -91,7 +89,6 @@ def examine(runs_folder: Path, *, kafka: str) -> Iterator[Finding]:
 
 
 def makes_runs_impossible(findings: Sequence[Finding]) -> bool:
-    """Whether one of *findings* is a FAIL."""
     return any(finding.status is Status.FAIL for finding in findings)
 
 

@@ -64,7 +64,6 @@ class Dialer:
 
 
 def cause_of(error: OSError) -> str:
-    """Why no connection could be had."""
     if isinstance(error, TimeoutError):
         return f"no HTTP/2 settings within {CONNECT_TIMEOUT_S:g} s"
     return str(error) or type(error).__name__

@@ -207,7 +207,7 @@ class FramedStreams:
         self._open_missing(self._clock())
 
     def send(self, message: StreamMessage, method: int, lane: int) -> None:
-        """Put *message* on its lane."""
+        """Put *message* on the stream of *lane*."""
         streams = self._by_method[method]
         streams[lane % len(streams)].send(message)
         if self._is_closed:

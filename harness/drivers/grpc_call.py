@@ -38,8 +38,6 @@ def reply_too_long(text: str) -> ReplyError:
 
 
 class PartialReply:
-    """A message that comes in pieces."""
-
     __slots__ = ("_bytes_max", "_pieces", "flow_bytes")
 
     def __init__(self, bytes_max: int) -> None:

@@ -63,8 +63,6 @@ _TRAILER_FLAGS: Final = Flag.END_HEADERS | Flag.END_STREAM
 
 
 class ConnectionOwner(Protocol):
-    """What a connection tells the driver."""
-
     def resend(self, calls: list[Call]) -> None:
         """Take back *calls*, which the peer has certainly not processed."""
 

@@ -121,7 +121,6 @@ def pack_reset(stream_id: int, code: ErrorCode) -> bytes:
 
 
 def pack_goaway(last_stream_id: int, code: ErrorCode) -> bytes:
-    """Return a GOAWAY frame without debug data."""
     return _HEAD_AND_TWO_WORDS.pack(8 << 8 | FrameType.GOAWAY, 0, 0, last_stream_id, code)
 
 

@@ -224,7 +224,6 @@ class RequestWriter:
         self._count_slots()
 
     def take_streams(self, above: int = 0) -> list[OpenStream]:
-        """Remove and return the open streams with ids above *above*."""
         taken = [self.streams.pop(one) for one in sorted(self.streams) if one > above]
         for stream in taken:
             self._starved.pop(stream.stream_id, None)
@@ -235,11 +234,9 @@ class RequestWriter:
 
     @property
     def is_retired(self) -> bool:
-        """True once no new stream may be opened."""
         return self._is_retired
 
     def retire(self) -> None:
-        """Open no more streams; those open go on."""
         self._is_retired = True
         self._count_slots()
 

@@ -23,7 +23,7 @@ UNSENT_TEXT: Final = "no stream or window in time"
 
 
 class StreamMessage:
-    """A message of a lane on its way."""
+    """A message with an ordering key on its way."""
 
     __slots__ = ("blocked_since_ns", "deadline_ns", "is_retry", "message", "token")
 

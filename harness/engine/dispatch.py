@@ -110,7 +110,6 @@ class Dispatcher:
         self._drivers: Drivers | None = None
 
     def connect(self, drivers: Drivers) -> None:
-        """Send through *drivers* from now on."""
         self._drivers = drivers
 
     @property
@@ -185,7 +184,6 @@ class Dispatcher:
         self._fail(operation, status, detail)
 
     def on_ack(self, operation: int, error: str) -> None:
-        """Fold a broker's acknowledgement in."""
         now_ns = self._clock()
         if self._outcome[operation] != _IN_FLIGHT:
             if self.on_late_ack is not None:

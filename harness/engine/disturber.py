@@ -51,7 +51,6 @@ class Disturber:
         self.error: HarnessError | None = None
 
     def start(self) -> None:
-        """Begin to wait for the first step."""
         if self._steps:
             self._thread.start()
 

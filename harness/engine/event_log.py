@@ -26,8 +26,6 @@ PADDING_BYTES = 16  # behind the last value, so that a reader may look at whole 
 
 
 class EventLogWriter:
-    """Appends to a new log; a context manager."""
-
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=_BUFFER_BYTES)
 

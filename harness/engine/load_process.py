@@ -301,7 +301,6 @@ _SHOWN = (
 
 
 def main() -> None:
-    """Serve the parent until it says finish."""
     specification = child.read_specification(LoadSpecification)
     try:
         digest = _make_plan(specification)

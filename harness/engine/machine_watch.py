@@ -55,7 +55,6 @@ class MachineWatch:
         self._began = _look()
 
     def facts(self) -> MachineFacts:
-        """What was seen since it was made."""
         monotonic_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) - self._monotonic_ns
         raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - self._raw_ns
         began, ended = self._began, _look()

@@ -152,7 +152,6 @@ async def _partitions(address: str, topic: str) -> list[int]:
 
 
 def main() -> None:
-    """Serve the parent until it says finish."""
     specification = child.read_specification(ObserverSpecification)
     privilege.pin(specification.cores)
     try:

@@ -46,7 +46,6 @@ class Pacer:
         self._count = self.next
 
     def wake(self) -> None:
-        """Offer all that is due, then sleep until the next is."""
         self._timer.acknowledge()
         intended_ns, clock, index, count = self._intended_ns, self._clock, self.next, self._count
         horizon_ns = clock() + self._spin_ns

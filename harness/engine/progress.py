@@ -45,7 +45,6 @@ class ProgressReader:
         self._last: NDArray[np.int64] | None = None
 
     def look(self, now_ns: int, target_cpu_cores: float | None) -> Progress:
-        """The state of the load at *now_ns*."""
         totals = self._totals()
         change = totals - (self._last if self._last is not None else totals)
         passed_s = max(_LOOK_S_MIN, (now_ns - self._last_ns) / 1e9)

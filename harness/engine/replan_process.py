@@ -13,7 +13,6 @@ from harness.system import load_system
 
 
 def main() -> None:
-    """Plan, write, and leave."""
     specification = child.read_specification(PlanSpecification)
     scenario = specification.scenario
     plan = load_system(scenario.system).planner.plan(

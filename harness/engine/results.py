@@ -53,7 +53,6 @@ class Results:
 
     @property
     def stamps(self) -> Stamps:
-        """The stamps and outcomes as arrays."""
         table = self.table
         return Stamps(
             outcome=table["outcome"].to_numpy(np.uint8),

@@ -153,7 +153,6 @@ def _no_reply(token: int, status: int, message: bytes | memoryview, text: str) -
 
 
 def main() -> None:
-    """Serve the parent until it says finish."""
     specification = child.read_specification(SubscriberSpecification)
     privilege.pin(specification.cores)
     try:

@@ -68,7 +68,6 @@ class Worker:
         self._write(json.dumps({"command": command, **values}).encode() + b"\n")
 
     def log_tail(self) -> str:
-        """The last lines it wrote to its log."""
         try:
             lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:

@@ -72,7 +72,6 @@ class Environment:
 
 
 def read_environment() -> Environment:
-    """What machine and program these are, now."""
     sha, is_dirty = _own_revision()
     return Environment(
         cpu_model=_cpu_model(),

@@ -31,8 +31,6 @@ class Process(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantArrivals:
-    """Evenly spaced arrivals."""
-
     rate_per_s: float
 
     def __post_init__(self) -> None:
@@ -41,8 +39,6 @@ class ConstantArrivals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoissonArrivals:
-    """Memoryless arrivals."""
-
     rate_per_s: float
 
     def __post_init__(self) -> None:
@@ -245,7 +241,6 @@ def expected_before(
 
 
 def process_of(arrivals: Shaped) -> Process:
-    """How *arrivals* scatter around their rate."""
     match arrivals:
         case ConstantArrivals():
             return Process.CONSTANT

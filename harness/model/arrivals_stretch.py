@@ -37,7 +37,6 @@ class LinearStretch:
         return self.start_per_s + share * (self.end_per_s - self.start_per_s)
 
     def count_before(self, elapsed_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean count up to *elapsed_s* after its start."""
         duration_s = (self.end_ns - self.start_ns) / NANOS_PER_SECOND
         slope = (self.end_per_s - self.start_per_s) / duration_s
         counts: NDArray[np.float64] = elapsed_s * (self.start_per_s + slope * elapsed_s / 2)

@@ -22,8 +22,6 @@ SCHEMA_VERSION = 1
 
 
 class EventKind(StrEnum):
-    """What can be done to a name."""
-
     PROMOTED = "promoted"
     PINNED = "pinned"
     UNPINNED = "unpinned"

@@ -235,7 +235,6 @@ def place_of(name: str) -> tuple[int, str]:
 
 
 def kernel_metric(kernel: KernelSamples) -> str:
-    """The name of the figure of *kernel*."""
     return f"kernel.{kernel.name}.{kernel.unit}"
 
 

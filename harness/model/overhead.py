@@ -27,7 +27,6 @@ class Overhead:
 
     @property
     def sentence(self) -> str:
-        """For people."""
         parts = [
             f"{words} {significant(value)} times"
             for words, value in (

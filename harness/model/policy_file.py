@@ -85,8 +85,6 @@ class ComparisonSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One policy file, checked."""
-
     name: str
     file: str
     objectives: tuple[ObjectiveSpec, ...]

@@ -24,8 +24,6 @@ MISSING = "The profile"  # how a note of a record begins that tells of one that 
 
 
 class Metric(StrEnum):
-    """What the weights of a profile count."""
-
     CPU_NS = "cpu_ns"  # CPU time, user and system
     HIGH_WATER_BYTES = "high_water_bytes"  # alive when the segment's heap was largest
     SURVIVING_BYTES = "surviving_bytes"  # allocated in the segment and alive at its end
@@ -81,7 +79,6 @@ class ProfileSegment:
 
     @property
     def operation_count(self) -> int:
-        """Of all kinds."""
         return sum(self.operation_counts.values())
 
 

@@ -83,14 +83,11 @@ class RunDemand:
 
     @property
     def is_micro(self) -> bool:
-        """Whether it is about kernels, and not about a service."""
         return self.scenario == MICRO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasePolicy:
-    """One release policy, checked."""
-
     name: str
     file: str
     target: str  # "" for any

@@ -117,8 +117,6 @@ class AuditTable(TomlTable):
 
 
 class ScenarioTable(TomlTable):
-    """The whole file, profiles already merged."""
-
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     title: Annotated[str, StringConstraints(min_length=1)]
     system: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")]

@@ -45,7 +45,6 @@ class Secrets:
         return document
 
     def __bool__(self) -> bool:
-        """Whether there is anything to strike."""
         return bool(self._long())
 
     def _long(self) -> list[str]:

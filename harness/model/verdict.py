@@ -50,8 +50,6 @@ class Performance(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code says."""
-
     OK = 0
     OBJECTIVE_MISSED = 1
     USAGE = 2

@@ -226,7 +226,6 @@ class MemrayProfiler:
 
 
 def _everything(reader: memray.FileReader) -> dict[Metric, _Weights]:
-    """Bytes and counts of every allocation."""
     freeing = {kind.value for kind in memray.AllocatorType if kind.name in _FREEING}
     sums: dict[tuple[int, int], list[int]] = {}
     stacks: dict[int, tuple[Frame, ...]] = {}

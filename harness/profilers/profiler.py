@@ -43,8 +43,6 @@ class ProfiledTarget(Protocol):
 
 
 class Profiler(Protocol):
-    """One way to look into a process."""
-
     instrumentation: str  # what the record says of the run: "cpu", "memory"
 
     @property

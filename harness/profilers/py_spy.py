@@ -75,7 +75,6 @@ class PySpyOptions:
 
     @property
     def flags(self) -> list[str]:
-        """For `py-spy record`."""
         chosen = {
             "--nonblocking": not self.blocking,
             "--native": self.native,
@@ -341,7 +340,6 @@ def _unseen(name: str) -> Frame:
 
 
 def _program() -> str:
-    """The py-spy of this environment."""
     beside = Path(sys.executable).with_name("py-spy")
     found = str(beside) if beside.exists() else shutil.which("py-spy")
     if found is None:

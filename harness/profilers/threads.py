@@ -22,8 +22,6 @@ _STOPPED_STATES = ("T", "t")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadTime:
-    """The running total of one thread."""
-
     name: str
     cpu_ns: int
 

@@ -103,8 +103,6 @@ class PairPlayer:
 
 
 class AlonePlayer:
-    """The candidate by itself."""
-
     def __init__(self, setups: Setups, view: RunView) -> None:
         self._setup, self._view = setups[CANDIDATE], view
         self._stopped = threading.Event()

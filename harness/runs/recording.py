@@ -187,7 +187,6 @@ def describe_target(
 
 
 def describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
-    """What the record says of the broker."""
     return {
         "kind": broker.kind,
         "version": broker.version,
@@ -197,7 +196,6 @@ def describe_broker(broker: Broker, floor: FloorResult) -> dict[str, Any]:
 
 
 def _write_tables(folder: Path, facts: RunFacts) -> None:
-    """Write operations.parquet and samples.parquet."""
     window = facts.driven.window
     rows = [asdict(row) for row in facts.sampler.rows(window.start_ns)]
     samples = pd.concat([pd.DataFrame(rows), _in_flight_samples(facts)], ignore_index=True)

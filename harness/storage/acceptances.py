@@ -57,7 +57,6 @@ def store_acceptance(acceptance: StoredAcceptance, runs_folder: Path) -> Path:
 
 
 def acceptance_files(runs_folder: Path) -> tuple[Path, ...]:
-    """The files of all acceptances in *runs_folder*, oldest first."""
     return tuple(sorted((runs_folder / FOLDER_NAME).glob("*.json")))
 
 

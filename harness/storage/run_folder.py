@@ -163,7 +163,6 @@ def find_run(name: str, runs_folder: Path) -> Path:
 
 
 def run_folders(runs_folder: Path) -> Iterator[Path]:
-    """Every complete run in *runs_folder*, oldest first."""
     if runs_folder.is_dir():
         for folder in sorted(runs_folder.iterdir()):
             if not folder.name.endswith(INCOMPLETE_SUFFIX) and (folder / "record.json").is_file():
@@ -236,7 +235,6 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write record.json, verdict.json and audit.json."""
     document = record_to_json(record)
     write_json(
         folder / "verdict.json",

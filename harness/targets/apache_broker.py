@@ -73,8 +73,6 @@ _PROPERTIES: Mapping[str, str] = {
 
 
 class ApacheBroker(OwnPeer):
-    """One node of Apache Kafka."""
-
     error = BrokerError
 
     kind = APACHE

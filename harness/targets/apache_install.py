@@ -50,7 +50,6 @@ class Installation:
 
 
 def pinned_version() -> str:
-    """The version of Kafka that apache/pom.xml names."""
     pom = (_files() / "pom.xml").read_text(encoding="utf-8")
     found = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([\d.]+)</version>", pom)
     assert found is not None, "the pom of this package names the broker"
@@ -103,7 +102,6 @@ def find_maven() -> str:
 
 
 def installation() -> Installation:
-    """What is installed, checked."""
     folder = install_folder()
     version = pinned_version()
     if not folder.is_dir():

@@ -112,8 +112,6 @@ class EmbeddedBroker(OwnPeer):
 
 
 class RemoteBroker(ForeignPeer):
-    """A broker that someone else runs."""
-
     kind = "address"
     version = ""
     clients = ANY_BROKER

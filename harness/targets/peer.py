@@ -59,7 +59,6 @@ class OwnPeer:
                 self._child.check_alive()
 
     def restart(self, start: Callable[[], ChildProcess]) -> None:
-        """SIGKILL, and *start* it again."""
         self._is_restarting = True  # who watches it from another thread must not raise the alarm
         try:
             self._child.kill()
@@ -108,7 +107,6 @@ class ForeignPeer:
 
 @contextmanager
 def raised_as(kind: type[HarnessError]) -> Iterator[None]:
-    """Failures of a child become errors of that kind."""
     try:
         yield
     except ChildFailedError as error:

@@ -41,8 +41,6 @@ def unknown_placeholders(text: str, known: tuple[str, ...]) -> str:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """*text* with its placeholders replaced."""
-
     def value(match: re.Match[str]) -> str:
         literal, name = match[1], match[2]
         return f"{{{literal}}}" if literal else values.get(name, match[0])

@@ -61,7 +61,6 @@ def is_address(text: str) -> bool:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[::1]:port"."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -79,7 +78,6 @@ class Listener:
         self._is_gone = False
 
     def accepts(self, *, timeout_s: float) -> bool:
-        """Whether it accepts connections."""
         return any(accepts(*address, timeout_s=timeout_s) for address in self._addresses)
 
     def is_gone(self) -> bool:

@@ -53,8 +53,6 @@ class ChildFailedError(Exception):
 
 
 class ChildProcess:
-    """One child and its process group."""
-
     def __init__(self, command: Command) -> None:
         self.command = command
         command.log.parent.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,6 @@ class ResourceReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRow:
-    """One row of samples.parquet."""
-
     offset_ns: int
     subject: str
     metric: str
@@ -171,7 +169,6 @@ class _Tree:
     _waited_before_ns: dict[int, int] = field(default_factory=dict)
 
     def look(self) -> None:
-        """Find who is alive."""
         # What was waited for before who is there: a child that ends in between is missed once, not
         # counted twice.
         for pid in self.alive:

@@ -48,7 +48,6 @@ class Revision:
 
     @property
     def title(self) -> str:
-        """For people."""
         dirty = " with uncommitted changes" if self.is_dirty else ""
         known = self.commit.startswith(self.asked) or self.asked == HERE
         short = self.commit[:_SHOWN_BYTES]

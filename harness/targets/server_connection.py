@@ -78,7 +78,6 @@ class ServerConnection(asyncio.Protocol):
         self._transport = None
 
     def pause_writing(self) -> None:
-        """Read no more from a client that doesn't read."""
         if self._transport is not None:
             self._transport.pause_reading()
 

@@ -88,8 +88,6 @@ def start_target(
 
 
 class LaunchedTarget(OwnPeer):
-    """A target that this harness started, and will stop."""
-
     error = TargetError
 
     def __init__(
@@ -120,7 +118,6 @@ class LaunchedTarget(OwnPeer):
         return _at(self._addresses, f"{LOOPBACK}:{self._grpc_port}", self._addresses.topic_prefix)
 
     def kill_and_restart(self) -> None:
-        """SIGKILL, and start it again on the same work folder and port."""
         self.restart(self._start_again)
 
     def _start_again(self) -> ChildProcess:
@@ -190,8 +187,6 @@ class LaunchedTarget(OwnPeer):
 
 
 class AttachedTarget(ForeignPeer):
-    """A target that someone else runs."""
-
     def __init__(self, spec: TargetSpec, how: AttachSpec, endpoint: Endpoint) -> None:
         """See that it is there; raises what start_target does."""
         super().__init__(

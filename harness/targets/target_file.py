@@ -101,8 +101,6 @@ class LaunchSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachSpec:
-    """Where a target that runs already is."""
-
     grpc_address: str
     pid: int | None
     topic_prefix: str
@@ -111,8 +109,6 @@ class AttachSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """One target file."""
-
     name: str
     file: str
     how: LaunchSpec | AttachSpec
@@ -132,7 +128,6 @@ class TargetSpec:
 
 
 def target_files() -> Mapping[str, Path]:
-    """The targets that come with the program, by name."""
     folder = Path(str(resources.files("harness.targets") / "files"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 

@@ -59,7 +59,6 @@ def result_of(
 
 
 def _name(dossier: Dossier) -> str:
-    """A folder name made of both sides' names."""
     sides = (dossier.comparison.baseline, dossier.comparison.candidate)
     short = [
         re.sub(r"[^A-Za-z0-9._-]+", "-", side)[:_NAME_LENGTH_MAX].strip("-.") for side in sides

@@ -310,7 +310,7 @@ class _Evidence:
         self._by_side: dict[str, list[RunEvidence]] = {BASE: [], CANDIDATE: []}
 
     def add(self, one: Played) -> None:
-        """A pair that was spoilt is not evidence, unless it lost money."""
+        """An unusable pair is not evidence, unless it lost money."""
         if not one.spoilt or one.is_audit_failed:
             for side, run in one.runs.items():
                 found = read_evidence(run)

@@ -42,8 +42,6 @@ _SLOWDOWN_RATIOS = {_CPU: 1.0, _MEMORY: MEMRAY_SLOWDOWN}
 
 
 class ToldView:
-    """Tells the phases and the progress of runs."""
-
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
 

@@ -237,8 +237,6 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A run has entered a phase."""
-
     name: str
     detail: str
 
@@ -267,7 +265,6 @@ class Stopper:
         self._run: Run | None = None
 
     def follow(self, run: Run) -> None:
-        """*run* is the next to go."""
         self._run = run
 
     def stop(self) -> bool:

@@ -18,7 +18,6 @@ _Faults = list[tuple[str, str, str]]  # key, value, remedy
 
 
 def scenario_folder() -> Traversable:
-    """The scenarios that come with the program."""
     return resources.files("workloads") / "scenarios"
 
 

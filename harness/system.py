@@ -81,7 +81,7 @@ class ShardPlan:
             Kafka operation that was acknowledged this means *visible*; -1 for none.
         stream: int32, what an operation is ordered by. Of a Kafka operation: its key, and the scope
             of its sequence numbers (given at send, so that a cancelled one leaves no gap). Of a
-            GRPC_STREAM operation: its lane, >= 0; one lane stays on one stream, in order. Else -1.
+            GRPC_STREAM operation: its ordering key (lane, >= 0), of one stream for good. Else -1.
         late_by: uint8, behind how many later records of its stream a Kafka operation is sent, with
             the number of its own place: out of order on purpose. Empty if none is.
         columns: The workload's own meaning, stored as it is beside the stamps

@@ -1,10 +1,10 @@
 """
 The standing streams of the framed driver: opened, fed, finished, opened anew.
 
-A lane belongs to one stream for good, so its order holds; a stream is on whatever connection takes
-it, and on a new one only when nothing is open on the last. The one idea: messages gather in the
-stream's pending bytes until `flush`, which makes one DATA frame of them all; what the windows leave
-out and of which no byte is written goes back to the waiting.
+A lane (ordering key) keeps to one stream, so its order holds; a stream is on whatever connection
+takes it, and on a new one only when nothing is open on the last. The one idea: messages gather in
+the stream's pending bytes until `flush`, which makes one DATA frame of them all; what the windows
+leave out and of which no byte is written goes back to the waiting.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@
 The words of a verdict, and what a run's exit code says.
 
 Three verdicts a run, in the order in which they matter: validity (was the generator honest?),
-correctness (is every cent accounted for?), performance (were the objectives met?).
+correctness (is all money accounted for?), performance (were the objectives met?).
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ class Validity(StrEnum):
 
 
 class Correctness(StrEnum):
-    """Is every cent accounted for? UNKNOWN: something could not be checked."""
+    """Is every unit of money accounted for? UNKNOWN: something could not be checked."""
 
     PASSED = "PASSED"
     UNKNOWN = "UNKNOWN"

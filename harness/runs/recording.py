@@ -71,7 +71,7 @@ def record_run(
             record = recorded.result()
         except RecordError as error:
             broken = [i.sentence for i in invariants if i.status is Correctness.FAILED]
-            if broken:  # a lost cent must not be lost with the tables
+            if broken:  # that money was lost must not be lost with the tables
                 raise AuditFailedError(f"{' '.join(broken)} And: {error}") from error
             raise
     return _audited(record, invariants, facts.scenario.required_invariants)

@@ -62,7 +62,7 @@ def of(scenario: Scenario, workload: Mapping[str, Any]) -> Scenario:
 
 def judged(left: Run, folder: Path) -> dict[str, Invariant]:
     """Every invariant by id."""
-    return {item.id: item for item in SYSTEM.audit(left.evidence(folder))}
+    return {item.id: item for item in SYSTEM.auditor.audit(left.evidence(folder))}
 
 
 def broken(found: Mapping[str, Invariant]) -> set[str]:
@@ -215,7 +215,7 @@ def test_what_stays_set_aside_is_needed(scenario: Scenario, tmp_path: Path) -> N
 
     found = judged(spoiled, tmp_path)
     assert "I4" in broken(found)
-    assert "set aside" in found["I4"].first
+    assert "locked for withdrawals" in found["I4"].first
 
 
 def test_pending_withdrawals_are_there(scenario: Scenario) -> None:

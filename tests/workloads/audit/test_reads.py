@@ -24,7 +24,7 @@ from tests.workloads.reference.world import (
     reserve,
 )
 from workloads.account.audit.ledger_table import Transactions, decode
-from workloads.account.audit.reads import ReadLaw, Reads
+from workloads.account.audit.reads import ReadFold, Reads
 from workloads.account.audit.target_state import AccountsDump, BalanceDump, TargetState
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference.inputs import InputKind
@@ -145,7 +145,7 @@ class Service:
         """The ledger since the opening, in three parts, and who asked."""
         first = self.opening.journal_seq or 0
         transactions = self.world.transactions[first:]
-        events = [self.ledger.event(number) for number, *_ in transactions]
+        events = [self.ledger._events[number - 1] for number, *_ in transactions]
         table, error = decode(Values.joined(events), run_tag=1)
         assert error is None
         asked_by = np.array([cause[0] for _, _, cause, _, _ in transactions])
@@ -184,7 +184,7 @@ def columns(reads: list[Read], *, is_page: bool) -> Reads:
 def judged(service: Service, *, skip: int = -1, closing: TargetState | None = None) -> Invariant:
     """The verdict; *skip* leaves a part of the ledger out."""
     log: Any = Log()
-    law = ReadLaw(
+    law = ReadFold(
         log,
         columns(service.reads, is_page=False),
         columns(service.reads, is_page=True),
@@ -293,7 +293,9 @@ def test_a_stale_read_is_found(is_honest: bool) -> None:
     found = judged(service)
 
     assert found.status is Correctness.FAILED
-    assert (f"had to see {newest}" if is_honest else "the account was further") in found.sentence
+    assert (
+        f"required {newest}" if is_honest else "the account had changed again"
+    ) in found.sentence
 
 
 def test_an_old_read_is_legal_where_any_age_will_do() -> None:

@@ -7,7 +7,8 @@ account held after it, and what its history was up to there. Only accounts that 
 followed, and only their moments are kept.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from workloads.account.audit.grouped import Groups, Numbering, within
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.target_state import AccountsDump
 from workloads.account.wire import row_digest as fingerprint
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 from workloads.account.wire.row_digest import Holding, print_of_state
 
 _SEQ_BITS = 40
@@ -24,7 +25,7 @@ NEVER = 1 << 62  # a journal_seq that is later than any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class Moments(ColumnTable):
     """
     A row a moment.
 
@@ -94,14 +95,7 @@ class AccountHistory:
         self.broken = ""
 
     def take(self, part: Transactions, account_id: Column) -> None:
-        """
-        Some new transactions.
-
-        Args:
-            part: The transactions.
-            account_id: Of who asked for each, 0 for nobody: without postings, that account was
-                made, or changed without money.
-        """
+        """Fold new transactions; *account_id*: who asked for each, as of SequenceFold.touch."""
         seqs = part.journal_seq
         if int(seqs[0]) != self._next_seq or int(seqs[-1]) - int(seqs[0]) != len(part) - 1:
             self.broken = "the ledger has a gap or told transactions late (I8)"
@@ -130,25 +124,19 @@ class AccountHistory:
         return self._next_seq - 1
 
     def moments(self, ends: Column) -> list[Moments]:
-        """What was found of the moments, in the order in which they were asked, cut at *ends*."""
+        """The moments in the order in which they were asked for, cut at *ends*."""
         account, seq = self._account_of_row, self._seq_of_row
-        found = Moments(
-            **{item.name: getattr(self._found, item.name)[self._row] for item in fields(Moments)}
-        )
+        found = self._found.rows(self._row)
         before = self._opening_seq[account]
         is_opening = seq == before
         found.is_told[is_opening] = True
         found.is_older[:] = seq < before
         found.journal_seq[seq <= before] = 0
         found.state[is_opening] = self._opening_state[account[is_opening]]
-        columns = {item.name: np.split(getattr(found, item.name), ends) for item in fields(Moments)}
-        return [
-            Moments(**dict(zip(columns, cut, strict=True)))
-            for cut in zip(*columns.values(), strict=True)
-        ]
+        edges = [0, *ends.tolist(), len(found)]
+        return [found.rows(slice(first, last)) for first, last in pairwise(edges)]
 
     def opening_seq(self, account_id: Words) -> Column:
-        """The number that each account had at the opening."""
         had: Column = self._opening_seq[self._accounts.known(account_id)]
         return had
 
@@ -172,10 +160,9 @@ class AccountHistory:
         account = self._accounts.known(postings.account_id)
         rows = np.flatnonzero(account >= 0)
         lines = postings.rows(rows)
-        has_none = (part.first_posting[1:] == part.first_posting[:-1]) & (account_id > 0)
-        if (account_id[part.first_posting[1:] == part.first_posting[:-1]] <= 0).any():
+        if (account_id[part.has_none] <= 0).any():
             self.broken = "transactions of others don't say whose they are"
-        quiet = np.flatnonzero(has_none)
+        quiet = np.flatnonzero(part.has_none & (account_id > 0))
         quiet_account = self._accounts.known(account_id[quiet].astype(np.uint64))
         quiet, quiet_account = quiet[quiet_account >= 0], quiet_account[quiet_account >= 0]
         owner = np.concatenate([lines.owner, quiet])

@@ -1,5 +1,5 @@
 """
-A transaction that did not do what was asked for: which invariant it violates.
+Attributes an incorrect transaction to the invariant it violates.
 
 Each difference counts against one invariant: fees, locks, or (what neither explains) the effect.
 """
@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.ledger_table import Transactions
-from workloads.account.audit.movements import BUCKETS, Effect
+from workloads.account.audit.movements import (
+    AVAILABLE,
+    BUCKETS,
+    FEES,
+    LOCKED_ORDERS,
+    LOCKED_WITHDRAWAL,
+    Effect,
+)
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
-from workloads.account.contract import accounts_pb2 as contract
-
-AVAILABLE: int = contract.AVAILABLE
-LOCKED_ORDERS: int = contract.LOCKED_ORDERS
-LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
-FEES: int = contract.FEES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Suspect:
         return paid_minor
 
 
-class Blame:
+class Attribution:
     """Attributes an incorrect transaction to the invariant that it violates."""
 
     def __init__(
@@ -65,12 +66,8 @@ class Blame:
     ) -> None:
         self._log, self._locks, self._fees, self._effects = log, locks, fees, effects
 
-    def lay(self, suspect: Suspect) -> None:
-        """
-        Every difference between what was expected and what was done.
-
-        None passes in silence: what doesn't balance is I1's, all else violates one here.
-        """
+    def attribute(self, suspect: Suspect) -> None:
+        """Report each difference; that a transaction does not sum to 0 violates I1 alone."""
         seq = suspect.part.journal_seq[suspect.index]
         what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"
         fees_off_minor: dict[int, int] = defaultdict(int)  # by asset: too much or too little
@@ -115,14 +112,14 @@ class Blame:
             (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
             self._effects.wrong(
                 suspect.row_index,
-                f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
+                f"account {account_id} changed by {delta:+} of asset {asset_id} beyond the request",
                 size=abs(delta),
                 at=suspect.number,
             )
         elif suspect.is_balanced and not (fees_off_minor or legs_off_minor or has_wrong_bucket):
             self._effects.wrong(
                 suspect.row_index,
-                f"is not as asked at journal_seq {seq}",
+                f"differs from the request at journal_seq {seq}",
                 size=0,
                 at=suspect.number,
             )
@@ -150,6 +147,6 @@ class Blame:
 
 def _moved(account_id: int, asset_id: int, bucket: int, delta_minor: int) -> str:
     if bucket == LOCKED_WITHDRAWAL:
-        return f"set {delta_minor} of asset {asset_id} aside for a withdrawal"
+        return f"locked {delta_minor} of asset {asset_id} for a withdrawal"
     name = BUCKETS[bucket] if 0 <= bucket < len(BUCKETS) else f"bucket {bucket}"
     return f"moved {delta_minor} of asset {asset_id} of account {account_id} to {name}"

@@ -30,20 +30,16 @@ class EffectFold:
         self._count = np.zeros(log.count, np.int32)  # of the effects, by row
 
     def take(self, part: Transactions, row: Column) -> Mask:
-        """
-        Some transactions; which are their operations' first (only those are legal).
-
-        Args:
-            part: New transactions.
-            row: Of the operation that caused each, -1 for none of this run's.
-        """
+        """Which of *part* are the first of their operation; *row* is -1 for none of this run's."""
         is_ours = row >= 0
         if not self.is_attached:
-            self.exactly_once.checked_count += int(np.count_nonzero(~is_ours))
             self.exactly_once.violate_all(
                 ~is_ours,
-                lambda index: f"journal_seq {part.journal_seq[index]} was asked for by nobody",
+                lambda index: (
+                    f"journal_seq {part.journal_seq[index]} was caused by no operation of this run"
+                ),
                 at=part.number,
+                checked_count=int(np.count_nonzero(~is_ours)),
             )
         rows, place = np.unique(row[is_ours], return_index=True)
         first = np.flatnonzero(is_ours)[place]
@@ -56,33 +52,28 @@ class EffectFold:
         return is_first
 
     def revoke(self, operation: int) -> None:
-        """A transaction whose number was given to another one is not there any more."""
+        """Uncount a transaction whose journal_seq was given to another one."""
         row = self._log.row_of(operation)
         if row >= 0:
             self._count[row] -= 1
 
     def wrong(self, row: int, what: str, *, size: int, at: int) -> None:
-        """An effect that is not what was asked for."""
         self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
-    def finish(self, *, put_aside_count: int | None, is_whole: bool) -> None:
-        """
-        Every operation against its duty.
-
-        Args:
-            put_aside_count: Records among the dead letters since the opening; None: not known.
-            is_whole: No more effects are to come: what has none now has lost it.
-        """
+    def finish(self, *, dead_letter_count: int | None, is_whole: bool) -> None:
+        """Check every operation; *is_whole*: no more effects can come, so a missing one is lost."""
         log, tally, counts = self._log, self.exactly_once, self._count
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
         if unknown:
-            tally.note(f"{unknown:,} whose outcome was never learnt may have none or one")
+            tally.note(f"{unknown:,} with unknown outcome may have one effect or none")
         if is_whole:
-            self._check_overtaken(counts, put_aside_count)
+            self._check_overtaken(counts, dead_letter_count)
         lost = is_whole & (log.duty == Duty.ONE) & (counts == 0) & ~self._may_be_none()
         self._report(lost, "was acknowledged and has no effect")
-        self._report((log.duty == Duty.NONE) & (counts > 0), "was refused or not sent, and applied")
+        self._report(
+            (log.duty == Duty.NONE) & (counts > 0), "was rejected or not sent, but applied"
+        )
         self._report((log.duty != Duty.NONE) & (counts > 1), "was applied more than once")
         self._check_duplicates()
         self._check_durability(counts, lost)
@@ -118,16 +109,16 @@ class EffectFold:
         may_be[acts[changes & ~np.isin(order, unknown)]] = False
         return may_be
 
-    def _check_overtaken(self, counts: NDArray[np.int32], put_aside_count: int | None) -> None:
-        """A release that came first may make a match impossible: then it is put aside, not lost."""
+    def _check_overtaken(self, counts: NDArray[np.int32], dead_letter_count: int | None) -> None:
+        """A match that came after the release of its order may be a dead letter; it is not lost."""
         was_produced = self._log.final_outcome == Outcome.ACKNOWLEDGED
         without_effect = np.flatnonzero(self._log.is_overtaken & was_produced & (counts == 0))
         count = len(without_effect)
-        if put_aside_count is not None and count > put_aside_count:
+        if dead_letter_count is not None and count > dead_letter_count:
             self.exactly_once.violate(
                 f"of {count:,} matches without an effect, {self._log.describe(without_effect[0])} "
-                f"first, {put_aside_count:,} were put aside, the others are lost",
-                size=count - put_aside_count,
+                f"first, {dead_letter_count:,} are dead letters, the others are lost",
+                size=count - dead_letter_count,
             )
         elif count:
             self.exactly_once.lacks(
@@ -135,7 +126,7 @@ class EffectFold:
             )
 
     def _check_told(self, part: Transactions, row: Column, firsts: Column) -> None:
-        """A reply names the transaction that it made: by that later reads know what to wait for."""
+        """The journal_seq in a reply is that of its transaction: later reads wait for it."""
         log, rows = self._log, row[firsts]
         told, made = log.told_seq[rows], part.journal_seq[firsts]
         self.exactly_once.violate_all(
@@ -159,7 +150,6 @@ class EffectFold:
             named = (match >= 0) & (postings.account_id == account_id[match].astype(np.uint64))
             is_present = np.zeros(len(matches), np.bool_)
             is_present[match[named]] = True
-            self.exactly_once.checked_count += len(matches)
             self.exactly_once.violate_all(
                 ~is_present,
                 lambda index, ids=account_id: (  # type: ignore[misc]
@@ -167,27 +157,29 @@ class EffectFold:
                     f"account {ids[index]} has no postings of it"
                 ),
                 at=part.number[matches],
+                checked_count=len(matches),
             )
 
     def _check_duplicates(self) -> None:
-        """A request's repetitions are answered as it was; with another payload they are refused."""
+        """A repeated request gets its original's answer; with another payload it is rejected."""
         log = self._log
         repeated = log.duplicate_of >= 0
         is_same, is_changed = repeated & ~log.is_changed, repeated & log.is_changed
         acknowledged = log.final_outcome == Outcome.ACKNOWLEDGED
-        refused = log.final_outcome == Outcome.REJECTED
+        rejected = log.final_outcome == Outcome.REJECTED
         anew = is_same & (log.outcome == Outcome.ACKNOWLEDGED) & ~log.replayed
         # Its original may have been the one that came second: one of the two is the first.
         anew &= ~log.replayed[log.duplicate_of]
-        self._report(anew, "repeats a request and was answered as a new one")
-        flipped = is_same & refused & acknowledged[log.duplicate_of]
-        self._report(flipped, "repeats a request that was applied, and was refused")
+        self._report(anew, "repeats a request, but was answered as a new one")
+        flipped = is_same & rejected & acknowledged[log.duplicate_of]
+        self._report(flipped, "repeats a request that was applied, but was rejected")
         self._report(
-            is_changed & acknowledged, "has the id of a request that asked otherwise, and was taken"
+            is_changed & acknowledged,
+            "reuses the id of a request with another payload, but was accepted",
         )
-        other_reason = is_changed & refused & (log.final_code != contract.IDEMPOTENCY_MISMATCH)
+        other_reason = is_changed & rejected & (log.final_code != contract.IDEMPOTENCY_MISMATCH)
         self._report(
-            other_reason, "has the id of another request, and was refused for another reason"
+            other_reason, "reuses the id of another request, and was rejected for another reason"
         )
 
     def _check_durability(self, counts: NDArray[np.int32], lost: NDArray[np.bool_]) -> None:
@@ -210,9 +202,9 @@ class EffectFold:
 
 def _differs(values: Column, follows: Mask) -> Mask:
     """
-    Where a row says something else than the one before it of its order; 0 says nothing new.
+    Where a row changes its order's terms.
 
-    *follows*: it is not its order's first.
+    *follows*: it has a row of its order before it. 0 repeats the terms of that one.
     """
     places = np.arange(len(values))
     said = np.maximum.accumulate(np.where((values > 0) | ~follows, places, 0))

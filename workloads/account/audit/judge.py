@@ -14,11 +14,11 @@ import numpy as np
 from harness.engine.subscription_log import read_subscriptions
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
-from workloads.account.audit.account_updates import check_told
+from workloads.account.audit.account_updates import check_account_updates
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.instruments import Instruments
-from workloads.account.audit.laws import LAWS, Check, Order, When
+from workloads.account.audit.laws import LAWS, AuditPart, ListOrder, When
 from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
@@ -26,10 +26,10 @@ from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.order_ends import check_ends, check_lists
 from workloads.account.audit.plan_conformance import check_generation
 from workloads.account.audit.read_table import reads_of
-from workloads.account.audit.reads import ReadLaw
-from workloads.account.audit.refusals import check_pending, check_refusals
+from workloads.account.audit.reads import ReadFold
+from workloads.account.audit.rejections import check_pending, check_rejections
 from workloads.account.audit.replayed import check_replay
-from workloads.account.audit.retold import Recall
+from workloads.account.audit.retold import EarlierTransactions
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
@@ -67,12 +67,12 @@ def judge(
         ledger = _Ledger(evidence, workload, reference)
         return ledger.tallies()
 
-    checks: dict[Check, Callable[[], tuple[Tally, ...]]] = {
-        Check.LEDGER: of_the_ledger,
-        Check.PARTS: lambda: (check_parts(_closing(evidence)),),
-        Check.TOLD: lambda: (_told(evidence, watched),),
-        Check.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
-        Check.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
+    checks: dict[AuditPart, Callable[[], tuple[Tally, ...]]] = {
+        AuditPart.LEDGER: of_the_ledger,
+        AuditPart.PARTS: lambda: (check_parts(_closing(evidence)),),
+        AuditPart.UPDATES: lambda: (_account_updates(evidence, watched),),
+        AuditPart.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
+        AuditPart.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
     }
     for what, check in checks.items():
         # Any failure of a check, whatever it is, must leave the other checks their say.
@@ -118,7 +118,7 @@ class _Ledger:
         self._sequences = SequenceFold(
             self._opening,
             places,
-            Recall(self._tables),
+            EarlierTransactions(self._tables),
             on_replaced=self._effects.revoke,
         )
         self._sources = SourceOrder(self._log, self._sequences.tally)
@@ -136,7 +136,6 @@ class _Ledger:
         self._reads = _reads(evidence, workload, self._log)
 
     def tallies(self) -> tuple[Tally, ...]:
-        """Read the ledger and judge it."""
         orders = self._orders.tallies
         tallies = (
             self._balances.conserved,
@@ -156,8 +155,7 @@ class _Ledger:
             for reason in self._closing.absent:
                 if reason != unrest:
                     tally.note(reason)
-            if unrest:
-                tally.lacks(unrest)
+            tally.lacks(unrest)
             if self._evidence.are_events_cut_off:
                 tally.lacks("the ledger topic was still coming when the observer's time was up")
         try:
@@ -175,7 +173,7 @@ class _Ledger:
         for tally in tallies:
             if tally.violation_count and unrest:
                 tally.note(unrest)
-            may_follow = LAWS[tally.identity].order is Order.OTHERS
+            may_follow = LAWS[tally.identity].order is ListOrder.OTHERS
             if tally.violation_count and self.has_gap and may_follow:
                 tally.note("this may follow from the gap in the ledger alone (I8)")
         return tallies
@@ -186,13 +184,7 @@ class _Ledger:
         self._balances.check_sums(closing, is_attached=is_attached)
         if closing.accounts is not None:
             self._balances.check_signs(closing.accounts)
-        check_lists(
-            self._orders,
-            self._log,
-            opening=self._opening,
-            closing=closing,
-            is_attached=is_attached,
-        )
+        self._check_orders(check_lists)
 
     def _tables(self, offset_bytes: int = 0) -> Iterator[Transactions]:
         path = self._evidence.events_path
@@ -207,7 +199,7 @@ class _Ledger:
     def _finish(self) -> None:
         """Everything that only the end can tell."""
         is_whole = not self._closing.unrest and not self._evidence.are_events_cut_off
-        self._effects.finish(put_aside_count=self._put_aside_count(), is_whole=is_whole)
+        self._effects.finish(dead_letter_count=self._dead_letter_count(), is_whole=is_whole)
         if not is_whole:
             # Taken while the target moved, its parts are not of one moment: only a total that it
             # gave in one answer can be wrong by itself.
@@ -220,9 +212,12 @@ class _Ledger:
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
         if self._reads is not None:
             self._reads.finish(self._closing)
-        check_refusals(self._log, self._effects.exactly_once, self._orders)
+        check_rejections(self._log, self._effects.exactly_once, self._orders)
         check_pending(self._log, self._effects.exactly_once, self._closing.accounts)
-        check_ends(
+        self._check_orders(check_ends)
+
+    def _check_orders(self, check: Callable[..., None]) -> None:
+        check(
             self._orders,
             self._log,
             opening=self._opening,
@@ -230,7 +225,7 @@ class _Ledger:
             is_attached=self._evidence.is_attached,
         )
 
-    def _put_aside_count(self) -> int | None:
+    def _dead_letter_count(self) -> int | None:
         before, after = self._opening.dead_letter_count, self._closing.dead_letter_count
         return None if before is None or after is None else after - before
 
@@ -254,12 +249,12 @@ def _has_reads(workload: Workload) -> bool:
     return workload.mix.get_balances + workload.mix.list_ledger > 0
 
 
-def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadLaw | None:
+def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadFold | None:
     """None for a plan without any."""
     if not _has_reads(workload):
         return None
     table = evidence.operations
-    law = ReadLaw(
+    law = ReadFold(
         log,
         reads_of(table, log, Kind.GET_BALANCES, limit_count=0),
         reads_of(table, log, Kind.LIST_LEDGER, limit_count=workload.page),
@@ -272,9 +267,9 @@ def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> Re
     return law
 
 
-def _told(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
+def _account_updates(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
     path = evidence.subscriptions_path
-    return check_told(
+    return check_account_updates(
         _opening(evidence),
         _closing(evidence),
         watched=watched,

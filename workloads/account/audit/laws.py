@@ -25,12 +25,12 @@ missing. Where the ledger has a gap, I23 and I8 are listed first: the others may
 """
 
 
-class Check(Enum):
+class AuditPart(Enum):
     """Which part of the audit decides: if it breaks down, all that it decides is UNKNOWN."""
 
     LEDGER = 1
     PARTS = 2
-    TOLD = 3
+    UPDATES = 3
     REPLAY = 4
     PLAN = 5
 
@@ -44,7 +44,7 @@ class When(StrEnum):
     KILLED = "runs that kill the target or the broker"
 
 
-class Order(IntEnum):
+class ListOrder(IntEnum):
     """What is listed first where the ledger has a gap: the others may follow from it alone."""
 
     LOSS = 0
@@ -59,7 +59,7 @@ class Law:
 
     Attributes:
         title: As a record says it.
-        facts: What is counted, for "of 1,200 ... break it".
+        facts: What is counted, for "3 of 1,200 ... violate it".
         holds: What is true when it passes, as a clause.
         needs: The evidence without which it is UNKNOWN.
     """
@@ -68,9 +68,9 @@ class Law:
     facts: str
     holds: str
     needs: str
-    check: Check = Check.LEDGER
+    check: AuditPart = AuditPart.LEDGER
     when: When = When.ALWAYS
-    order: Order = Order.OTHERS
+    order: ListOrder = ListOrder.OTHERS
 
 
 LAWS = {
@@ -93,7 +93,7 @@ LAWS = {
         facts="balances in updates and in the closing dump",
         holds="Total is available plus the three locked buckets",
         needs="`acct.balances.v1`; balances after the run",
-        check=Check.PARTS,
+        check=AuditPart.PARTS,
     ),
     "I4": Law(
         title="Locked is what open orders need",
@@ -105,16 +105,16 @@ LAWS = {
     "I5": Law(
         title="No lock without an open order",
         facts="orders and lock movements",
-        holds="Ended orders lock nothing, and none freed more than it held",
+        holds="Ended orders lock nothing, and none released more than it had locked",
         needs="`acct.ledger.v1`; the lists of open orders before and after the run",
     ),
     "I6": Law(
         title="What is told of accounts is what they are",
         facts="updates and balances",
-        holds="Balances as they were told make the closing ones",
+        holds="Replaying all updates over the opening balances gives the closing balances",
         needs="`acct.balances.v1`; the subscriptions that the scenario asks for; balances before "
         "and after the run",
-        check=Check.TOLD,
+        check=AuditPart.UPDATES,
     ),
     "I7": Law(
         title="Each request and match has exactly one effect",
@@ -127,7 +127,7 @@ LAWS = {
         facts="sequence numbers",
         holds="journal_seq, account_seq and the sources' numbers follow each other",
         needs="`acct.ledger.v1`; journal_seq and sources from `GetStats`; `acct.balances.v1`",
-        order=Order.GAP,
+        order=ListOrder.GAP,
     ),
     "I19": Law(
         title="Fees are right to the unit",
@@ -138,15 +138,15 @@ LAWS = {
     "I20": Law(
         title="The journal makes the state",
         facts="replays",
-        holds="The journal replayed into a fresh instance gives the digest of the state at rest",
+        holds="Replaying the journal into a fresh instance gives the digest of the state at rest",
         needs="`GetStateDigest`; a `[replay]` command in the target file",
-        check=Check.REPLAY,
+        check=AuditPart.REPLAY,
         when=When.REPLAYED,
     ),
     "I21": Law(
         title="Reads are never older than was asked for",
         facts="reads",
-        holds="Every read shows a state that its account had, no older than what it had to see",
+        holds="Every read shows a state that its account had, no older than the read required",
         needs="`acct.ledger.v1`; balances before the run; journal_seq in the replies of writes",
         when=When.READS,
     ),
@@ -155,21 +155,20 @@ LAWS = {
         facts="operations and statistics",
         holds="Every operation has one outcome, and the generated stream is the scenario's",
         needs="the operation log",
-        check=Check.PLAN,
+        check=AuditPart.PLAN,
     ),
     "I23": Law(
         title="What was acknowledged survives a kill",
         facts="operations acknowledged before a kill",
-        holds="Every operation acknowledged before a kill is there after it, once",
+        holds="Every operation acknowledged before a kill has exactly one effect after it",
         needs="`acct.ledger.v1`; a step that kills the target or the broker",
         when=When.KILLED,
-        order=Order.LOSS,
+        order=ListOrder.LOSS,
     ),
 }
 
 
 def page() -> str:
-    """The table of all invariants, in Markdown."""
     rows = (
         f"| {identity} | {law.title} | {law.holds} | {law.needs} | {law.when} |\n"
         for identity, law in LAWS.items()

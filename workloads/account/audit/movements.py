@@ -4,7 +4,6 @@ What each transaction changes: its postings summed by account, asset and bucket.
 Accounts, assets and buckets are numbered as they appear, so that a place can be computed with.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -12,11 +11,17 @@ import numpy as np
 
 from workloads.account.audit.grouped import Groups, Numbering, exact, exact_together
 from workloads.account.audit.ledger_table import Postings
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.contract import accounts_pb2 as contract
+from workloads.account.wire.column_types import Column, ColumnTable, Words
 
 Effect = dict[tuple[int, int, int], int]
 """Change in minor units by (account_id, asset_id, bucket); no zeros."""
 
+AVAILABLE: int = contract.AVAILABLE
+LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
+FEES: int = contract.FEES
+EXTERNAL: int = contract.EXTERNAL
 BUCKETS = ("available", "locked_orders", "locked_isolated", "locked_withdrawal")
 _ASSET_BITS = 20
 
@@ -35,18 +40,16 @@ class Places:
         return account << _ASSET_BITS | asset
 
     def account_ids(self, pair: Column) -> Words:
-        """The accounts of pairs."""
         found: Words = self.accounts.ids[pair >> _ASSET_BITS]
         return found
 
     def asset_ids(self, pair: Column) -> Column:
-        """The assets of pairs."""
         found: Column = self.assets.ids[pair & ((1 << _ASSET_BITS) - 1)]
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Movements:
+class Movements(ColumnTable):
     """
     A row for each transaction (*owner*), account, asset and bucket whose amount changes.
 
@@ -59,15 +62,7 @@ class Movements:
     bucket: Column
     delta_minor: Column
 
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def rows(self, chosen: Any) -> "Movements":
-        """The *chosen* rows, by a mask or an order."""
-        return Movements(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
-
     def of(self, places: Places, owner: int) -> Effect:
-        """Those of one transaction."""
         first, last = np.searchsorted(self.owner, (owner, owner + 1))
         keys = zip(
             places.accounts.ids[self.account[first:last]].tolist(),
@@ -79,7 +74,7 @@ class Movements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class Lines(ColumnTable):
     """Rows like postings: who (*owner*: a transaction) moves how much where."""
 
     owner: Column
@@ -102,23 +97,8 @@ class Lines:
             delta_minor=delta_minor,
         )
 
-    def rows(self, chosen: Mask) -> "Lines":
-        """The *chosen* lines."""
-        return Lines(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
-
-
-def joined(lines: Sequence[Lines]) -> Lines:
-    """All *lines*, one behind the other."""
-    return Lines(
-        **{
-            item.name: np.concatenate([getattr(part, item.name) for part in lines])
-            for item in fields(Lines)
-        }
-    )
-
 
 def movements(places: Places, lines: Lines | Postings) -> Movements:
-    """The sums of *lines*."""
     return _summed(
         places,
         Movements(
@@ -132,18 +112,17 @@ def movements(places: Places, lines: Lines | Postings) -> Movements:
 
 
 def differing(places: Places, expected: Movements, actual: Movements) -> Column:
-    """The transactions of which *actual* is not what was *expected*."""
+    """The transactions whose *actual* movements are not the *expected* ones."""
     if all(
         np.array_equal(getattr(expected, item.name), getattr(actual, item.name))
         for item in fields(Movements)
     ):
         return np.zeros(0, np.int64)
-    surplus = {
-        item.name: np.concatenate([getattr(actual, item.name), getattr(expected, item.name)])
-        for item in fields(Movements)
-    }
-    surplus["delta_minor"] = exact_together(actual.delta_minor, -expected.delta_minor)
-    return np.unique(_summed(places, Movements(**surplus)).owner)
+    surplus = replace(
+        Movements.joined([actual, expected]),
+        delta_minor=exact_together(actual.delta_minor, -expected.delta_minor),
+    )
+    return np.unique(_summed(places, surplus).owner)
 
 
 def _summed(places: Places, rows: Movements) -> Movements:

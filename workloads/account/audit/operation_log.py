@@ -20,6 +20,7 @@ from workloads.account.wire.identity import OPERATION_BITS, REQUEST_ID, id_base,
 from workloads.account.wire.kinds import MATCHES, READS, Kind
 
 _NONE = -1
+INSTRUMENT_BITS = 32
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 
@@ -27,7 +28,7 @@ _INDEX_MASK = (1 << _INDEX_BITS) - 1
 class Duty(IntEnum):
     """How many effects an operation must have."""
 
-    NONE = 0  # refused, or never sent
+    NONE = 0  # rejected, or never sent
     ONE = 1  # acknowledged
     ANY = 2  # its outcome is not known: none or one
 
@@ -90,6 +91,11 @@ class OperationLog:
         """The other side, in *rows* (one or an array)."""
         return self.peer_account[rows].astype(np.int64) + FIRST_ACCOUNT_ID
 
+    def source(self, rows: Column) -> Column:
+        """Who sends an execution, as a number: shard << INSTRUMENT_BITS | instrument_id."""
+        found: Column = self.shard[rows].astype(np.int64) << INSTRUMENT_BITS | self.instrument[rows]
+        return found
+
     def rows_of(self, operation: Column) -> Column:
         """The row of each (shard << 32 | index), -1 if there is none."""
         shard, index = operation >> _INDEX_BITS, operation & _INDEX_MASK
@@ -100,7 +106,6 @@ class OperationLog:
         return np.where(is_row, row, _NONE)
 
     def row_of(self, operation: int) -> int:
-        """The same of one."""
         return int(self.rows_of(np.array([operation]))[0])
 
     def order_ids(self, rows: Column) -> Words:
@@ -130,7 +135,6 @@ class OperationLog:
         return found
 
     def describe(self, row: int) -> str:
-        """An operation in a sentence about it."""
         kind = Kind(self.kind[row]).name.lower().replace("_", " ")
         return f"{kind} {self.shard[row]}/{self.index[row]} of account {self.account_id(row)}"
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.account.audit.movements import FEES
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.order_checks import FEES, OrderFold
+from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.order_model import lock_minor
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, OrderDump, TargetState
@@ -42,7 +43,7 @@ def check_ends(
     closing: TargetState,
     is_attached: bool,
 ) -> None:
-    """Everything that only the end can tell; what is not known is UNKNOWN."""
+    """Check orders, locks and fees at the end of a run; what is not known is UNKNOWN."""
     tallies = fold.tallies
     _check_fees(fold, opening, closing)
     check_lists(fold, log, opening=opening, closing=closing, is_attached=is_attached)
@@ -54,7 +55,7 @@ def check_ends(
     if listed is not None:
         _check_listed(orders, listed, tallies.locks)
     if not is_attached:
-        _check_set_aside(log, opening.accounts, closing.accounts, tallies.locks)
+        _check_withdrawals(log, opening.accounts, closing.accounts, tallies.locks)
         _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
     elif listed is not None:
         tallies.locks.note("account totals are not held to it, as others may trade too")
@@ -80,7 +81,7 @@ def check_lists(
         return
     _check_own_lists(tally, closing.accounts, after)
     if not is_attached:
-        _check_strangers(tally, log, before, after)
+        _check_unknown_orders(tally, log, before, after)
 
 
 def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
@@ -120,10 +121,10 @@ def _check_fees(fold: OrderFold, opening: TargetState, closing: TargetState) -> 
     for asset_id in {**expected, **after}:
         must_be = expected.get(asset_id, 0) + fold.fees_foreign_minor.get(asset_id, 0)
         collected = after.get(asset_id, 0) - before.get(asset_id, 0)
-        tally.check(
-            collected == must_be,
+        tally.check_equal(
+            collected,
+            must_be,
             f"asset {asset_id}: FEES grew by {collected}, the matches' fees sum to {must_be}",
-            size=abs(collected - must_be),
         )
 
 
@@ -150,8 +151,8 @@ def _check_ended(fold: OrderFold, log: OperationLog, listed: Listed | None) -> N
     def describe(index: int) -> str:
         row = rows[index]
         if still_locks[row]:
-            return f"{log.describe(row)} has ended and still locks {held_minor[index]}"
-        return f"{log.describe(row)} is open and the target doesn't list it"
+            return f"{log.describe(row)} has ended, but still locks {held_minor[index]}"
+        return f"{log.describe(row)} is open, but the target doesn't list it"
 
     tally.violate_all(np.ones(len(rows), np.bool_), describe, size=np.array(held_minor, object))
 
@@ -166,9 +167,9 @@ def _by_row(log: OperationLog, order_ids: Iterable[int]) -> NDArray[np.bool_]:
 
 def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """
-    By row of the reserve: is the order over for certain, and may it be.
+    By row of the reserve: has the order ended for certain, and may it have.
 
-    Over is what was released, ended by the engine, or filled to what its last amendment left of it.
+    Orders end by a release, by the engine, or when filled to what the last amendment left of them.
     """
     is_certain, is_possible = log.duty == Duty.ONE, log.duty != Duty.NONE
     ends = np.isin(log.kind, (Kind.RELEASE, Kind.ORDER_EVENT))
@@ -216,11 +217,11 @@ def _check_own_lists(tally: Tally, closing: AccountsDump, listed: Listed) -> Non
     for key, balance in closing.balances.items():
         if key[0] >= FIRST_ACCOUNT_ID:
             locked_minor = balance.locked_orders_minor
-            tally.check(
-                locked_minor == owned[key],
+            tally.check_equal(
+                locked_minor,
+                owned[key],
                 f"account {key[0]} asset {key[1]} has {locked_minor} locked, its open orders "
                 f"hold {owned[key]}",
-                size=abs(locked_minor - owned[key]),
             )
 
 
@@ -236,18 +237,18 @@ def _check_locked(
             continue
         before = opening.balances.get(key)
         must_be = needed[key] + (before.locked_orders_minor if before is not None else 0)
-        tally.check(
-            balance.locked_orders_minor == must_be,
+        tally.check_equal(
+            balance.locked_orders_minor,
+            must_be,
             f"account {key[0]} asset {key[1]} has {balance.locked_orders_minor} locked, "
             f"its open orders need {must_be}",
-            size=abs(balance.locked_orders_minor - must_be),
         )
 
 
-def _check_set_aside(
+def _check_withdrawals(
     log: OperationLog, opening: AccountsDump, closing: AccountsDump, tally: Tally
 ) -> None:
-    """What is set aside for withdrawals, against those that have a first phase and no second."""
+    """locked_withdrawal of each balance, against withdrawals with a first phase and no second."""
     is_certain = log.duty == Duty.ONE
     phases = np.isin(log.kind, (Kind.PEND, Kind.POST, Kind.VOID))
     unknown = np.flatnonzero(phases & (log.duty == Duty.ANY))
@@ -267,25 +268,24 @@ def _check_set_aside(
         locked_minor = balance.locked_withdrawal_minor
         if key in left_out or (not must_be and not locked_minor):
             continue
-        tally.check(
-            locked_minor == must_be,
-            f"account {key[0]} asset {key[1]} has {locked_minor} set aside, "
+        tally.check_equal(
+            locked_minor,
+            must_be,
+            f"account {key[0]} asset {key[1]} has {locked_minor} locked for withdrawals, "
             f"its pending withdrawals need {must_be}",
-            size=abs(locked_minor - must_be),
         )
 
 
 def _places_of(log: OperationLog, rows: Column) -> list[tuple[int, int]]:
-    """Account and asset of each row."""
     return list(zip(log.account_id(rows).tolist(), log.asset[rows].tolist(), strict=True))
 
 
-def _check_strangers(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:
+def _check_unknown_orders(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:
     new = sorted(after.keys() - before.keys())
     rows = log.rows_of_orders(np.array(new, np.uint64))
     for order_id, row in zip(new, rows.tolist(), strict=True):
         if row < 0:
-            tally.check(False, f"order {order_id:#018x} is open, and nobody reserved it")
+            tally.check(False, f"order {order_id:#018x} is open, and no operation reserved it")
 
 
 def _fees(state: TargetState) -> dict[int, int] | None:

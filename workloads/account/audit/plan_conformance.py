@@ -1,7 +1,7 @@
 """
 I22: the harness audits itself.
 
-Every operation must be accounted for, and must be the one that the scenario and the seed plan.
+Every operation has one outcome, and is the one that scenario and seed plan.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _COMPARED = (
 
 
 def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
-    """The operation log against the plan, which is made again from scenario and seed."""
+    """Check the operation log against the plan, made again from scenario and seed."""
     tally = Tally("I22")
     _check_outcomes(tally, log)
     scenario = evidence.scenario
@@ -57,7 +57,7 @@ def _check_outcomes(tally: Tally, log: OperationLog) -> None:
         np.count_nonzero(np.isin(log.final_outcome, (Outcome.FAILED, Outcome.TIMED_OUT)))
     )
     if undecided:
-        tally.note(f"the outcome of {undecided:,} was not learnt")
+        tally.note(f"the outcome of {undecided:,} is unknown")
 
 
 def _check_plans(

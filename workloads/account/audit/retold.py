@@ -1,9 +1,9 @@
 """
-What the ledger said before under a number, looked up in the log itself.
+Looks up what was published earlier under a journal_seq, by re-reading the event log.
 
-After a restart a service may tell transactions again, and the audit must know whether they are
-still the same. That is rare and comes in a row, so nothing is kept of each transaction: only where
-in the log each stretch of new ones begins.
+After a restart a service may publish transactions again, and the audit must know whether they are
+unchanged. That is rare and concerns consecutive ones, so no transaction is kept: only where in the
+log each run of new ones begins.
 """
 
 from bisect import bisect_right
@@ -16,15 +16,14 @@ from workloads.account.contract.accounts_pb2 import JournalTxn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A transaction as it was told: without the time of its commit, which is told anew."""
+class PublishedTransaction:
+    """A transaction as published, without its commit time, which may differ when repeated."""
 
     content: bytes
     operation: int
 
     @classmethod
     def of(cls, table: Transactions, row: int) -> Self:
-        """The transaction in *row*."""
         message = JournalTxn.FromString(table.values.value(row))
         message.ClearField("t_commit_ns")
         return cls(
@@ -42,14 +41,16 @@ class _Stretch:
     offset_bytes: int
 
 
-class Recall:
+class EarlierTransactions:
     """Fed with every stretch of new transactions, in order."""
 
     def __init__(self, read: Callable[[int], Iterable[Transactions]]) -> None:
         """*read* gives the ledger again, from an offset on."""
         self._read = read
         self._stretches: list[_Stretch] = []
-        self._again: dict[int, Told] = {}  # by journal_seq: what was told instead, or late
+        self._again: dict[
+            int, PublishedTransaction
+        ] = {}  # by journal_seq: published instead, or late
         # The stretch that was looked into last: (table, row) by journal_seq.
         self._near: dict[int, tuple[Transactions, int]] = {}
         self._near_index = -1
@@ -61,12 +62,12 @@ class Recall:
             _Stretch(first_seq=first_seq, count=len(part), offset_bytes=part.offset_bytes)
         )
 
-    def replace(self, seq: int, told: Told) -> None:
-        """From now on *seq* means this transaction."""
+    def replace(self, seq: int, told: PublishedTransaction) -> None:
+        """From now on *seq* is this transaction."""
         self._again[seq] = told
 
-    def told(self, seq: int) -> Told | None:
-        """What was told under *seq*, None if nothing was."""
+    def published(self, seq: int) -> PublishedTransaction | None:
+        """What was published under *seq*, None if nothing was."""
         if seq in self._again:
             return self._again[seq]
         index = bisect_right(self._stretches, seq, key=lambda item: item.first_seq) - 1
@@ -75,7 +76,7 @@ class Recall:
         if index != self._near_index:
             self._near, self._near_index = self._rows(self._stretches[index]), index
         found = self._near.get(seq)
-        return None if found is None else Told.of(*found)
+        return None if found is None else PublishedTransaction.of(*found)
 
     def _rows(self, stretch: _Stretch) -> dict[int, tuple[Transactions, int]]:
         found: dict[int, tuple[Transactions, int]] = {}

@@ -1,5 +1,5 @@
 """
-I8: nothing is missing and nothing is out of order: journal, accounts, sources and amendments.
+I8: no gap and no reordering in journal, accounts, sources and amendments.
 
 A transaction that is emitted again after a restart is legal if it is the same but for the time of
 its commit; one number for two transactions is not.
@@ -12,15 +12,13 @@ import numpy as np
 from workloads.account.audit.grouped import Groups, stable_order
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import Places
-from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.retold import Recall, Told
+from workloads.account.audit.operation_log import INSTRUMENT_BITS, Duty, OperationLog
+from workloads.account.audit.retold import EarlierTransactions, PublishedTransaction
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import TargetState
 from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.wire.column_types import Column
 from workloads.account.wire.kinds import Kind
-
-_INSTRUMENT_BITS = 32
 
 
 class SequenceFold:
@@ -35,7 +33,7 @@ class SequenceFold:
         self,
         opening: TargetState,
         places: Places,
-        recall: Recall,
+        earlier: EarlierTransactions,
         *,
         on_replaced: Callable[[int], None],
     ) -> None:
@@ -44,16 +42,12 @@ class SequenceFold:
         self.has_gap = False
         self._first_seq = self._next_seq = (opening.journal_seq or 0) + 1
         self._is_anchored = opening.journal_seq is not None
-        self._opening, self._places, self._recall = opening, places, recall
+        self._opening, self._places, self._earlier = opening, places, earlier
         self._on_replaced = on_replaced
         self._touch_count: Column = np.zeros(0, np.int64)  # by number of the account
 
     def new_parts(self, table: Transactions) -> Iterator[Transactions]:
-        """
-        The runs of transactions in *table* that are new, to be folded before the next is asked for.
-
-        Those that were told before are judged here.
-        """
+        """Runs of new transactions, to be folded one by one; repeated ones are checked here."""
         seq = table.journal_seq
         if not self._is_anchored:
             self._first_seq = self._next_seq = int(seq[0])
@@ -61,19 +55,19 @@ class SequenceFold:
         newest = np.maximum.accumulate(np.append(self._next_seq - 1, seq))
         missing = seq - newest[:-1] - 1
         is_new = missing >= 0
-        self.tally.checked_count += int(np.count_nonzero(is_new))
         self.has_gap |= bool((missing > 0).any())
         self.tally.violate_all(
             missing > 0,
             lambda row: f"journal_seq {seq[row]} follows {newest[row]}: {missing[row]} missing",
             size=missing,
             at=table.number,
+            checked_count=int(np.count_nonzero(is_new)),
         )
         edges = np.flatnonzero(np.diff(is_new, prepend=~is_new[:1]))
         for first, last in zip(edges, np.append(edges[1:], len(seq)), strict=True):
             part = table.part(int(first), int(last))
             if is_new[first]:
-                self._recall.note(part)
+                self._earlier.note(part)
                 yield part
             else:
                 yield from self._new_after_all(part)
@@ -81,16 +75,13 @@ class SequenceFold:
 
     def touch(self, part: Transactions, account_id: Column) -> None:
         """
-        Each transaction gives each account that it touches one more account_seq.
+        Count the account_seq that each touched account gets.
 
-        Args:
-            part: New transactions.
-            account_id: Of who asked for each, 0 for nobody: without postings, that account was
-                made, or changed without money.
+        *account_id* is who asked for each transaction, 0 for nobody: without postings, that account
+        was made, or changed without money.
         """
         postings, accounts = part.postings, self._places.accounts
-        has_none = (part.first_posting[1:] == part.first_posting[:-1]) & (account_id > 0)
-        quiet = np.flatnonzero(has_none)
+        quiet = np.flatnonzero(part.has_none & (account_id > 0))
         owner = np.concatenate([postings.owner, quiet])
         touched = np.concatenate([postings.account_id, account_id[quiet].astype(np.uint64)])
         is_user = touched >= FIRST_ACCOUNT_ID
@@ -103,16 +94,16 @@ class SequenceFold:
     def finish(
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
-        """Hold the ends of the sequences to what the target says of itself."""
+        """Check the ends of the sequences against what the target reports of itself."""
         if closing.journal_seq is None:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:
             self.has_gap |= self._next_seq - 1 < closing.journal_seq
-            self.tally.check(
-                self._next_seq - 1 == closing.journal_seq,
+            self.tally.check_equal(
+                self._next_seq - 1,
+                closing.journal_seq,
                 f"the ledger topic ends at journal_seq {self._next_seq - 1}, "
                 f"the journal at {closing.journal_seq}",
-                size=abs(closing.journal_seq - self._next_seq + 1),
             )
         self.check_updates(closing)
         self._check_accounts(closing)
@@ -120,10 +111,10 @@ class SequenceFold:
         self._check_amendments(log)
 
     def _new_after_all(self, part: Transactions) -> Iterator[Transactions]:
-        """Of transactions whose numbers have passed: those that are not what was told before."""
+        """Of transactions with a journal_seq published before: those that differ from it."""
         first = 0  # of the run that is new
         for row, seq in enumerate(part.journal_seq.tolist()):
-            told, before = Told.of(part, row), self._recall.told(seq)
+            told, before = PublishedTransaction.of(part, row), self._earlier.published(seq)
             # From before the opening: emitted again, or the topic was joined a little early. Its
             # effect is part of the opening state, so it can't be judged and must not be folded.
             is_older = seq < self._first_seq
@@ -142,7 +133,7 @@ class SequenceFold:
                     at=int(part.number[row]),
                 )
                 self._on_replaced(before.operation)
-            self._recall.replace(seq, told)
+            self._earlier.replace(seq, told)
         if first < len(part):
             yield part.part(first, len(part))
 
@@ -154,8 +145,8 @@ class SequenceFold:
         else:
             self.tally.checked_count += updates.update_count
             if updates.gap_count:
-                self.tally.violate(updates.gap_first, size=updates.gap_count)
-                self.tally.violation_count += updates.gap_count - 1
+                count = updates.gap_count
+                self.tally.violate(updates.gap_first, size=count, count=count)
 
     def _check_accounts(self, closing: TargetState) -> None:
         updates = closing.updates
@@ -168,22 +159,21 @@ class SequenceFold:
             if account_id < FIRST_ACCOUNT_ID:
                 continue
             expected = before.get(account_id, 0) + touched.get(account_id, 0)
-            self.tally.check(
-                seq == expected,
+            self.tally.check_equal(
+                seq,
+                expected,
                 f"account {account_id} is at account_seq {seq}, its transactions make {expected}",
-                size=abs(seq - expected),
             )
             if updates is not None:
                 # An account without an update is where it was: silence is no proof of anything.
                 last = updates.last_seq.get(account_id, before.get(account_id, 0))
-                self.tally.check(
-                    last == seq,
+                self.tally.check_equal(
+                    last,
+                    seq,
                     f"account {account_id} is at account_seq {seq}, its updates end at {last}",
-                    size=abs(seq - last),
                 )
 
     def _touched(self) -> dict[int, int]:
-        """How many new transactions touched each account."""
         ids = self._places.accounts.ids[: len(self._touch_count)].tolist()
         return dict(zip(ids, self._touch_count.tolist(), strict=True))
 
@@ -196,8 +186,7 @@ class SequenceFold:
         if closing.sources is None:
             self.tally.lacks("the target's positions in the executions are not known")
             return
-        source = log.shard[sent].astype(np.int64) << _INSTRUMENT_BITS | log.instrument[sent]
-        streams = Groups(source)
+        streams = Groups(log.source(sent))
         sequence = log.sequence[sent].astype(np.int64)[streams.order]
         is_certain = (log.duty[sent] == Duty.ONE)[streams.order]
         high = np.maximum.reduceat(sequence, streams.first)
@@ -205,7 +194,7 @@ class SequenceFold:
         for code, least, newest in zip(
             streams.key.tolist(), low.tolist(), high.tolist(), strict=True
         ):
-            key = source_of(code >> _INSTRUMENT_BITS), code & ((1 << _INSTRUMENT_BITS) - 1)
+            key = source_of(code >> INSTRUMENT_BITS), code & ((1 << INSTRUMENT_BITS) - 1)
             reached = closing.sources.get(key, 0)
             self.tally.check(
                 least <= reached <= newest,
@@ -215,7 +204,7 @@ class SequenceFold:
             )
 
     def _check_amendments(self, log: OperationLog) -> None:
-        """One that was sent when the last one of its order was answered is behind it."""
+        """An amendment sent after another of its order was answered has a higher journal_seq."""
         answered = (log.kind == Kind.AMEND) & (log.duplicate_of < 0) & log.tells
         rows = np.flatnonzero(answered & (log.told_seq > 0))
         rows = rows[stable_order(log.order[rows].astype(np.int64))]
@@ -223,11 +212,11 @@ class SequenceFold:
         follows = (log.order[first] == log.order[second]) & (
             log.done_ns[first] <= log.sent_ns[second]
         )
-        self.tally.checked_count += int(np.count_nonzero(follows))
         self.tally.violate_all(
             follows & (log.told_seq[second] < log.told_seq[first]),
             lambda index: (
                 f"{log.describe(second[index])} is journal_seq {log.told_seq[second[index]]}, and "
                 f"was sent when the one before it was answered, {log.told_seq[first[index]]}"
             ),
+            checked_count=int(np.count_nonzero(follows)),
         )

@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from harness.engine.subscription_log import Arrival, Entry
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump
-from workloads.account.contract.accounts_pb2 import AccountUpdate, Balance
+from workloads.account.contract.accounts_pb2 import AccountUpdate
+from workloads.account.wire.read_replies import buckets_of
 
 Amounts = tuple[int, int, int, int]
 
@@ -28,7 +29,6 @@ class _Stream:
         self.ended = ""  # how it ended; empty while it is open
 
     def begin(self) -> None:
-        """It was asked for."""
         self.seq, self.ended = None, ""
 
     def take(self, update: AccountUpdate) -> str:
@@ -39,7 +39,7 @@ class _Stream:
             self.overflow_count += self.seq is not None
             self.balances = {}
         self.seq = update.account_seq
-        self.balances |= {balance.asset_id: _amounts(balance) for balance in update.balances}
+        self.balances |= {balance.asset_id: buckets_of(balance) for balance in update.balances}
         return fault
 
     def _fault(self, update: AccountUpdate) -> str:
@@ -56,15 +56,7 @@ class _Stream:
 def check_subscriptions(
     tally: Tally, log: Iterable[Entry], watched: Sequence[int], closing: AccountsDump | None
 ) -> None:
-    """
-    Every subscription of a run.
-
-    Args:
-        tally: I6.
-        log: What came, in order of arrival.
-        watched: The account of each subscription.
-        closing: The accounts at the end.
-    """
+    """Check each subscription, one for each of *watched*, against the accounts in the end."""
     streams = [_Stream(account_id) for account_id in watched]
     for entry in log:
         stream = streams[entry.number]
@@ -91,12 +83,12 @@ def _take(tally: Tally, stream: _Stream, message: bytes) -> None:
     try:
         update = AccountUpdate.FromString(message)
     except DecodeError:
-        tally.check(False, f"{_name(stream)}: a message that is no AccountUpdate")
+        tally.check(False, f"{_name(stream)}: a message is not an AccountUpdate")
         return
     fault = stream.take(update)
     tally.check(not fault, f"{_name(stream)}: {fault}")
     for balance in update.balances:
-        if sum(_amounts(balance)) != balance.total_minor:
+        if sum(buckets_of(balance)) != balance.total_minor:
             tally.violate(
                 f"{_name(stream)}: at account_seq {update.account_seq} the total of asset "
                 f"{balance.asset_id} is not the sum of its parts"
@@ -104,21 +96,21 @@ def _take(tally: Tally, stream: _Stream, message: bytes) -> None:
 
 
 def _finish(tally: Tally, stream: _Stream, closing: AccountsDump | None) -> None:
-    """Hold what a client holds in the end to the account."""
+    """Check what the client has in the end against the account."""
     if stream.ended:
         tally.lacks(f"{_name(stream)} ended and was not opened again ({stream.ended})")
         return
     if stream.seq is None:
-        tally.lacks(f"{_name(stream)} told nothing")
+        tally.lacks(f"{_name(stream)} received nothing")
         return
     if closing is None or not closing.covers(stream.account_id):
         tally.lacks("the closing balances of watched accounts are not known")
         return
     seq = closing.account_seq.get(stream.account_id, 0)
-    tally.check(
-        stream.seq == seq,
+    tally.check_equal(
+        stream.seq,
+        seq,
         f"{_name(stream)} ends at account_seq {stream.seq}, the account is at {seq}",
-        size=abs(stream.seq - seq),
     )
     held = _held(closing.balances, stream.account_id)
     if stream.seq != seq:
@@ -139,15 +131,6 @@ def _held(balances: Mapping[tuple[int, int], Sequence[int]], account_id: int) ->
         for (owner, asset_id), dump in balances.items()
         if owner == account_id
     }
-
-
-def _amounts(balance: Balance) -> Amounts:
-    return (
-        balance.available_minor,
-        balance.locked_orders_minor,
-        balance.locked_isolated_minor,
-        balance.locked_withdrawal_minor,
-    )
 
 
 def _name(stream: _Stream) -> str:

@@ -1,5 +1,5 @@
 """
-What a target said of itself at rest, before a run and after it: values only.
+What a target reports of itself at rest, before and after a run: values only.
 
 workloads.account.probe.survey fills them over the wire; the audit reads them. None always means
 "could not be had", and `absent` says why: what is None makes its invariants UNKNOWN, never PASSED.
@@ -50,7 +50,7 @@ class AccountsDump:
     pending: frozenset[bytes] | None = None
 
     def covers(self, account_id: int) -> bool:
-        """Whether it tells of that account, be it that there is none."""
+        """Whether the dump says if that account exists."""
         return self.asked is None or account_id in self.asked
 
 
@@ -59,7 +59,6 @@ class TotalsDump:
     """Sums of one asset, in minor units; *system_minor* is by system account."""
 
     users_minor: int
-    users_locked_orders_minor: int
     system_minor: Mapping[int, int]
 
 
@@ -96,19 +95,17 @@ class TargetState:
     Attributes:
         capabilities: What it can do, as plain JSON values.
         journal_seq: Of its newest transaction.
-        emitted_seq: Of the newest one on the ledger topic.
         sources: Newest sequence number by (src, instrument_id).
-        dead_letter_count: Records it put aside.
+        dead_letter_count: Records it could not apply.
         updates_from: Where acct.balances.v1 ended, by partition.
         updates: What was on it since the opening; only in a closing state.
         opening_journal_seq: Of the opening; only in a closing state.
-        unrest: What it was still at when the wait for it ended; empty when it was at rest. What
-            is not there then may yet come: it disproves nothing.
+        unrest: Work still pending at time-out, "" if quiescent. With pending work a missing effect
+            may still come, so it disproves nothing.
     """
 
     capabilities: Mapping[str, Any] | None = None
     journal_seq: int | None = None
-    emitted_seq: int | None = None
     sources: Mapping[tuple[str, int], int] | None = None
     dead_letter_count: int | None = None
     accounts: AccountsDump | None = None

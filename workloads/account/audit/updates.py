@@ -50,7 +50,6 @@ class UpdatesFold:
         self._told.take(updates)
 
     def result(self) -> UpdatesDump:
-        """What was found so far."""
         return UpdatesDump(
             update_count=self._update_count,
             balance_count=self._balance_count,
@@ -64,15 +63,8 @@ class UpdatesFold:
         )
 
     def _check_totals(self, updates: Updates, balances: Balances) -> None:
-        """Each total is the sum of its four parts."""
         self._balance_count += len(balances)
-        amounts = exact_together(
-            balances.available_minor,
-            balances.locked_orders_minor,
-            balances.locked_isolated_minor,
-            balances.locked_withdrawal_minor,
-        )
-        parts_minor = amounts.reshape(4, -1).sum(axis=0)
+        parts_minor = exact_together(*balances.buckets).reshape(4, -1).sum(axis=0)
         wrong = np.flatnonzero(parts_minor != balances.total_minor)
         self._mismatch_count += len(wrong)
         if len(wrong) and not self._mismatch_first:
@@ -102,7 +94,7 @@ class UpdatesFold:
             self._gap_first = min(gaps)[1]
 
     def _follow(self, updates: Updates, rows: Column, gaps: list[tuple[int, str]]) -> None:
-        """One account's updates, one by one: repeated ones, gaps, snapshots that begin anew."""
+        """Check one account's updates in order: repeated ones, gaps, snapshots."""
         account_id = updates.account_id[rows[0]]
         number = self._accounts.known(updates.account_id[rows[:1]])
         last = int(self._last_seq[number][0])

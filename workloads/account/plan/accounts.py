@@ -23,7 +23,7 @@ _RANKS, _HOLDINGS, _SHARDS = 1, 2, 3
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:
-    """The source of chance of one *stream* of *seed*."""
+    """The random generator of one *stream* of *seed*."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *stream])))
 
 
@@ -101,7 +101,6 @@ def rank_weights(workload: Workload) -> NDArray[np.float64]:
 
 
 def shard_accounts(accounts: Accounts, *, shard: int, shard_count: int) -> ShardAccounts:
-    """The accounts of *shard*."""
     index = np.arange(shard, len(accounts), shard_count, dtype=np.uint32)
     return ShardAccounts(index=index, cumulated=np.cumsum(accounts.weights[index]))
 

@@ -18,6 +18,7 @@ from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.contract.accounts_pb2_grpc import AccountServiceStub, ControlServiceStub
 from workloads.account.plan.seeds import Seed, reference_data, seed_request
 from workloads.account.terms.workload import Workload
+from workloads.account.wire.read_replies import buckets_of
 
 _CALL_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 10.0
@@ -68,12 +69,7 @@ class Control:
         self._channel.close()
 
     def await_ready(self) -> None:
-        """
-        Wait until the target takes connections.
-
-        Raises:
-            TargetError: it does not.
-        """
+        """Wait until the target takes connections; TargetError if it does not."""
         try:
             grpc.channel_ready_future(self._channel).result(timeout=_READY_TIMEOUT_S)
         except grpc.FutureTimeoutError as error:
@@ -90,22 +86,12 @@ class Control:
         return reply
 
     def load_reference_data(self, workload: Workload) -> None:
-        """
-        Make the workload's assets and instruments known.
-
-        Raises:
-            TargetError: they were refused.
-        """
+        """Load the workload's assets and instruments; TargetError if they are rejected."""
         ack = self._call(self._control.LoadReferenceData, reference_data(workload))
         require_ok(ack, "LoadReferenceData")
 
     def seed(self, items: Iterator[Seed]) -> None:
-        """
-        Give accounts their starting balances in one stream.
-
-        Raises:
-            TargetError: they were refused.
-        """
+        """Credit opening balances in one stream; TargetError if one is rejected."""
         records = (contract.SeedRecord(**item._asdict()) for item in items)
         ack = self._control.Seed(records, timeout=_STREAM_TIMEOUT_S, metadata=self._metadata)
         require_ok(ack, "Seed")
@@ -118,7 +104,7 @@ class Control:
             The newest journal_seq that they made; None if there was none, or one was made before.
 
         Raises:
-            TargetError: one was refused.
+            TargetError: one was rejected.
         """
         newest_seq, is_certain = 0, True
         requests = (seed_request(item, account_seq=seq) for item, seq in deposits)
@@ -129,7 +115,6 @@ class Control:
         return newest_seq if newest_seq and is_certain else None
 
     def stats(self) -> contract.Stats | None:
-        """Sequence numbers and positions."""
         reply: contract.Stats | None = self._optional(self._control.GetStats, contract.Empty())
         return reply
 
@@ -139,7 +124,6 @@ class Control:
         return "" if reply is None else reply.blake2b_256.hex()
 
     def totals(self) -> dict[int, TotalsDump] | None:
-        """Sums by asset."""
         reply = self._optional(self._control.GetTotals, contract.TotalsRequest())
         return None if reply is None else {item.asset_id: _totals(item) for item in reply.assets}
 
@@ -226,38 +210,28 @@ class Control:
 
 
 def require_ok(ack: contract.Ack, what: str) -> None:
-    """
-    See that a request was applied.
-
-    Raises:
-        TargetError: it was not.
-    """
+    """Raise TargetError unless the request was applied."""
     if ack.code != contract.OK:
         raise TargetError(
-            f"target: refused {what}: {contract.Code.Name(ack.code)} {ack.detail}".rstrip()
+            f"target: rejected {what}: {contract.Code.Name(ack.code)} {ack.detail}".rstrip()
         )
 
 
 def _balances(account_id: int, balances: Iterable[Any]) -> dict[tuple[int, int], BalanceDump]:
     return {
-        (account_id, balance.asset_id): BalanceDump(
-            balance.available_minor,
-            balance.locked_orders_minor,
-            balance.locked_isolated_minor,
-            balance.locked_withdrawal_minor,
-            balance.total_minor,
-        )
+        (account_id, balance.asset_id): BalanceDump(*buckets_of(balance), balance.total_minor)
         for balance in balances
     }
 
 
 def _totals(item: contract.AssetTotals) -> TotalsDump:
-    locked_orders_minor = int(item.users_locked_orders_minor or 0)
+    users_minor = (
+        item.users_available_minor,
+        item.users_locked_orders_minor,
+        item.users_locked_isolated_minor,
+        item.users_locked_withdrawal_minor,
+    )
     return TotalsDump(
-        users_minor=int(item.users_available_minor or 0)
-        + locked_orders_minor
-        + int(item.users_locked_isolated_minor or 0)
-        + int(item.users_locked_withdrawal_minor or 0),
-        users_locked_orders_minor=locked_orders_minor,
+        users_minor=sum(int(amount or 0) for amount in users_minor),
         system_minor={key: int(value) for key, value in item.system_minor.items()},
     )

@@ -9,6 +9,7 @@ be lost between what was asked and what is replayed.
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from typing import Any
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import machine
@@ -62,13 +63,11 @@ class UnsupportedError(Exception):
 
 
 def create_account_call(request: contract.CreateAccountRequest) -> Call:
-    """The call that a CreateAccountRequest asks for."""
     meta = request.meta
     return _id_of(meta), meta.client_epoch, (machine.CREATE_ACCOUNT, request.account_id)
 
 
 def transfer_call(request: contract.TransferRequest) -> Call:
-    """The call that a TransferRequest asks for, in any of its phases."""
     meta, phase, pending_id = request.meta, request.phase, request.pending_id
     account_id, asset_id, amount_minor = request.account_id, request.asset_id, request.amount_minor
     command: Command
@@ -88,7 +87,6 @@ def transfer_call(request: contract.TransferRequest) -> Call:
 
 
 def internal_transfer_call(request: contract.InternalTransferRequest) -> Call:
-    """The call that an InternalTransferRequest asks for."""
     meta = request.meta
     command = (
         machine.INTERNAL_TRANSFER,
@@ -126,7 +124,6 @@ def reserve_call(request: contract.ReserveRequest) -> Call:
 
 
 def amend_call(request: contract.AmendRequest) -> Call:
-    """The call that an AmendRequest asks for."""
     meta = request.meta
     command = (
         machine.AMEND,
@@ -139,14 +136,12 @@ def amend_call(request: contract.AmendRequest) -> Call:
 
 
 def release_call(request: contract.ReleaseRequest) -> Call:
-    """The call that a ReleaseRequest asks for."""
     meta = request.meta
     command = (machine.RELEASE, request.account_id, request.order_id, request.reason)
     return _id_of(meta), meta.client_epoch, command
 
 
 def operation_call(operation: contract.ReserveOp) -> Call:
-    """The call that one operation of a batch or a stream asks for."""
     match operation.WhichOneof("op"):
         case "reserve":
             return reserve_call(operation.reserve)
@@ -198,12 +193,7 @@ def seed_payload(rows: Iterable[tuple[int, int, int]]) -> bytes:
 
 
 def apply_seeds(state: State, payload: bytes) -> str:
-    """
-    Apply seeds in order, up to the first faulty one.
-
-    Returns:
-        What is wrong with that one; empty when all are applied.
-    """
+    """Apply seeds in order up to the first faulty one; what is wrong with it, "" if all applied."""
     for account_id, asset_id, amount_minor in _SEED.iter_unpack(payload):
         fault = machine.seed(state, account_id, asset_id, amount_minor)
         if fault:
@@ -218,7 +208,6 @@ def execution_payload(partition: int, offset: int, src: str, value: bytes) -> by
 
 
 def replay_input(state: State, kind: int, payload: bytes) -> None:
-    """Apply one journal entry again."""
     if kind == InputKind.EXECUTION:
         partition, offset, name_bytes = _EXECUTION.unpack_from(payload)
         value_at = _EXECUTION.size + name_bytes
@@ -233,11 +222,11 @@ def replay_input(state: State, kind: int, payload: bytes) -> None:
     elif kind == InputKind.FORGET:
         state.forget()
     else:
-        machine.apply(state, *_CALLS[kind](payload))
+        message, call_of = _CALLS[kind]
+        machine.apply(state, *call_of(message.FromString(payload)))
 
 
 def apply_calls(state: State, calls: Iterable[Call]) -> list[Outcome]:
-    """The outcomes of several calls, applied in order."""
     return [
         machine.apply(state, request_id, epoch, command) for request_id, epoch, command in calls
     ]
@@ -289,16 +278,12 @@ def _instrument_faults(
     return faults
 
 
-_CALLS: dict[int, Callable[[bytes], Call]] = {
-    InputKind.CREATE_ACCOUNT: lambda payload: create_account_call(
-        contract.CreateAccountRequest.FromString(payload)
-    ),
-    InputKind.TRANSFER: lambda payload: transfer_call(contract.TransferRequest.FromString(payload)),
-    InputKind.INTERNAL_TRANSFER: lambda payload: internal_transfer_call(
-        contract.InternalTransferRequest.FromString(payload)
-    ),
-    InputKind.RESERVE: lambda payload: reserve_call(contract.ReserveRequest.FromString(payload)),
-    InputKind.AMEND: lambda payload: amend_call(contract.AmendRequest.FromString(payload)),
-    InputKind.RELEASE: lambda payload: release_call(contract.ReleaseRequest.FromString(payload)),
-    InputKind.OPERATION: lambda payload: operation_call(contract.ReserveOp.FromString(payload)),
+_CALLS: dict[int, tuple[Any, Callable[[Any], Call]]] = {
+    InputKind.CREATE_ACCOUNT: (contract.CreateAccountRequest, create_account_call),
+    InputKind.TRANSFER: (contract.TransferRequest, transfer_call),
+    InputKind.INTERNAL_TRANSFER: (contract.InternalTransferRequest, internal_transfer_call),
+    InputKind.RESERVE: (contract.ReserveRequest, reserve_call),
+    InputKind.AMEND: (contract.AmendRequest, amend_call),
+    InputKind.RELEASE: (contract.ReleaseRequest, release_call),
+    InputKind.OPERATION: (contract.ReserveOp, operation_call),
 }

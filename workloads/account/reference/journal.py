@@ -117,12 +117,7 @@ class Journal:
         """How far each stream had been acknowledged by the broker, as last noted."""
         return dict(self._database.execute("SELECT stream, seq FROM emitted"))
 
-    def pragma(self, name: str) -> str:
-        """A setting of the open database, for proof that it syncs."""
-        return str(self._database.execute(f"PRAGMA {name}").fetchone()[0])
-
     def close(self) -> None:
-        """Let go of the file."""
         self._database.close()
 
     def _open(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference.state import (
+    Account,
     BalanceAfter,
     Cause,
     ExecutionCause,
@@ -63,10 +64,6 @@ class Ledger:
             history.append(journal_seq)
         return encoded
 
-    def event(self, journal_seq: int) -> bytes:
-        """The event of a transaction, as it was first encoded by this process."""
-        return self._events[journal_seq - 1]
-
     def page(self, account_id: int, from_account_seq: int, count: int) -> Iterator[bytes]:
         """At most *count* LedgerEntry messages of the account from *from_account_seq* on."""
         history = self._of_account.get(account_id, array("Q"))
@@ -104,7 +101,6 @@ class Ledger:
         ]
 
     def cause(self, cause: Cause) -> contract.Cause:
-        """The contract's form of a cause."""
         if not isinstance(cause, ExecutionCause):
             return contract.Cause(request_id=cause[1])
         partition, offset, source_seq, src, instrument_id, match_id = cause
@@ -122,7 +118,6 @@ class Ledger:
 
 
 def balance_message(balance: BalanceAfter) -> contract.Balance:
-    """The contract's form of a balance."""
     asset_id, available, locked_orders, locked_isolated, locked_withdrawal = balance
     return contract.Balance(
         asset_id=asset_id,
@@ -134,8 +129,23 @@ def balance_message(balance: BalanceAfter) -> contract.Balance:
     )
 
 
-def position_message(instrument_id: int, position: Position) -> contract.Position:
-    """The contract's form of a position."""
+def balance_messages(account: Account) -> list[contract.Balance]:
+    """Every balance of *account*, by asset."""
+    return [
+        balance_message((asset_id, *balance))  # type: ignore[arg-type]  # four buckets
+        for asset_id, balance in sorted(account.balances.items())
+    ]
+
+
+def position_messages(account: Account) -> list[contract.Position]:
+    """Every position of *account*, by instrument."""
+    return [
+        _position_message(instrument_id, position)
+        for instrument_id, position in sorted(account.positions.items())
+    ]
+
+
+def _position_message(instrument_id: int, position: Position) -> contract.Position:
     return contract.Position(
         instrument_id=instrument_id,
         size_lots=position.size_lots,

@@ -3,7 +3,7 @@ The account core's state machine: one request in, one outcome out, the transacti
 
 Deterministic: the outcome is a function of the state and the order of the inputs, nothing else.
 It does no I/O and reads no clock. The one idea: `apply` is the only door for requests, so that
-fencing and idempotency hold for every kind of command, refused ones included.
+fencing and idempotency hold for every kind of command, rejected ones included.
 """
 
 from workloads.account.contract import accounts_pb2 as contract
@@ -114,11 +114,7 @@ def seed(state: State, account_id: int, asset_id: int, amount_minor: int) -> str
 
 
 def amend_order(state: State, order: Order, price_ticks: int, leaves_lots: int) -> tuple[int, int]:
-    """
-    What amending the order would take: (code, change of its lock in minor units).
-
-    Nothing is changed. 0 keeps the limit or the quantity.
-    """
+    """(code, change of its lock in minor units) of an amendment, not applied; 0 keeps a value."""
     if price_ticks < 0 or leaves_lots < 0:
         return NON_POSITIVE, 0
     lock_minor = lock_required_minor(

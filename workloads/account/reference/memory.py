@@ -36,7 +36,6 @@ class Memory(Generic[Key, Value]):
         return len(self.newer) + len(self.older)
 
     def get(self, key: Key) -> Value | None:
-        """What is remembered of *key*."""
         found = self.newer.get(key)
         return self.older.get(key) if found is None else found
 
@@ -49,7 +48,3 @@ class Memory(Generic[Key, Value]):
         """Drop the older generation, and begin a new one; what was dropped."""
         dropped, self.older, self.newer = self.older, self.newer, {}
         return dropped
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.newer, self.older = {}, {}

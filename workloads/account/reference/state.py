@@ -183,12 +183,7 @@ class State:
         self.dead_letters: list[DeadLetter] = []
 
     def forget(self) -> list[dict[Any, Any]]:
-        """
-        Forget what is older than the last forgetting: outcomes, ended orders, settled transfers.
-
-        Returns:
-            What was dropped, which may take long to free.
-        """
+        """Drop outcomes, ended orders and settled transfers from before the last call."""
         self.revision += 1
         self.outcome_count -= self.older_outcome_count
         self.older_outcome_count = self.outcome_count
@@ -255,7 +250,7 @@ class State:
         self.closed_orders[order.order_id] = order.account_id
 
     def bury(self, value: bytes, reason: str) -> None:
-        """Put a record that can't be applied among the dead letters."""
+        """Put a record that can't be applied into the dead letters."""
         self.dead_letter_count += 1
         self.dead_letters.append(
             DeadLetter(number=self.dead_letter_count, value=value, reason=reason)

@@ -47,7 +47,6 @@ class Watcher:
         self._arrived.set()
 
     def pop(self) -> bytes | None:
-        """The oldest update that waits."""
         return self._updates.popleft() if self._updates else None
 
     async def changed(self) -> None:
@@ -56,7 +55,7 @@ class Watcher:
         await self._arrived.wait()
 
     def wake(self) -> None:
-        """Let the reader look at what has changed around it."""
+        """Let the reader check for an overflow or the end."""
         self._arrived.set()
 
 
@@ -70,29 +69,22 @@ class Watchers:
     def __contains__(self, account_id: int) -> bool:
         return account_id in self._of_account
 
-    def __bool__(self) -> bool:
-        return bool(self._of_account)
-
     def add(self, account_id: int) -> Watcher:
-        """A new watcher; it is to be removed."""
         watcher = Watcher()
         self._of_account.setdefault(account_id, set()).add(watcher)
         return watcher
 
     def remove(self, account_id: int, watcher: Watcher) -> None:
-        """The watcher is gone."""
         watchers = self._of_account[account_id]
         watchers.discard(watcher)
         if not watchers:
             del self._of_account[account_id]
 
     def publish(self, account_id: int, account_seq: int, update: bytes) -> None:
-        """Hand a durable update to all who watch the account."""
         for watcher in self._of_account.get(account_id, ()):
             watcher.put(account_seq, update)
 
     def drain(self) -> None:
-        """Tell all readers to end."""
         self.is_draining = True
         for watchers in self._of_account.values():
             for watcher in watchers:

@@ -2,7 +2,7 @@
 Making a bundle: copy what was looked at, judge the copies, write the verdict and the page, seal.
 
 Copied of every run is what its verdict rests on: record, verdict, audit, report and profiles, of
-its profiled twins likewise. Its tables, which may be a hundred times as large, are copied only
+of its profiled runs likewise. Its tables, which may be a hundred times as large, are copied only
 where a comparison needs them; what stays behind is bound by its digest in inputs.json.
 """
 
@@ -84,7 +84,6 @@ class Bundle:
 
     @property
     def page(self) -> Path:
-        """The page to print and sign."""
         return self.folder / PAGE_NAME
 
 
@@ -139,12 +138,10 @@ def write_verdict(judged: Judged, folder: Path) -> None:
 
 
 def comparison_path(folder: Path, key: str) -> Path:
-    """Where the comparison of the demand *key* lies."""
     return folder / COMPARISONS / f"{key}.json"
 
 
 def _fill(request: BundleRequest, folder: Path) -> None:
-    """Everything that is judged: the policy, copies of the runs, and what was looked at."""
     (folder / POLICY_NAME).write_text(request.policy_text, encoding="utf-8")
     if request.policy.comparison:
         (folder / RULES_NAME).write_text(request.rules_text, encoding="utf-8")
@@ -212,7 +209,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_judged(place: Path, *, with_tables: bool) -> bool:
-    """Whether a file of a run, or of a twin in it, is one that a verdict rests on."""
+    """Whether a file of a run, or of a profiled run in it, is one that a verdict rests on."""
     inside = place.parts[2:] if place.parts[0] == "passes" and len(place.parts) > 2 else place.parts
     if any(part.endswith(INCOMPLETE_SUFFIX) for part in place.parts[:-1]):
         return False

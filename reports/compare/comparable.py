@@ -14,7 +14,7 @@ Pure. Obstacles, by dotted name:
 Two sides that differ in one of them are INVALID, with its name and both values; so are sides that
 don't say (a machine nobody recorded is no known machine). A policy can ignore what a team has found
 harmless. The target is the one thing that is meant to differ: what the record says of it, its
-Python and dependencies included, is shown and refuses nothing.
+Python and dependencies included, is shown and is no obstacle.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,7 +67,6 @@ class Difference:
     is_ignored: bool = False
 
     def __str__(self) -> str:
-        """As a fault."""
         if self.a is None and self.b is None:
             return f"{self.name} is not recorded in {self.run_id}; nobody knows what was compared"
         a, b = told(self.a), told(self.b)

@@ -1,12 +1,12 @@
 """
-Everything that a comparison rests on and led to, in one value: what page and files are made from.
+A comparison together with its inputs: what page and JSON are built from.
 
 Pure: two sides in, judged, waived and held to the policy's objectives.
 """
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.model.metrics import HEADLINE_PATTERNS, PROFILE_PATTERN, is_chosen, is_visible
@@ -19,7 +19,7 @@ from harness.model.text import plain
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
 from reports.compare.judge import judge
-from reports.compare.policy import Design, MarginRule, Margins, Policy
+from reports.compare.policy import ComparisonPolicy, Design, MarginRule, Margins
 from reports.compare.sides import side_of, too_thin
 from reports.compare.verdicts import Comparison, comparison_to_json, resummed
 from reports.figures.run_evidence import RunEvidence
@@ -42,7 +42,7 @@ class Rules:
         source: Name and digest of the policy file; empty: none.
     """
 
-    policy: Policy = field(default_factory=Policy)
+    policy: ComparisonPolicy = field(default_factory=ComparisonPolicy)
     patterns: tuple[str, ...] = HEADLINE_PATTERNS
     written: tuple[str, ...] = ()
     are_profiles_judged: bool = True
@@ -62,7 +62,6 @@ class SideInput:
 
     @property
     def profile_side(self) -> ProfileSide:
-        """Every profiled start of its runs."""
         return ProfileSide(
             name=self.name, starts=tuple(start for run in self.runs for start in run.starts)
         )
@@ -87,11 +86,10 @@ class Dossier:
 
 
 def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
-    """The rules of a policy file; None: those of the program."""
     spec = policy.comparison if policy else ComparisonSpec()
-    default = Policy()
+    default = ComparisonPolicy()
     return Rules(
-        policy=Policy(
+        policy=ComparisonPolicy(
             alpha=default.alpha if spec.alpha is None else spec.alpha,
             run_count_min=spec.run_count_min or default.run_count_min,
             design=design,
@@ -111,7 +109,6 @@ def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
 def compared_sides(
     baseline: SideInput, candidate: SideInput, rules: Rules, command: str = ""
 ) -> Dossier:
-    """The comparison of *candidate* with *baseline* under *rules*."""
     records = [run.record for side in (baseline, candidate) for run in side.runs]
     unlike = differences(records, rules.ignored)
     patterns = (*rules.patterns, *_of_profiles(baseline, candidate, rules))
@@ -156,21 +153,12 @@ def compared_sides(
 
 
 def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
-    """*dossier* as plain JSON values: the comparison, and what it rests on."""
     return {
         **comparison_to_json(dossier.comparison),
         "policy": dossier.rules.source,
         "command": dossier.command,
         "differences": [
-            {
-                "name": item.name,
-                "a": told(item.a),
-                "b": told(item.b),
-                "run_id": item.run_id,
-                "is_obstacle": item.is_obstacle,
-                "is_ignored": item.is_ignored,
-            }
-            for item in dossier.differences
+            {**asdict(item), "a": told(item.a), "b": told(item.b)} for item in dossier.differences
         ],
         "runs": {
             name: [_run_json(run) for run in side.runs]
@@ -287,7 +275,7 @@ def _given_twice(baseline: SideInput, candidate: SideInput) -> Iterator[str]:
 
 
 def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
-    """What the policy demands of any run, of the middle of the candidate's."""
+    """What the policy demands of any run, of the median of the candidate's."""
     is_spoilt = any(is_embedded(run.record) for run in candidate.runs)
     for spec in rules.objectives:
         values = [

@@ -11,7 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from harness.model.metrics import INSTRUCTIONS
-from reports.figures.samples import Compared, Metric, RunTails
+from reports.figures.samples import Compared, MeasuredMetric, RunTails
 from reports.statistics.rank_tests import RANK_ALPHA
 
 
@@ -41,12 +41,10 @@ class Margins:
 
     @property
     def floor_ratio(self) -> float:
-        """The floor as a log ratio."""
         return math.log1p(self.floor_share)
 
     @property
     def margin_ratio(self) -> float:
-        """The margin as a log ratio."""
         return math.log1p(self.margin_share)
 
 
@@ -65,7 +63,7 @@ class MarginRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class ComparisonPolicy:
     """
     The rules of one comparison.
 
@@ -76,7 +74,7 @@ class Policy:
             size of the margin.
         collapse_ratio: An improvement by more than this factor is a fault until explained.
         run_count_min: Runs a side below which nothing is called anything.
-        rank_alpha: The level of the second opinion (reports.statistics.rank_tests).
+        rank_alpha: The significance level of the rank tests (reports.statistics.rank_tests).
         required: Names, or patterns of names, that must be among the metrics.
     """
 
@@ -90,7 +88,7 @@ class Policy:
     required: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what would let everything pass."""
+        """Reject what would let everything pass."""
         assert 0.0 < self.alpha < 0.5
         assert 0.0 < self.equivalence_alpha < 0.5
         assert 0.0 < self.rank_alpha < 0.5
@@ -99,11 +97,9 @@ class Policy:
 
     @property
     def direction_alpha(self) -> float:
-        """The part of alpha that one direction may spend."""
         return self.alpha / 2.0
 
-    def margins_of(self, metric: Metric) -> Margins:
-        """The margins of *metric*."""
+    def margins_of(self, metric: MeasuredMetric) -> Margins:
         for rule in self.rules:
             if fnmatchcase(metric.name, rule.pattern):
                 return rule.margins

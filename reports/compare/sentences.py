@@ -11,6 +11,7 @@ from harness.model.record import Better
 from harness.model.text import share, significant, trimmed
 from reports.compare.policy import Margins
 from reports.compare.verdicts import Change, Estimate
+from reports.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,6 @@ class MetricFindings:
 
 
 def sentence_of(found: MetricFindings) -> str:
-    """What is to be said of one metric that has an estimate."""
     match found.status:
         case Change.REGRESSED | Change.IMPROVED:
             return _changed(found)
@@ -60,7 +60,7 @@ def _changed(found: MetricFindings) -> str:
             f"{_capital(_worse_or_better(found, estimate.ratio))}; one build gives the same number"
             " in every run, so this is no noise, though unrelated changes of a build move it too."
         )
-    metrics = "1 metric" if found.family_count == 1 else f"{found.family_count} metrics"
+    metrics = counted(found.family_count, "metric")
     return (
         f"{text}: beyond chance for {metrics} together, and over the floor of"
         f" {_margin(found, found.margins.floor_share)}."
@@ -77,12 +77,12 @@ def _open(found: MetricFindings) -> str:
     if found.is_drift:
         return (
             f"{_capital(_worse_or_better(found, found.estimate.ratio))}, but the runs of a side"
-            " drift by as much from first to last: measure both sides in turn."
+            " drift by as much from first to last: measure both sides alternately (gate)."
         )
     if found.is_contradicted:
         return (
             f"The middle is {_worse_or_better(found, found.estimate.ratio)}, but the ranks of the"
-            " runs don't bear it out: the values of both sides overlap or come in clusters."
+            " runs don't confirm it: the values of both sides overlap or come in clusters."
         )
     return f"{where}. {_remedy(found)}"
 
@@ -93,9 +93,8 @@ def _remedy(found: MetricFindings) -> str:
     )
     further = found.estimate.more_run_count
     if further is None:
-        return f"{seen}; more runs alone won't settle it: measure both sides in turn."
-    runs = "1 more run" if further == 1 else f"{further} more runs"
-    return f"{seen}; about {runs} a side would settle it."
+        return f"{seen}; more runs alone won't settle it: measure both sides alternately (gate)."
+    return f"{seen}; about {counted(further, 'more run')} a side would settle it."
 
 
 def _interval(found: MetricFindings) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 
 from harness.model.record import Better, Objective
 from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
-from reports.compare.policy import Design, Policy
+from reports.compare.policy import ComparisonPolicy, Design
 from reports.figures.samples import Compared
 from reports.statistics.location import Method
+from reports.text import counted
 
 SCHEMA_VERSION = 1
 
@@ -33,7 +34,6 @@ class Change(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a command that ends so returns."""
         return _EXIT_CODES[self]
 
 
@@ -122,7 +122,6 @@ class MetricVerdict:
 
     @property
     def is_waived(self) -> bool:
-        """Worse, and accepted for a time."""
         return bool(self.waiver) and self.status is Change.REGRESSED
 
     @property
@@ -138,7 +137,7 @@ class MetricVerdict:
 
     @property
     def counts(self) -> Change:
-        """The status as far as the whole is concerned: what is waived doesn't turn it red."""
+        """Status used in the overall verdict: waived or merely watched metrics do not fail it."""
         is_content = self.is_watched and self.status is Change.INCONCLUSIVE
         return Change.UNCHANGED if self.is_waived or is_content else self.status
 
@@ -162,7 +161,6 @@ class Comparison:
     objectives: tuple[Objective, ...] = ()  # demanded of the candidate, whatever the baseline was
 
     def count_of(self, change: Change) -> int:
-        """How many metrics ended so."""
         return sum(metric.status is change for metric in self.metrics)
 
     def counting_as(self, change: Change) -> tuple[str, ...]:
@@ -184,7 +182,7 @@ def compared(
     baseline: str,
     candidate: str,
     metrics: tuple[MetricVerdict, ...],
-    policy: Policy,
+    policy: ComparisonPolicy,
     findings: Findings = Findings(),
 ) -> Comparison:
     """
@@ -231,7 +229,6 @@ def resummed(comparison: Comparison) -> Comparison:
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """*comparison* as plain JSON values."""
     return asdict(comparison)
 
 
@@ -262,7 +259,7 @@ def _sentence(
     unknown: Sequence[Objective],
 ) -> str:
     metrics = comparison.metrics
-    total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
+    total = counted(len(metrics), "metric")
     if comparison.faults:
         return f"The inputs can't support a verdict: {comparison.faults[0]}."
     if not metrics:

@@ -47,12 +47,10 @@ def rest_per_operation(profiles: Sequence[Profile]) -> float | None:
 
 
 def measured(profile: Profile) -> list[ProfileSegment]:
-    """Its segments of the measured phase."""
     return [segment for segment in profile.segments if segment.start_ns >= 0]
 
 
 def _cost_of_operation(profile: Profile) -> float | None:
-    """None where nothing was answered."""
     segments = measured(profile)
     count = sum(segment.operation_count for segment in segments)
     if not count:

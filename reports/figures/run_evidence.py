@@ -19,7 +19,7 @@ from reports.figures.profiled_start import ProfiledStart
 from reports.figures.rest import profile_figures
 from reports.figures.run_tables import RunTables
 from reports.figures.samples import RunSamples
-from reports.figures.timelines import Line, lines_to_compare
+from reports.figures.timelines import TimeSeries, lines_to_compare
 
 Family = tuple[str, str]  # kind of operation, and "response_ns", "service_ns" or "visible_ns"
 
@@ -32,7 +32,7 @@ class RunEvidence:
     Attributes:
         samples: Of the measured phase, by kind (and "all") and family.
         timelines: What happened when; none of a run without tables.
-        starts: The run and its twins, as far as they were profiled.
+        starts: The run itself if it was profiled, and its profiled runs.
         faults: What makes it unfit beyond what its record says, in sentences.
         is_counted: It is asked for its counts alone, whatever was slow or late.
     """
@@ -40,14 +40,13 @@ class RunEvidence:
     record: RunRecord
     figures: tuple[Figure, ...]
     samples: Mapping[Family, RunSamples]
-    timelines: Mapping[str, Line] = field(default_factory=dict)
+    timelines: Mapping[str, TimeSeries] = field(default_factory=dict)
     starts: tuple[ProfiledStart, ...] = ()
     faults: tuple[str, ...] = ()
     is_counted: bool = False
 
 
 def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunEvidence:
-    """What a comparison keeps of the run in *tables*."""
     record = tables.record
     samples = dict(_samples(record, latencies_by_kind(tables.operations)))
     return RunEvidence(

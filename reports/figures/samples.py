@@ -30,7 +30,6 @@ class RunValues:
 
     @property
     def run_count(self) -> int:
-        """How many runs."""
         return len(self.values)
 
 
@@ -60,12 +59,11 @@ class RunTails:
 
     @property
     def run_count(self) -> int:
-        """How many runs."""
         return len(self.runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class MeasuredMetric:
     """One metric of one side, in *unit*."""
 
     name: str
@@ -83,12 +81,12 @@ class Side:
     Attributes:
         faults: Why the whole side can't support a verdict, in sentences; none: it can.
         doubts: What keeps it from proving anything good, though what it shows is true, such as a
-            law of the audit that the scenario requires and nobody could check.
+            invariant of the audit that the scenario requires and nobody could check.
         is_audit_failed: One of its runs lost or created money: a fault of its own exit code.
     """
 
     name: str
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MeasuredMetric, ...]
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     is_audit_failed: bool = False

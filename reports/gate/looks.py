@@ -1,17 +1,17 @@
 """
-When to look at the pairs of a gate, and what the looks together say.
+The interim analyses (looks) of a gate: when they are, and what they say together.
 
 Pure: a state that is asked how many pairs it wants next, is given them, and ends with an outcome.
 
     look, at most three times; the error of both directions is shared among the looks (policy)
-        something looks worse  -> fresh pairs, as many as set aside, judged alone for what looked
-                                  worse: only what is worse there too is REGRESSED
+        something looks worse  -> independent pairs, as many as set aside, judged alone for what
+                                  looked worse: only what is worse there too is REGRESSED
         all that must be settled is UNCHANGED or IMPROVED  -> done
         otherwise              -> more pairs, or done when they are spent
 
 A confirmation uses none of the pairs that raised the suspicion, since those were chosen by it: the
-luck that made them look bad is not in the fresh ones. Both tests must agree, so the chance that
-noise alone turns a gate red is the product of their levels, where pairs are independent: at the
+luck that made them look bad is not in the others. Both tests must agree, so the chance that noise
+alone turns a gate red is the product of their levels, where pairs are independent: at the
 levels of the program 2.5 % for all looks and metrics together, times 5 % for a suspect. So a
 confirmation asks each suspect by itself, one-sided at the policy's alpha; one that shared a smaller
 level among the suspects missed a planted slowdown of 5 % that 17 pairs together showed beyond
@@ -41,7 +41,7 @@ _TWO_SIDED_MAX = 0.49
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class GatheredPairs:
     """
     The runs of both sides so far.
 
@@ -54,10 +54,9 @@ class Gathered:
 
     @property
     def count(self) -> int:
-        """Pairs, or runs of the candidate."""
         return len(self.candidate)
 
-    def since(self, count: int) -> "Gathered":
+    def since(self, count: int) -> "GatheredPairs":
         """Those after the first *count*; a baseline that was stored before stays whole."""
         return replace(
             self,
@@ -68,14 +67,13 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookPlan:
-    """At how many pairs to look, and how many fresh ones a confirmation takes."""
+    """At how many pairs to look, and how many independent ones a confirmation takes."""
 
     look_counts: tuple[int, ...]
     confirm_count: int
 
     @property
     def is_enough(self) -> bool:
-        """Whether one suspicion can be confirmed at all."""
         return bool(self.look_counts)
 
 
@@ -92,27 +90,27 @@ def plan_looks(affordable_count: int) -> LookPlan:
     return LookPlan(look_counts=tuple(dict.fromkeys(steps)), confirm_count=confirm_count)
 
 
-class Step(StrEnum):
+class GateStep(StrEnum):
     """What a look was for."""
 
     LOOK = "look"
     CONFIRMATION = "confirmation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Look:
     """
     One look, for the reader.
 
     Attributes:
-        pair_count: How many pairs it used; of a confirmation, fresh ones.
+        pair_count: How many pairs it used; of a confirmation, independent ones.
         alpha: Its level: of both directions and all metrics together; of a confirmation, of being
             worse, of each metric by itself.
         worse: What it called worse.
         open: What must be settled, and was not.
     """
 
-    step: Step
+    step: GateStep
     pair_count: int
     alpha: float
     worse: tuple[str, ...]
@@ -120,7 +118,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class GateOutcome:
     """
     How it ended: the comparison of all pairs, with what was confirmed and what was not.
 
@@ -163,16 +161,15 @@ class Sequential:
         self._suspected_count = 0  # pairs at the time
         self._unconfirmed: tuple[str, ...] = ()
         self._confirmation = ""  # how it was made, in a sentence
-        self._unasked: set[str] = set()  # looked worse, and no fresh pairs were asked since
-        self.outcome: Outcome | None = None
+        self._unasked: set[str] = set()  # looked worse, and no independent pairs were asked since
+        self.outcome: GateOutcome | None = None
         self.wanted_count = plan.look_counts[0]
 
     @property
     def is_confirming(self) -> bool:
-        """Whether the pairs that are gathered now are for a confirmation."""
         return bool(self._suspects)
 
-    def look(self, gathered: Gathered, *, is_last: bool = False) -> None:
+    def look(self, gathered: GatheredPairs, *, is_last: bool = False) -> None:
         """Go on with *gathered*, `wanted_count` pairs; fewer if no more can be had (*is_last*)."""
         assert self.outcome is None, "it is over"
         assert is_last or gathered.count >= self.wanted_count
@@ -181,21 +178,13 @@ class Sequential:
         else:
             self._screen(gathered, is_last=is_last)
 
-    def _screen(self, gathered: Gathered, *, is_last: bool) -> None:
+    def _screen(self, gathered: GatheredPairs, *, is_last: bool) -> None:
         plan = self._plan
         self._look_count += 1
         dossier, alpha = self._judged(gathered)
         worse = dossier.comparison.counting_as(Change.REGRESSED)
         still_open = self._open(dossier)
-        self.looks.append(
-            Look(
-                step=Step.LOOK,
-                pair_count=gathered.count,
-                alpha=alpha,
-                worse=worse,
-                open=still_open,
-            )
-        )
+        self.looks.append(Look(GateStep.LOOK, gathered.count, alpha, worse, still_open))
         if dossier.comparison.faults:
             self._end(dossier)
         elif worse and not is_last:
@@ -207,25 +196,17 @@ class Sequential:
         else:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
-    def _confirm(self, gathered: Gathered, *, is_last: bool) -> None:
+    def _confirm(self, gathered: GatheredPairs, *, is_last: bool) -> None:
         fresh, plan = gathered.since(self._suspected_count), self._plan
         confirmed, alpha = self._confirmed(fresh)
         self._confirmation = (
-            "Fresh pairs alone confirm it."
+            "Independent pairs alone confirm it."
             if fresh.is_paired
-            else "Fresh runs confirm it, against the same stored baseline."
+            else "Independent runs confirm it, against the same stored baseline."
         )
         if fresh.count < CONFIRM_COUNT_MIN:
             self._unasked |= set(self._suspects)
-        self.looks.append(
-            Look(
-                step=Step.CONFIRMATION,
-                pair_count=fresh.count,
-                alpha=alpha,
-                worse=confirmed,
-                open=(),
-            )
-        )
+        self.looks.append(Look(GateStep.CONFIRMATION, fresh.count, alpha, confirmed, ()))
         dossier, _ = self._judged(gathered)
         worse = dossier.comparison.counting_as(Change.REGRESSED)
         unasked = tuple(name for name in worse if name not in self._suspects)
@@ -240,15 +221,14 @@ class Sequential:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
     def _leave_unasked(self, names: Sequence[str]) -> None:
-        """*names* look worse, and the gate ends without asking fresh pairs about them."""
+        """*names* look worse, and the gate ends without asking independent pairs about them."""
         self._unasked |= set(names)
         self._doubt(names)
 
     def _doubt(self, names: Iterable[str]) -> None:
-        """*names* looked worse, and no fresh pairs confirm it."""
         self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *names)))
 
-    def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
+    def _confirmed(self, fresh: GatheredPairs) -> tuple[tuple[str, ...], float]:
         """What is worse in *fresh* pairs too, and the level of asking: of one direction, each."""
         rules = self._questions.rules
         alpha = rules.policy.alpha
@@ -273,7 +253,7 @@ class Sequential:
         ]
         return tuple(name for name in self._suspects if name in found), alpha
 
-    def _judged(self, gathered: Gathered) -> tuple[Dossier, float]:
+    def _judged(self, gathered: GatheredPairs) -> tuple[Dossier, float]:
         rules, look_count = self._questions.rules, len(self._plan.look_counts)
         policy = rules.policy
         alpha = alpha_of_look(self._look_count, look_count, policy.alpha)
@@ -281,7 +261,7 @@ class Sequential:
         levels = replace(policy, alpha=alpha, equivalence_alpha=equivalence)
         return self._compared(gathered, replace(rules, policy=levels)), alpha
 
-    def _compared(self, gathered: Gathered, rules: Rules) -> Dossier:
+    def _compared(self, gathered: GatheredPairs, rules: Rules) -> Dossier:
         questions = self._questions
         return compared_sides(
             SideInput(name=questions.baseline_name, runs=gathered.baseline),
@@ -304,7 +284,7 @@ class Sequential:
         judged = replace(
             dossier.comparison, metrics=metrics, alpha=self._questions.rules.policy.alpha
         )
-        self.outcome = Outcome(
+        self.outcome = GateOutcome(
             dossier=replace(dossier, comparison=resummed(judged)),
             looks=tuple(self.looks),
             confirmed=tuple(confirmed),
@@ -321,9 +301,9 @@ class Sequential:
         if metric.status is not Change.REGRESSED or metric.is_waived:
             return metric
         why = (
-            "the gate ended before fresh pairs could be asked"
+            "the gate ended before independent pairs could be asked"
             if is_unasked
-            else "fresh pairs did not confirm it"
+            else "independent pairs did not confirm it"
         )
         sentence = f"It looked worse, and {why}; so it is not called worse."
         return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)

@@ -3,7 +3,7 @@ What a gate counts besides its pairs: bytes and allocations of an operation, und
 
 Pure. They don't repeat: how many operations meet in a commit or a request to the broker is chance,
 and equal starts differ by percents. So they are judged like any other figure, over several starts
-of both sides with an interval, and confirmed by fresh ones (reports.gate.looks). They are
+of both sides with an interval, and confirmed by independent ones (reports.gate.looks). They are
 asked for by name: a policy whose metrics or objectives name one of COUNTED has them counted.
 """
 
@@ -16,7 +16,7 @@ from harness.model.verdict import ExitCode
 from reports.compare.comparison import Rules
 from reports.compare.policy import MarginRule, Margins
 from reports.compare.verdicts import resummed
-from reports.gate.looks import Outcome
+from reports.gate.looks import GateOutcome
 from reports.statistics.rank_tests import PAIR_COUNT_MIN
 
 COUNTED = (profile_metric(Metric.ALLOCATED_BYTES), profile_metric(Metric.ALLOCATED_COUNT))
@@ -62,7 +62,7 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
     return plain, counted
 
 
-def with_counts(outcome: Outcome, counted: Outcome) -> Outcome:
+def with_counts(outcome: GateOutcome, counted: GateOutcome) -> GateOutcome:
     """
     *outcome* with the metrics of *counted*, of pairs under memray.
 
@@ -88,7 +88,7 @@ def with_counts(outcome: Outcome, counted: Outcome) -> Outcome:
     )
 
 
-def _too_few(counted: Outcome) -> Iterator[str]:
+def _too_few(counted: GateOutcome) -> Iterator[str]:
     """A metric that is only watched must have been looked at."""
     count = max((look.pair_count for look in counted.looks), default=0)
     if count < PAIR_COUNT_MIN:

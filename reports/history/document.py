@@ -5,25 +5,25 @@ Pure. `schema_version` first; numbers are those of the page. History of the form
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from reports.history.alerts import Alert
-from reports.history.events import Commits, Event, History, SettingHistory
+from reports.history.events import Commits, History, HistoryEvent, SettingHistory
 from reports.history.runs import HistoryRun
-from reports.history.series import Series
+from reports.history.series import HistorySeries
 from reports.text import told
 
 SCHEMA_VERSION = 1
 
 
 def history_to_json(history: History, commits: Mapping[str, Commits]) -> dict[str, Any]:
-    """*history* as plain JSON values; *commits* by the id of an event."""
     return {
         "schema_version": SCHEMA_VERSION,
         "exit_code": int(history.exit_code),
         "run_count": history.run_count,
         "interrupted_count": history.interrupted_count,
-        "skipped": [{"place": item.place, "reason": item.reason} for item in history.skipped],
+        "skipped": [asdict(item) for item in history.skipped],
         "settings": [_setting(item, commits) for item in history.settings],
     }
 
@@ -55,7 +55,7 @@ def _run(run: HistoryRun) -> dict[str, Any]:
     }
 
 
-def _event(event: Event, commits: Commits | None) -> dict[str, Any]:
+def _event(event: HistoryEvent, commits: Commits | None) -> dict[str, Any]:
     return {
         "id": event.id,
         "state": str(event.state),
@@ -71,7 +71,7 @@ def _event(event: Event, commits: Commits | None) -> dict[str, Any]:
     }
 
 
-def _series(series: Series, item: SettingHistory) -> dict[str, Any]:
+def _series(series: HistorySeries, item: SettingHistory) -> dict[str, Any]:
     return {
         "metric": series.metric,
         "unit": series.unit,

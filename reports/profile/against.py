@@ -49,7 +49,6 @@ class Obstacle:
 
     @property
     def sentence(self) -> str:
-        """For people."""
         return f"{self.field}: {self.base} against {self.candidate}"
 
 
@@ -153,7 +152,6 @@ def compare_profiles(base: ProfileSide, candidate: ProfileSide) -> ProfileCompar
 
 
 def has_compared(side: ProfileSide) -> bool:
-    """Whether *side* has a profile of any metric that is compared."""
     return bool(_by_metric(side))
 
 
@@ -199,7 +197,6 @@ def _metric_json(item: MetricDiff) -> dict[str, Any]:
 
 
 def _by_metric(side: ProfileSide) -> dict[tuple[Metric, str], tuple[Profile, ...]]:
-    """Profiles by metric and profiler, one a start."""
     found: dict[tuple[Metric, str], tuple[Profile, ...]] = {}
     for start in side.starts:
         for profile in start.profiles:

@@ -30,8 +30,8 @@ class Evidence:
         name: Of the folder, unique among all.
         record: None if there is none that can be read.
         fault: Why the folder has no whole record, in a few words; empty if it has.
-        twins: Profiled twins by name.
-        damaged_profiles: Names of the twins of which a profile is gone, or not as it was written.
+        twins: Profiled runs by name.
+        damaged_profiles: Names of those of which a profile is gone, or not as it was written.
         is_collected: False for a run that was left out by hand.
     """
 
@@ -84,14 +84,12 @@ class Assigned:
 
     @property
     def is_used(self) -> bool:
-        """Whether it counts for its demand."""
         return self.demand is not None and self.evidence.is_collected and not self.faults
 
 
 def assigned(
     policy: ReleasePolicy, evidence: Sequence[Evidence], circumstances: Circumstances
 ) -> tuple[Assigned, ...]:
-    """Every run with its demand, in the order given."""
     return tuple(_assign(policy, item, circumstances) for item in evidence)
 
 

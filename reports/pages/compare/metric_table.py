@@ -5,10 +5,10 @@ import math
 from harness.model.text import plain, quantity, signed, significant
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues
 from reports.figures.samples import Compared
-from reports.pages.cells import NO_DATA
-from reports.pages.model import Cell, Column, Strip, Table, Tone
+from reports.pages.cells import NO_DATA, number_columns, text_columns
+from reports.pages.model import Cell, Strip, Table, Tone
 from reports.pages.run.verdict_section import TONES
-from reports.text import DASH
+from reports.text import DASH, counted
 
 _ORDER = (
     Change.INVALID,
@@ -25,18 +25,13 @@ def worst_first(comparison: Comparison) -> tuple[MetricVerdict, ...]:
 
 
 def metrics_table(comparison: Comparison) -> Table:
-    """Every metric with its verdict, both sides, the change and how sure it is."""
     return Table(
         id="metrics-table",
         title="Metrics, worst first",
         columns=(
-            Column(title="verdict", is_number=False),
-            Column(title="metric", is_number=False),
-            Column(title="baseline"),
-            Column(title="candidate"),
-            Column(title="change"),
-            Column(title="could be seen"),
-            Column(title="every run: baseline above, candidate below", is_number=False),
+            *text_columns("verdict", "metric"),
+            *number_columns("baseline", "candidate", "change", "could be seen"),
+            *text_columns("every run: baseline above, candidate below"),
         ),
         rows=tuple(_row(metric) for metric in worst_first(comparison)),
         note="The interval under a change is that of the metric alone (95 %); the verdict holds for"
@@ -72,7 +67,6 @@ def change_ratio(metric: MetricVerdict) -> float | None:
 
 
 def ratio_text(ratio: float, compared: Compared = Compared.RATIO) -> str:
-    """A ratio as a change with its sign."""
     change = 100.0 * (ratio - 1.0)
     if compared is Compared.DIFFERENCE:
         return f"{signed(change)} points"
@@ -82,7 +76,6 @@ def ratio_text(ratio: float, compared: Compared = Compared.RATIO) -> str:
 
 
 def side_text(metric: MetricVerdict, side: SideValues) -> str:
-    """What a side says, in the metric's unit."""
     if side.value is None or not math.isfinite(side.value):
         return NO_DATA.text
     return quantity(side.value, metric.unit)
@@ -111,7 +104,7 @@ def _row(metric: MetricVerdict) -> tuple[Cell, ...]:
 
 
 def _side_cell(metric: MetricVerdict, side: SideValues) -> Cell:
-    runs = "1 run" if side.run_count == 1 else f"{side.run_count} runs"
+    runs = counted(side.run_count, "run")
     text = side_text(metric, side)
     if text == NO_DATA.text:
         return Cell(text=text, is_missing=True, detail=runs if side.run_count else "")

@@ -14,7 +14,7 @@ from reports.compare.comparable import Difference
 from reports.compare.comparison import Dossier, SideInput
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA
+from reports.pages.cells import NO_DATA, number_columns, table_section, text_columns
 from reports.pages.compare.figure_table import figures_table
 from reports.pages.compare.metric_table import (
     change_text,
@@ -24,22 +24,20 @@ from reports.pages.compare.metric_table import (
 )
 from reports.pages.compare.percentile_bands import side_curves
 from reports.pages.compare.profile_sections import profile_sections
-from reports.pages.compare.timelines import side_timelines
+from reports.pages.compare.timeline_charts import side_timelines
 from reports.pages.model import (
     Cell,
-    Column,
     Fact,
     Notice,
     Page,
     Section,
-    Table,
     Term,
     Tone,
     VerdictGroup,
     VerdictView,
 )
-from reports.pages.run.verdict_section import TONES
-from reports.text import sentence, told
+from reports.pages.run.verdict_section import TONES, verdict_view
+from reports.text import bounded, sentence, told
 
 _REASON_COUNT_MAX = 6
 _TERMS = (
@@ -60,7 +58,6 @@ _TERMS = (
 
 
 def view_comparison(dossier: Dossier, more: Sequence[Section] = ()) -> Page:
-    """The page of *dossier*; *more*: sections besides, such as the history of its metrics."""
     comparison = dossier.comparison
     sections = (
         _metrics(comparison),
@@ -111,14 +108,7 @@ def _validity(dossier: Dossier) -> VerdictView:
     if not dossier.baseline.runs and not comparison.faults:
         said = "Measured elsewhere: only what the files say could be checked."
     reasons = (*comparison.faults, *(f"{plain(run_id)}: WARN" for run_id in warned))
-    return VerdictView(
-        name="Validity",
-        question="May the sides be compared?",
-        word=word,
-        tone=TONES[word],
-        sentence=said,
-        reasons=_bounded(reasons),
-    )
+    return verdict_view("Validity", "May the sides be compared?", word, said, _bounded(reasons))
 
 
 def _correctness(dossier: Dossier) -> VerdictView:
@@ -127,27 +117,19 @@ def _correctness(dossier: Dossier) -> VerdictView:
     ]
     if not statuses:
         word, said = "NO DATA", "No run was audited here, so nothing is proved."
-        return VerdictView(
-            name="Correctness",
-            question="Is every cent accounted for?",
-            word=word,
-            tone=Tone.UNKNOWN,
-            sentence=said,
-            reasons=(),
-        )
+        return verdict_view("Correctness", "Is every cent accounted for?", word, said, ())
     status = worst(statuses, Correctness.UNKNOWN)
     said = {
-        Correctness.PASSED: "Every law that was checked holds in every run of both sides.",
+        Correctness.PASSED: "Every invariant that was checked holds in every run of both sides.",
         Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
         Correctness.FAILED: "The audit of a run found money or operations that don't add up.",
     }[status]
-    return VerdictView(
-        name="Correctness",
-        question="Is every cent accounted for?",
-        word=status,
-        tone=TONES[status],
-        sentence=said,
-        reasons=_bounded(dossier.comparison.doubts),
+    return verdict_view(
+        "Correctness",
+        "Is every cent accounted for?",
+        status,
+        said,
+        _bounded(dossier.comparison.doubts),
     )
 
 
@@ -162,13 +144,12 @@ def _change(comparison: Comparison) -> VerdictView:
         for item in comparison.objectives
         if item.status is not Performance.PASSED
     ]
-    return VerdictView(
-        name="Change",
-        question="What became worse?",
-        word=comparison.status,
-        tone=TONES[comparison.status],
-        sentence=_said(comparison),
-        reasons=_bounded([*missed, *map(_reason, worst)]),
+    return verdict_view(
+        "Change",
+        "What became worse?",
+        comparison.status,
+        _said(comparison),
+        _bounded([*missed, *map(_reason, worst)]),
     )
 
 
@@ -180,9 +161,7 @@ def _reason(metric: MetricVerdict) -> str:
 
 
 def _bounded(reasons: Sequence[str]) -> tuple[str, ...]:
-    shown = tuple(map(plain, reasons[:_REASON_COUNT_MAX]))
-    more = len(reasons) - len(shown)
-    return (*shown, f"and {more} more, all listed below") if more else shown
+    return bounded([plain(reason) for reason in reasons], _REASON_COUNT_MAX)
 
 
 def _said(comparison: Comparison) -> str:
@@ -229,21 +208,13 @@ def _objectives(objectives: Sequence[Objective]) -> Section | None:
         )
         for item in objectives
     )
-    return Section(
+    return table_section(
         id="objectives",
         title="Objectives",
-        lead="What the policy demands of the candidate, whatever the baseline was: of the middle of"
+        lead="What the policy demands of the candidate, whatever the baseline was: of the median of"
         " its runs.",
-        tables=(
-            Table(
-                id="objectives-table",
-                title="Objectives",
-                columns=tuple(
-                    Column(title=title, is_number=False) for title in ("status", "metric", "found")
-                ),
-                rows=rows,
-            ),
-        ),
+        columns=text_columns("status", "metric", "found"),
+        rows=rows,
     )
 
 
@@ -266,7 +237,7 @@ def _courses(dossier: Dossier) -> Section | None:
     return Section(
         id="time",
         title="Over time",
-        lead="The middle of the runs of a side, and around it the range from the least to the most."
+        lead="The median of the runs of a side, and around it the range from the least to the most."
         " Zoom one of these charts and the others follow.",
         charts=charts,
         terms=(glossary.RESPONSE, glossary.IN_FLIGHT),
@@ -287,25 +258,17 @@ def _runs(dossier: Dossier) -> Section:
         for name, side in _sides(dossier)
         for run in side.runs
     )
-    return Section(
+    return table_section(
         id="runs",
         title="Runs",
         lead="Validity and audit of every run of both sides.",
-        tables=(
-            Table(
-                id="runs-table",
-                title="Runs",
-                columns=tuple(
-                    Column(title=title, is_number=title == "exit code")
-                    for title in (
-                        *("side", "run", "validity", "correctness", "performance", "exit code"),
-                        "faults of its tables",
-                    )
-                ),
-                rows=rows,
-                absence="Measured elsewhere: no run of this program.",
-            ),
+        columns=(
+            *text_columns("side", "run", "validity", "correctness", "performance"),
+            *number_columns("exit code"),
+            *text_columns("faults of its tables"),
         ),
+        rows=rows,
+        absence="Measured elsewhere: no run of this program.",
     )
 
 
@@ -323,22 +286,14 @@ def _differences(found: Sequence[Difference]) -> Section:
         )
         for item in found
     )
-    return Section(
+    return table_section(
         id="differences",
         title="Differences",
         lead="What is not the same in all runs, besides the figures.",
-        tables=(
-            Table(
-                id="differences-table",
-                title="Scenario, schedule, machine, settings, target",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("what", "first run", "another run", "means")
-                ),
-                rows=rows,
-                absence="None: same scenario, schedule, seed, machine, settings and target.",
-            ),
-        ),
+        table_title="Scenario, schedule, machine, settings, target",
+        columns=text_columns("what", "first run", "another run", "means"),
+        rows=rows,
+        absence="None: same scenario, schedule, seed, machine, settings and target.",
     )
 
 
@@ -357,7 +312,7 @@ def _figures(dossier: Dossier) -> Section | None:
     return Section(
         id="figures",
         title="All figures",
-        lead="Every figure of the runs side by side, judged or not: the middle of the runs of a"
+        lead="Every figure of the runs side by side, judged or not: the median of the runs of a"
         " side, with no claim.",
         tables=(table,),
     )

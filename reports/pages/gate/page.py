@@ -1,12 +1,13 @@
 """
-What a gate says at its end: the comparison of its pairs, in its own words, with how it was led.
+What a gate says at its end: the comparison of its pairs, in its own words, with how it ran.
 
 Pure. The words differ from those of a comparison in what was asked: some metrics had to be settled,
-others were watched, and nothing is called worse that fresh pairs did not confirm.
+others were watched, and a regression is reported only if a second, independent set of pairs
+confirms it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.model.text import count, plain, share, significant
@@ -18,12 +19,12 @@ from reports.compare.verdicts import Change, Comparison, MetricVerdict
 from reports.gate.looks import (
     CONFIRM_COUNT_MIN,
     PAIR_COUNT_NEEDED,
-    Look,
-    Outcome,
-    Step,
+    GateOutcome,
+    GateStep,
 )
+from reports.pages.cells import number_columns, text_columns
 from reports.pages.compare.metric_table import change_text
-from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
+from reports.pages.model import Cell, Fact, Section, Table, Tone
 
 _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 
@@ -31,7 +32,7 @@ _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
     """
-    How a gate was led.
+    How a gate ran.
 
     Attributes:
         sides: What each side is, by name: revision, commit, target file.
@@ -50,12 +51,10 @@ class GateFacts:
 
     @property
     def spoilt_count(self) -> int:
-        """Pairs that could not be used."""
         return sum(bool(pair.spoilt) for pair in self.pairs)
 
 
-def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
-    """The dossier of *outcome* with the gate's sentence, remarks and exit code."""
+def gate_dossier(outcome: GateOutcome, facts: GateFacts) -> Dossier:
     comparison = outcome.dossier.comparison
     is_let_pass = (
         facts.inconclusive_passes
@@ -82,8 +81,7 @@ def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
     )
 
 
-def gate_to_json(outcome: Outcome, facts: GateFacts) -> dict[str, Any]:
-    """What verdict.json says of the gate besides the comparison."""
+def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
     return {
         "gate_id": facts.gate_id,
         "sides": facts.sides,
@@ -100,38 +98,28 @@ def gate_to_json(outcome: Outcome, facts: GateFacts) -> dict[str, Any]:
             }
             for pair in facts.pairs
         ],
-        "looks": [_look_json(look) for look in outcome.looks],
-        "memory_looks": [_look_json(look) for look in outcome.memory_looks],
+        "looks": [asdict(look) for look in outcome.looks],
+        "memory_looks": [asdict(look) for look in outcome.memory_looks],
         "confirmed": list(outcome.confirmed),
         "unconfirmed": list(outcome.unconfirmed),
         "watched": [item.name for item in outcome.dossier.comparison.metrics if item.is_watched],
     }
 
 
-def _look_json(look: Look) -> dict[str, Any]:
-    return {
-        "step": look.step.value,
-        "pair_count": look.pair_count,
-        "alpha": look.alpha,
-        "worse": list(look.worse),
-        "open": list(look.open),
-    }
-
-
-def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
-    """How the gate was led, for its page."""
+def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]:
     lead = (
-        "Both sides were alive at once and took turns with the same operations, in the order"
-        " A B B A; each pair is one process start of each side."
+        "Both sides were alive at once and had the load in alternate measurement windows,"
+        " in the order A B B A, with the same operations; each pair is one process start of each"
+        " side."
         if any(pair.first for pair in facts.pairs)
-        else "The base is stored runs of another time, so no turns could be taken: what the two"
+        else "The base is stored runs of another time, so windows could not alternate: what the two"
         " sessions differ by counts as noise, and a candidate is held against the same base again"
         " when it is confirmed."
     )
     return (
         Section(
             id="gate",
-            title="How the gate was led",
+            title="How the gate ran",
             lead=lead,
             facts=(
                 *(
@@ -165,7 +153,7 @@ def too_few_pairs(affordable_count: int, facts: GateFacts) -> str:
     )
 
 
-def _sentence(outcome: Outcome, comparison: Comparison) -> str:
+def _sentence(outcome: GateOutcome, comparison: Comparison) -> str:
     metrics = comparison.metrics
     watched = [item for item in metrics if item.is_watched]
     asked_count = len(metrics) - len(watched)
@@ -174,7 +162,7 @@ def _sentence(outcome: Outcome, comparison: Comparison) -> str:
             worst = [item for item in metrics if item.name in outcome.confirmed]
             shown = ", ".join(_change(item) for item in worst[:3])
             more = f" and {len(worst) - 3} more" if worst[3:] else ""
-            return f"Worse, and confirmed by fresh pairs: {shown}{more}."
+            return f"Worse, and confirmed by a second, independent set of pairs: {shown}{more}."
         case Change.UNCHANGED if watched:
             waived = [item.name for item in metrics if item.is_waived]
             waivers = f" Waived: {', '.join(waived)}." if waived else ""
@@ -190,12 +178,13 @@ def _change(metric: MetricVerdict) -> str:
     return f"{metric.name} {change_text(metric)}"
 
 
-def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
+def _remarks(outcome: GateOutcome, facts: GateFacts) -> list[str]:
     remarks = []
     comparison = outcome.dossier.comparison
     if outcome.unconfirmed:
         remarks.append(
-            f"Looked worse, and not confirmed by fresh pairs: {', '.join(outcome.unconfirmed)}."
+            "Looked worse, and not confirmed by a second, independent set of pairs:"
+            f" {', '.join(outcome.unconfirmed)}."
         )
     if facts.spoilt_count:
         count = facts.spoilt_count
@@ -220,7 +209,6 @@ def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
 
 
 def _more(comparison: Comparison, facts: GateFacts) -> list[str]:
-    """How many pairs would settle what is open."""
     if comparison.status is not Change.INCONCLUSIVE:
         return []
     counts = [
@@ -242,21 +230,19 @@ def _side_text(side: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in side.items() if value not in ("", None))
 
 
-def _looks_table(outcome: Outcome) -> Table:
+def _looks_table(outcome: GateOutcome) -> Table:
     looks = [
         *(("", look) for look in outcome.looks),
         *((" under memray", look) for look in outcome.memory_looks),
     ]
-    names = {Step.LOOK: "look", Step.CONFIRMATION: "confirmation, fresh pairs alone"}
+    names = {GateStep.LOOK: "look", GateStep.CONFIRMATION: "confirmation, independent pairs alone"}
     return Table(
         id="looks",
-        title="Looks",
+        title="Interim analyses",
         columns=(
-            Column(title="what", is_number=False),
-            Column(title="pairs"),
-            Column(title="level"),
-            Column(title="worse", is_number=False),
-            Column(title="not settled", is_number=False),
+            *text_columns("what"),
+            *number_columns("pairs", "level"),
+            *text_columns("worse", "not settled"),
         ),
         rows=tuple(
             (
@@ -268,9 +254,9 @@ def _looks_table(outcome: Outcome) -> Table:
             )
             for where, look in looks
         ),
-        note=f"At most {LOOK_COUNT_MAX} looks share the error; nothing is called worse unless at"
-        f" least {CONFIRM_COUNT_MIN} fresh pairs say so too.",
-        absence="no look was possible",
+        note=f"At most {LOOK_COUNT_MAX} interim analyses share the error (alpha spending); nothing"
+        f" is called worse unless at least {CONFIRM_COUNT_MIN} independent pairs say so too.",
+        absence="no interim analysis was possible",
     )
 
 
@@ -279,10 +265,10 @@ def _pairs_table(pairs: Sequence[PairFacts]) -> Table:
         id="pairs",
         title="Pairs",
         columns=(
-            Column(title="pair"),
-            Column(title="began", is_number=False),
-            Column(title="took"),
-            Column(title="used", is_number=False),
+            *number_columns("pair"),
+            *text_columns("began"),
+            *number_columns("took"),
+            *text_columns("used"),
         ),
         rows=tuple(
             (

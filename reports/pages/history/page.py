@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from harness.model.text import count, quantity, share, signed_share
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.alerts import Alert, AlertState
-from reports.history.events import Commits, Event, History, SettingHistory
-from reports.history.series import Series, Trust
-from reports.pages.cells import NO_DATA
+from reports.history.events import Commits, History, HistoryEvent, SettingHistory
+from reports.history.series import HistorySeries, Trust
+from reports.pages.cells import NO_DATA, number_columns, table_section, text_columns
 from reports.pages.model import (
     Cell,
-    Column,
     Notice,
     Page,
     Section,
@@ -28,7 +27,7 @@ from reports.pages.model import (
     VerdictGroup,
     VerdictView,
 )
-from reports.text import DASH
+from reports.text import DASH, counted
 
 _STATE_TONES = {
     AlertState.OPEN: Tone.BAD,
@@ -41,7 +40,7 @@ _METRICS_SHOWN_MAX = 8
 _TERMS = (
     Term(
         name="level",
-        sentence="The middle of the points of a stretch without a change; the line in a chart.",
+        sentence="The median of the points of a stretch without a change; the line in a chart.",
     ),
     Term(
         name="noise",
@@ -91,13 +90,7 @@ def change_text(alert: Alert) -> str:
     return f"{share(ratio - 1.0)} {'worse' if alert.is_worse else 'better'}{lost}"
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 run", "2 runs"."""
-    return f"{count(number)} {what}{'s' * (number != 1)}"
-
-
-def event_sentence(event: Event) -> str:
-    """The event in one line."""
+def event_sentence(event: HistoryEvent) -> str:
     first, more = event.alerts[0], len(event.alerts) - 1
     others = f" and {counted(more, 'more metric')}" if more else ""
     where = f"between {event.before.run_id} and {event.after.run_id}"
@@ -107,7 +100,6 @@ def event_sentence(event: Event) -> str:
 
 
 def verdict_sentence(history: History) -> str:
-    """What the exit code says, in one sentence."""
     open_count = sum(len(item.open_events) for item in history.current)
     match history.exit_code:
         case ExitCode.OBJECTIVE_MISSED:
@@ -177,31 +169,20 @@ def _notices(history: History) -> tuple[Notice, ...]:
 
 
 def _events_section(history: History, commits: Mapping[str, Commits]) -> tuple[Section, ...]:
-    events = [(item, event) for item in history.current for event in item.events]
-    events.sort(key=lambda pair: (list(AlertState).index(pair[1].state), -pair[1].worst_ratio))
+    events = [event for item in history.current for event in item.events]
+    events.sort(key=lambda event: (list(AlertState).index(event.state), -event.worst_ratio))
     return (
         Section(
             id="events",
             title="Events",
             lead="What changed, in the settings that are measured now: open ones first.",
-            tables=(
-                Table(
-                    id="events-table",
-                    title="Events",
-                    columns=tuple(
-                        Column(title=title, is_number=False)
-                        for title in ("state", "what", "between", "commits", "since then")
-                    ),
-                    rows=tuple(_event_row(event, commits.get(event.id)) for _, event in events),
-                    absence="Nothing changed its level.",
-                ),
-            ),
+            tables=(_events_table("events-table", events, commits),),
             terms=_TERMS,
         ),
     )
 
 
-def _event_row(event: Event, commits: Commits | None) -> tuple[Cell, ...]:
+def _event_row(event: HistoryEvent, commits: Commits | None) -> tuple[Cell, ...]:
     shown = event.alerts[:_METRICS_SHOWN_MAX]
     more = len(event.alerts) - len(shown)
     metrics = "; ".join(f"{alert.metric} {change_text(alert)}" for alert in shown[1:])
@@ -236,7 +217,8 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
     remarks = [f"It differs from the setting before: {text}" for text in item.changes]
     remarks += [f"{run.run_id} is no point: {', '.join(run.unfit)}" for run in item.gaps]
     remarks += list(item.doubts)
-    past = () if item.is_current else (_past_events(item, commits),)
+    events = _events_table(f"events-{item.setting.id}", item.events, commits)
+    past = () if item.is_current else (events,)
     return Section(
         id=f"setting-{item.setting.id}",
         title=item.setting.title + ("" if item.is_current else f", until {last}"),
@@ -247,8 +229,7 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
     )
 
 
-def trend_set(item: SettingHistory, chosen: Sequence[Series]) -> TrendSet:
-    """The trends of the *chosen* series of *item*."""
+def trend_set(item: SettingHistory, chosen: Sequence[HistorySeries]) -> TrendSet:
     return TrendSet(
         names=tuple(run.run_id for run in item.runs),
         dates=tuple(f"{run.started_at:%Y-%m-%d %H:%M}" for run in item.runs),
@@ -260,20 +241,19 @@ def trend_set(item: SettingHistory, chosen: Sequence[Series]) -> TrendSet:
     )
 
 
-def _past_events(item: SettingHistory, commits: Mapping[str, Commits]) -> Table:
+def _events_table(
+    table_id: str, events: Sequence[HistoryEvent], commits: Mapping[str, Commits]
+) -> Table:
     return Table(
-        id=f"events-{item.setting.id}",
+        id=table_id,
         title="Events",
-        columns=tuple(
-            Column(title=title, is_number=False)
-            for title in ("state", "what", "between", "commits", "since then")
-        ),
-        rows=tuple(_event_row(event, commits.get(event.id)) for event in item.events),
+        columns=text_columns("state", "what", "between", "commits", "since then"),
+        rows=tuple(_event_row(event, commits.get(event.id)) for event in events),
         absence="Nothing changed its level.",
     )
 
 
-def _trend(series: Series, identity: str) -> Trend:
+def _trend(series: HistorySeries, identity: str) -> Trend:
     return Trend(
         id=identity,
         title=series.metric,
@@ -294,7 +274,7 @@ def _trend(series: Series, identity: str) -> Trend:
     )
 
 
-def _note(series: Series) -> str:
+def _note(series: HistorySeries) -> str:
     if series.trust is not Trust.JUDGED:
         return f"Not judged: {series.trust}."
     level, sigma = series.timeline.level_value, series.timeline.sigma_ratio
@@ -308,16 +288,16 @@ def _series_table(item: SettingHistory) -> Table:
         id=f"series-{item.setting.id}",
         title="Metrics",
         columns=(
-            Column(title="metric", is_number=False),
-            *(Column(title=t) for t in ("points", "newest", "level", "noise", "since start")),
-            Column(title="state", is_number=False),
+            *text_columns("metric"),
+            *number_columns("points", "newest", "level", "noise", "since start"),
+            *text_columns("state"),
         ),
         rows=tuple(_series_row(series) for series in item.series),
         absence="No metric fits.",
     )
 
 
-def _series_row(series: Series) -> tuple[Cell, ...]:
+def _series_row(series: HistorySeries) -> tuple[Cell, ...]:
     level, sigma = series.timeline.level_value, series.timeline.sigma_ratio
     last, trend = series.last_value, series.trend_ratio
     return (
@@ -331,7 +311,7 @@ def _series_row(series: Series) -> tuple[Cell, ...]:
     )
 
 
-def state_cell(series: Series) -> Cell:
+def state_cell(series: HistorySeries) -> Cell:
     """What a series' reader must know, in a word or two."""
     if series.open_alerts:
         worst = max(series.open_alerts, key=lambda alert: alert.worse_ratio)
@@ -349,22 +329,11 @@ def _skipped_section(history: History) -> tuple[Section, ...]:
     if not history.skipped:
         return ()
     return (
-        Section(
+        table_section(
             id="skipped",
             title="Not used",
             lead="What lies in the folders and is in no series above.",
-            tables=(
-                Table(
-                    id="skipped-table",
-                    title="Not used",
-                    columns=(
-                        Column(title="what", is_number=False),
-                        Column(title="why", is_number=False),
-                    ),
-                    rows=tuple(
-                        (Cell(text=item.place), Cell(text=item.reason)) for item in history.skipped
-                    ),
-                ),
-            ),
+            columns=text_columns("what", "why"),
+            rows=tuple((Cell(text=item.place), Cell(text=item.reason)) for item in history.skipped),
         ),
     )

@@ -14,8 +14,8 @@ from scipy import stats
 
 from harness.model.profile import Frame, Profile
 from harness.model.text import Unit, count, plain, quantity, share
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Table
+from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.model import Cell, Table
 from reports.pages.profile.flames import UNSEEN
 from reports.profile.costs import CostTable, cost_table
 from reports.profile.diff import variance_between
@@ -50,7 +50,6 @@ class FunctionCost:
 
     @property
     def is_frameless(self) -> bool:
-        """Whether no Python frame explains it."""
         return self.function == _FRAMELESS
 
 
@@ -71,12 +70,10 @@ class Costs:
     sample_count: int
 
     def share(self, cost: float) -> float:
-        """Of the whole, 0 to 1."""
         return cost / self.whole_cost if self.whole_cost else 0.0
 
     @property
     def frameless_cost(self) -> float:
-        """What no Python frame explains."""
         return sum(one.own_cost for one in self.functions if one.is_frameless)
 
 
@@ -155,7 +152,6 @@ def functions_table(
     of: Callable[[FunctionCost], float],
     note: str = "",
 ) -> Table:
-    """The functions that cost most by *of*, the dearest first."""
     ordered = sorted(costs.functions, key=lambda one: (-of(one), str(one.function)))
     shown = [one for one in ordered if of(one)][:ROW_COUNT_MAX]
     left = len([one for one in ordered if of(one)]) - len(shown)
@@ -165,12 +161,11 @@ def functions_table(
         id=table_id,
         title=title,
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="an operation", group="by itself"),
-            Column(title="share", group="by itself"),
-            *((Column(title="samples", group="by itself"),) if has_samples else ()),
-            Column(title="an operation", group="with what it calls"),
-            Column(title="share", group="with what it calls"),
+            *text_columns("function"),
+            *number_columns(
+                "an operation", "share", *(["samples"] if has_samples else []), group="self"
+            ),
+            *number_columns("an operation", "share", group="cumulative"),
         ),
         rows=tuple(_function_row(costs, one, has_samples) for one in shown),
         note=" ".join(part for part in (note, rest) if part),
@@ -197,7 +192,6 @@ def _interval(costs: Costs, one: FunctionCost) -> str:
 
 
 def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
-    """What an operation costs in each package; adds up to the whole."""
     sums: dict[str, float] = {}
     for one in costs.functions:
         package = one.function.package
@@ -207,11 +201,7 @@ def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
     return Table(
         id=table_id,
         title=title,
-        columns=(
-            Column(title="package", is_number=False),
-            Column(title="an operation"),
-            Column(title="share"),
-        ),
+        columns=(*text_columns("package"), *number_columns("an operation", "share")),
         rows=(
             *(
                 (

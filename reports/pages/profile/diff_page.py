@@ -9,8 +9,8 @@ from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from harness.model.text import plain, quantity, rate, share, significant, trimmed
 from harness.model.verdict import Validity
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Fact, Notice, Page, Section, Table, Term, Tone
+from reports.pages.cells import cell, number_columns, table_section, text_columns
+from reports.pages.model import Cell, Fact, Notice, Page, Section, Table, Term, Tone
 from reports.pages.profile.flames import UNITS, FlameWords, differential_flame_graph
 from reports.pages.run.verdict_section import TONES
 from reports.profile.against import MetricDiff, ProfileComparison, ProfileSide
@@ -20,7 +20,7 @@ ROW_COUNT_MAX = 40  # functions beside the named ones; profile-diff.json has all
 _SENTENCE_NAME_COUNT = 3
 _DRAWN = (Metric.CPU_NS, Metric.ALLOCATED_BYTES)
 _EXPLANATION = (
-    "Red costs an operation more than before, blue less; as wide as the dearer of both sides."
+    "Red costs an operation more than before, blue less; as wide as the more expensive side."
 )
 
 _TITLES = {
@@ -57,7 +57,6 @@ _TERMS = (
 def view_profile_diff(
     base: ProfileSide, candidate: ProfileSide, comparison: ProfileComparison
 ) -> Page:
-    """The page of *comparison* alone; *base* and *candidate* are its sides."""
     return Page(
         title=f"{plain(base.name)} · {plain(candidate.name)}",
         subtitle="What changed, function by function",
@@ -83,24 +82,18 @@ def _notices(*sides: ProfileSide) -> tuple[Notice, ...]:
 
 def _starts_section(*sides: ProfileSide) -> Section:
     titles = ("side", "run", "profiler", "validity", "correctness")
-    return Section(
+    return table_section(
         id="starts",
         title="Process starts",
-        tables=(
-            Table(
-                id="starts-table",
-                title="What was compared",
-                columns=(
-                    *(Column(title=title, is_number=False) for title in titles),
-                    Column(title="answered"),
-                    Column(title="sent slower than planned"),
-                ),
-                rows=tuple(
-                    _start_row(word, start.record)
-                    for word, side in zip(("before", "now"), sides, strict=True)
-                    for start in side.starts
-                ),
-            ),
+        table_title="What was compared",
+        columns=(
+            *text_columns(*titles),
+            *number_columns("answered", "sent slower than planned"),
+        ),
+        rows=tuple(
+            _start_row(word, start.record)
+            for word, side in zip(("before", "now"), sides, strict=True)
+            for start in side.starts
         ),
     )
 
@@ -121,7 +114,6 @@ def _start_row(word: str, record: RunRecord) -> tuple[Cell, ...]:
 
 
 def profile_diff_sections(comparison: ProfileComparison) -> tuple[Section, ...]:
-    """A summary, then a section for each metric that was compared."""
     return (
         Section(
             id="profile-diff",
@@ -223,9 +215,9 @@ def _table(diff: ProfileDiff, identity: str) -> Table:
         id=identity,
         title="Functions by change",
         columns=(
-            Column(title="function", is_number=False),
-            *map(_number, ("before", "after", "change", "of the whole", "p", "seen from")),
-            Column(title="", is_number=False),
+            *text_columns("function"),
+            *number_columns("before", "after", "change", "of the whole", "p", "seen from"),
+            *text_columns(""),
         ),
         rows=tuple(_row(diff, change) for change in (*diff.named, *others[:ROW_COUNT_MAX])),
         note=_left_out(diff, len(others)),
@@ -233,16 +225,12 @@ def _table(diff: ProfileDiff, identity: str) -> Table:
     )
 
 
-def _number(title: str) -> Column:
-    return Column(title=title)
-
-
 def _row(diff: ProfileDiff, change: FunctionChange) -> tuple[Cell, ...]:
     low, high = change.change - change.half_width, change.change + change.half_width
     unit = UNITS[diff.metric]
     tone, word = Tone.UNKNOWN, ""
     if change.is_named:
-        tone, word = (Tone.BAD, "dearer") if change.change > 0 else (Tone.GOOD, "cheaper")
+        tone, word = (Tone.BAD, "costs more") if change.change > 0 else (Tone.GOOD, "costs less")
     whole = share(change.change / diff.base_cost) if diff.base_cost > 0 else "no data"
     return (
         Cell(text=plain(change.function.function), detail=plain(change.function.module)),

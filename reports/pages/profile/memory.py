@@ -6,11 +6,11 @@ from harness.model.memory_slope import MemorySlope
 from harness.model.profile import Metric, Profile, ProfileSegment
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, share, size
-from reports.figures.rest import rest_per_operation
+from reports.figures.rest import measured, rest_per_operation
 from reports.figures.run_tables import ProfiledPass, RunTables, profiles_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Chart, Column, Fact, FlameGraph, Section, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Chart, Fact, FlameGraph, Section, Table, Tone
 from reports.pages.profile.cost_tables import ROW_COUNT_MAX, Costs, costs_of, functions_table
 from reports.pages.profile.flames import FlameWords, flame_graph, peak_graph
 from reports.pages.run.leak import leak_sentence, slope_of, slope_table
@@ -25,7 +25,6 @@ _NOT_KEPT = "no data: the segment that keeps every allocation is missing"
 
 
 def memory_section(tables: RunTables) -> tuple[Section, ...]:
-    """The section; none where no memory profile was asked for, or came."""
     of: dict[Metric, list[Profile]] = {
         metric: [profile for _, profile in profiles_of(tables.passes, metric)]
         for metric in Metric
@@ -86,7 +85,7 @@ def _growth_sentence(survivors: Sequence[Profile], growth: Sequence[Growth]) -> 
 
 def _has_slope(profile: Profile) -> bool:
     """Whether growth_of could say anything of it."""
-    counts = [s.operation_count for s in profile.segments if s.start_ns >= 0]
+    counts = [segment.operation_count for segment in measured(profile)]
     return len(counts) >= SEGMENT_COUNT_MIN and min(counts) < max(counts)
 
 
@@ -150,16 +149,12 @@ def _peak_parts(peaks: Sequence[Profile], survivors: Sequence[Profile]) -> dict[
     inside = [
         (profile, segment, number)
         for profile in peaks
-        for number, segment in enumerate(_inside(profile), start=1)
+        for number, segment in enumerate(measured(profile), start=1)
     ]
     if inside:
         profile, segment, number = max(inside, key=lambda item: sum(item[1].weights.values()))
         parts[f"peak of segment {number}"] = (profile, segment)
     return parts
-
-
-def _inside(profile: Profile) -> list[ProfileSegment]:
-    return [segment for segment in profile.segments if segment.start_ns >= 0]
 
 
 def _charts(tables: RunTables, one: ProfiledPass) -> tuple[Chart, ...]:
@@ -210,16 +205,14 @@ def _allocation_tables(costs: dict[Metric, Costs]) -> tuple[Table, ...]:
 
 def _growth_table(survivors: Sequence[Profile], growth: Sequence[Growth]) -> Table:
     """Top growth: the functions whose survivors grow most with the operations."""
-    segment_count = sum(len(_inside(profile)) for profile in survivors)
+    segment_count = sum(len(measured(profile)) for profile in survivors)
     return Table(
         id="growth",
         title="What survives, by function",
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="grows, an operation"),
-            Column(title="95 % interval"),
-            Column(title="chance of no growth"),
-            Column(title="verdict", is_number=False),
+            *text_columns("function"),
+            *number_columns("grows, an operation", "95 % interval", "chance of no growth"),
+            *text_columns("verdict"),
         ),
         rows=tuple(_growth_row(item) for item in growth[:ROW_COUNT_MAX]),
         note=f"A line through what survived {count(segment_count)} segments of two lengths: what is"
@@ -251,7 +244,7 @@ def _allocators_table(of: dict[Metric, list[Profile]]) -> Table:
         (Metric.SURVIVING_BYTES, Unit.BYTES),
     )
     sums = {
-        metric: _by_allocator([s for profile in of[metric] for s in _inside(profile)])
+        metric: _by_allocator([s for profile in of[metric] for s in measured(profile)])
         for metric, _ in metrics
     }
     names = sorted(
@@ -262,10 +255,10 @@ def _allocators_table(of: dict[Metric, list[Profile]]) -> Table:
         id="allocators",
         title="By allocator",
         columns=(
-            Column(title="allocator", is_number=False),
-            Column(title="bytes allocated", group="an operation"),
-            Column(title="allocations", group="an operation"),
-            Column(title="survives a segment", group="an operation"),
+            *text_columns("allocator"),
+            *number_columns(
+                "bytes allocated", "allocations", "survives a segment", group="an operation"
+            ),
         ),
         rows=tuple(
             (

@@ -9,9 +9,10 @@ from harness.model.overhead import overhead
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, significant
 from harness.model.verdict import Correctness
+from reports.figures.rest import measured
 from reports.figures.run_tables import ProfiledPass, RunTables
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Column, Section, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Section, Table, Tone
 from reports.pages.profile.cpu import cpu_sections
 from reports.pages.profile.memory import memory_section
 from reports.pages.run.verdict_section import TONES
@@ -21,7 +22,6 @@ _REPLAY_LAW = "I20"  # the journal, replayed into a fresh instance, makes the sa
 
 
 def profile_sections(tables: RunTables) -> tuple[Section, ...]:
-    """The sections of the run's profiles; none if nothing was profiled."""
     if not tables.passes:
         return ()
     return (
@@ -39,7 +39,7 @@ def _passes_section(tables: RunTables) -> Section:
         " run's; what a profiler did to the service stands here."
         if is_twin
         else "The service was profiled in this very run: its timings are those of a disturbed"
-        " service, and without a plain twin nobody can say by how much."
+        " service, and without an unprofiled run nobody can say by how much."
     )
     return Section(
         id="profiles",
@@ -63,14 +63,9 @@ def _seen_table(passes: tuple[ProfiledPass, ...]) -> Table:
         id="passes-table",
         title="What was seen",
         columns=(
-            Column(title="pass", is_number=False),
-            Column(title="profiler", is_number=False),
-            Column(title="segments"),
-            Column(title="samples"),
-            Column(title="operations in them"),
-            Column(title="CPU time, by the kernel"),
-            Column(title="correctness", is_number=False),
-            Column(title="journal replayed", is_number=False),
+            *text_columns("pass", "profiler"),
+            *number_columns("segments", "samples", "operations in them", "CPU time, by the kernel"),
+            *text_columns("correctness", "journal replayed"),
         ),
         rows=tuple(_seen_row(one) for one in passes),
         note="CPU samples are scaled to the CPU time that the kernel accounts to the service:"
@@ -83,7 +78,7 @@ def _seen_row(one: ProfiledPass) -> tuple[Cell, ...]:
         empty = Cell(text="no profile", tone=Tone.BAD)
         return (Cell(text=plain(one.name)), empty, *(NO_DATA,) * 4, *_audit_cells(one.record))
     first = one.profiles[0]
-    inside = [segment for segment in first.segments if segment.start_ns >= 0]
+    inside = measured(first)
     sample_count = sum(segment.sample_count for segment in inside)
     cpu_ns = sum(segment.cpu_ns for segment in inside)
     profiler = first.profiler
@@ -116,9 +111,9 @@ def _disturbance_table(plain_record: RunRecord, passes: tuple[ProfiledPass, ...]
         id="disturbance-table",
         title="What it cost to look",
         columns=(
-            Column(title="pass", is_number=False),
-            *(Column(title=title, group="against the plain run") for title in columns),
-            Column(title="sent slower than planned"),
+            *text_columns("pass"),
+            *number_columns(*columns, group="against the plain run"),
+            *number_columns("sent slower than planned"),
         ),
         rows=tuple(_disturbance_row(plain_record, one) for one in passes if one.is_twin),
         note="A pass that would saturate the service sends the same operations over a longer"

@@ -12,13 +12,14 @@ from typing import Protocol
 from harness.model.release_file import ReleasePolicy
 from harness.model.text import plain
 from harness.model.verdict import badness, worst
-from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
+from reports.pages.cells import number_columns, table_section, text_columns
+from reports.pages.model import Cell, Fact, Section, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.release.verdicts import (
-    Finding,
+    ReleaseFinding,
+    ReleaseState,
     RunUse,
     SignOff,
-    State,
     WaiverState,
     WaiverUse,
     Word,
@@ -33,11 +34,11 @@ _WORDS: Mapping[Word, tuple[Tone, str]] = {
     Word.NO_GO: (Tone.BAD, "Something that the policy demands was shown not to be so."),
     Word.NOT_PROVEN: (Tone.UNKNOWN, "Nothing was shown to be wrong, but not everything was shown."),
 }
-_TONES: Mapping[State, Tone] = {
-    State.MET: Tone.GOOD,
-    State.NOT_PROVEN: Tone.UNKNOWN,
-    State.MISSED: Tone.BAD,
-    State.MONEY_LOST: Tone.BAD,
+_TONES: Mapping[ReleaseState, Tone] = {
+    ReleaseState.MET: Tone.GOOD,
+    ReleaseState.NOT_PROVEN: Tone.UNKNOWN,
+    ReleaseState.MISSED: Tone.BAD,
+    ReleaseState.MONEY_LOST: Tone.BAD,
 }
 _WAIVER_TONES: Mapping[WaiverState, Tone] = {
     WaiverState.USED: Tone.WARNING,
@@ -63,9 +64,7 @@ class FileDigest(Protocol):
     """A file that was looked at."""
 
     @property
-    def sha256(self) -> str:
-        """Its digest."""
-        ...
+    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +151,7 @@ def view_release(
 
 def _facts(sign_off: SignOff) -> tuple[Fact, ...]:
     used = sum(run.is_used for run in sign_off.runs)
-    met = sum(finding.state is State.MET for finding in sign_off.findings)
+    met = sum(finding.state is ReleaseState.MET for finding in sign_off.findings)
     waived = sum(bool(finding.waived_by) for finding in sign_off.findings)
     total = len(sign_off.findings)
     return (
@@ -195,7 +194,7 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
         own = [finding for finding in sign_off.findings if finding.demand == demand.key]
         used = sum(run.is_used and run.demand == demand.key for run in sign_off.runs)
         still_open = [item.state for item in own if item.is_open]
-        met = sum(item.state is State.MET for item in own)
+        met = sum(item.state is ReleaseState.MET for item in own)
         rows.append(
             (
                 Cell(text=plain(demand.key)),
@@ -209,90 +208,68 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
         id="evidence-table",
         title="Evidence",
         columns=(
-            Column(title="runs of", is_number=False),
-            Column(title="runs that count"),
-            Column(title="demands met"),
-            Column(title="compared with", is_number=False),
-            Column(title="", is_number=False),
+            *text_columns("runs of"),
+            *number_columns("runs that count", "demands met"),
+            *text_columns("compared with", ""),
         ),
         rows=tuple(rows),
     )
 
 
-def _outcome(still_open: Sequence[State], *, has_waived: bool) -> Cell:
+def _outcome(still_open: Sequence[ReleaseState], *, has_waived: bool) -> Cell:
     if still_open:
-        state = worst(still_open, State.NOT_PROVEN)
+        state = worst(still_open, ReleaseState.NOT_PROVEN)
         return Cell(text=state, tone=_TONES[state])
     if has_waived:
         return Cell(text="by waiver", tone=Tone.WARNING)
-    return Cell(text=State.MET, tone=_TONES[State.MET])
+    return Cell(text=ReleaseState.MET, tone=_TONES[ReleaseState.MET])
 
 
-def _told(finding: Finding) -> Cell:
+def _told(finding: ReleaseFinding) -> Cell:
     return Cell(text=finding.state, detail=plain(finding.sentence), tone=_TONES[finding.state])
 
 
-def _demands(findings: Sequence[Finding]) -> Section:
+def _demands(findings: Sequence[ReleaseFinding]) -> Section:
     ordered = sorted(findings, key=lambda item: (not item.is_open, -badness(item.state)))
-    return Section(
+    return table_section(
         id="demands",
         title="Everything that was demanded",
         lead="What is not on this list was not looked at.",
-        tables=(
-            Table(
-                id="demands-table",
-                title="Everything that was demanded",
-                columns=(
-                    Column(title="runs", is_number=False),
-                    Column(title="demand", is_number=False),
-                    Column(title="state", is_number=False),
-                    Column(title="what was found", is_number=False),
+        columns=text_columns("runs", "demand", "state", "what was found"),
+        rows=tuple(
+            (
+                Cell(text=plain(item.demand)),
+                Cell(text=plain(item.subject)),
+                Cell(
+                    text=item.state,
+                    tone=Tone.WARNING if item.waived_by else _TONES[item.state],
+                    detail=f"waived by {plain(item.waived_by)}" if item.waived_by else "",
                 ),
-                rows=tuple(
-                    (
-                        Cell(text=plain(item.demand)),
-                        Cell(text=plain(item.subject)),
-                        Cell(
-                            text=item.state,
-                            tone=Tone.WARNING if item.waived_by else _TONES[item.state],
-                            detail=f"waived by {plain(item.waived_by)}" if item.waived_by else "",
-                        ),
-                        Cell(text=plain(item.sentence)),
-                    )
-                    for item in ordered
-                ),
-            ),
+                Cell(text=plain(item.sentence)),
+            )
+            for item in ordered
         ),
     )
 
 
 def _waivers(waivers: Sequence[WaiverUse]) -> Section:
-    return Section(
+    return table_section(
         id="waivers",
         title="Waivers",
         lead="What somebody has decided to accept. Lost money can't be waived.",
-        tables=(
-            Table(
-                id="waivers-table",
-                title="Waivers",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("of", "owner", "reason", "last day", "here", "covers")
-                ),
-                rows=tuple(
-                    (
-                        Cell(text=plain(item.metric)),
-                        Cell(text=plain(item.owner)),
-                        Cell(text=plain(item.reason)),
-                        Cell(text=item.until),
-                        Cell(text=_said_of(item.state), tone=_WAIVER_TONES[item.state]),
-                        Cell(text=plain(", ".join(item.covers)) or DASH),
-                    )
-                    for item in waivers
-                ),
-                absence="The policy has none.",
-            ),
+        columns=text_columns("of", "owner", "reason", "last day", "here", "covers"),
+        rows=tuple(
+            (
+                Cell(text=plain(item.metric)),
+                Cell(text=plain(item.owner)),
+                Cell(text=plain(item.reason)),
+                Cell(text=item.until),
+                Cell(text=_said_of(item.state), tone=_WAIVER_TONES[item.state]),
+                Cell(text=plain(", ".join(item.covers)) or DASH),
+            )
+            for item in waivers
         ),
+        absence="The policy has none.",
     )
 
 
@@ -305,38 +282,29 @@ def _runs(runs: Sequence[RunUse], policy: ReleasePolicy) -> Section:
         f"{demand.key}: {demand.run_count}" + (f" on {demand.broker}" if demand.broker else "")
         for demand in policy.demands
     )
-    return Section(
+    return table_section(
         id="runs",
         title="Runs",
         lead=f"Demanded: {plain('; '.join(counts))}.",
-        tables=(
-            Table(
-                id="runs-table",
-                title="Runs",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("run", "counts", "validity", "correctness", "performance")
+        columns=text_columns("run", "counts", "validity", "correctness", "performance"),
+        rows=tuple(
+            (
+                Cell(text=plain(run.name), detail=_origin(run)),
+                Cell(
+                    text=plain(run.demand) if run.is_used else "no",
+                    detail=plain(run.why),
+                    tone=Tone.GOOD if run.is_used else Tone.UNKNOWN,
                 ),
-                rows=tuple(
-                    (
-                        Cell(text=plain(run.name), detail=_origin(run)),
-                        Cell(
-                            text=plain(run.demand) if run.is_used else "no",
-                            detail=plain(run.why),
-                            tone=Tone.GOOD if run.is_used else Tone.UNKNOWN,
-                        ),
-                        *(
-                            Cell(text=plain(word) or DASH, tone=TONES.get(word))
-                            for word in (run.validity, run.correctness, run.performance)
-                        ),
-                    )
-                    for run in sorted(runs, key=lambda item: (not item.is_used, item.name))
+                *(
+                    Cell(text=plain(word) or DASH, tone=TONES.get(word))
+                    for word in (run.validity, run.correctness, run.performance)
                 ),
-                note="Each run's own report is in the bundle, as a copy that was not checked:"
-                " runs/RUN/report.html. What counts is on this page and in the records.",
-                absence="No run was found.",
-            ),
+            )
+            for run in sorted(runs, key=lambda item: (not item.is_used, item.name))
         ),
+        note="Each run's own report is in the bundle, as a copy that was not checked:"
+        " runs/RUN/report.html. What counts is on this page and in the records.",
+        absence="No run was found.",
     )
 
 
@@ -358,33 +326,25 @@ def _environment(sign_off: SignOff) -> Section:
 
 
 def _inputs(sign_off: SignOff, files: Mapping[str, Mapping[str, FileDigest]]) -> Section:
-    return Section(
+    return table_section(
         id="inputs",
         title="Inputs",
         lead="SHA-256 of the records; of every other file, copied or not, it is in inputs.json.",
         facts=(_fact("policy (BLAKE2b)", sign_off.policy_digest),),
-        tables=(
-            Table(
-                id="inputs-table",
-                title="Inputs",
-                columns=(
-                    Column(title="run", is_number=False),
-                    Column(title="files"),
-                    Column(title="record.json", is_number=False),
-                ),
-                rows=tuple(
-                    (
-                        Cell(text=plain(place)),
-                        Cell(text=str(len(of_run))),
-                        Cell(
-                            text=of_run["record.json"].sha256 if "record.json" in of_run else DASH
-                        ),
-                    )
-                    for place, of_run in sorted(files.items())
-                ),
-                absence="No run was found.",
-            ),
+        columns=(
+            *text_columns("run"),
+            *number_columns("files"),
+            *text_columns("record.json"),
         ),
+        rows=tuple(
+            (
+                Cell(text=plain(place)),
+                Cell(text=str(len(of_run))),
+                Cell(text=of_run["record.json"].sha256 if "record.json" in of_run else DASH),
+            )
+            for place, of_run in sorted(files.items())
+        ),
+        absence="No run was found.",
     )
 
 

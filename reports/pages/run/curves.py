@@ -27,7 +27,6 @@ def _coloured(by_kind: Mapping[str, Latencies]) -> dict[str, str]:
 
 
 def response_curves(of: Latencies) -> Chart:
-    """Response against service of all measured operations."""
     return Chart(
         id="response-and-service",
         title="Response and service, all operations",
@@ -57,7 +56,6 @@ def response_curves(of: Latencies) -> Chart:
 
 
 def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
-    """The response of each kind."""
     return Chart(
         id="response-by-kind",
         title="Response by kind",
@@ -80,7 +78,6 @@ def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
 
 
 def lateness_curve(lateness_ns: NDArray[np.int64]) -> Chart:
-    """What the generator itself caused."""
     return Chart(
         id="lateness",
         title="Lateness of the generator",
@@ -93,7 +90,6 @@ def lateness_curve(lateness_ns: NDArray[np.int64]) -> Chart:
 
 
 def visible_curves(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Chart:
-    """Event-visible latency by kind, with the broker's own floor."""
     curves = drawn(
         tuple(
             curve(
@@ -134,7 +130,7 @@ def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series,
     start, end = min(line.x[0] for line in curves), max(line.x[-1] for line in curves)
     return tuple(
         Series(
-            name=f"broker's floor {name}",
+            name=f"broker baseline {name}",
             colour="floor",
             x=(start, end),
             y=(float(value), float(value)),

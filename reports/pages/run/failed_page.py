@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from harness.model.profile import Metric, Profile
 from harness.model.text import Unit, count, duration, plain
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Notice, Page, Section, Table, Tone
+from reports.figures.rest import measured
+from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.model import Cell, Notice, Page, Section, Table, Tone
 from reports.pages.profile.flames import FlameWords, flame_graph
 from reports.profile.growth import growth_of
 from reports.text import sentence
@@ -24,7 +25,6 @@ _TITLES = {
 
 
 def view_kept_profiles(name: str, reason: str, profiles: Sequence[Profile]) -> Page:
-    """The page of the failed run *name*, which ended for *reason*."""
     return Page(
         title=plain(name),
         subtitle="Profiles of a run that was not finished",
@@ -41,7 +41,7 @@ def view_kept_profiles(name: str, reason: str, profiles: Sequence[Profile]) -> P
 
 
 def _section(profile: Profile) -> Section:
-    inside = [segment for segment in profile.segments if segment.start_ns >= 0]
+    inside = measured(profile)
     until_ns = max((segment.end_ns for segment in inside), default=0)
     answered = sum(segment.operation_count for segment in inside)
     key = profile.metric.replace("_", "-")
@@ -69,10 +69,9 @@ def _growth_table(profile: Profile) -> Table:
         id="growth",
         title="What grows with the operations",
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="an operation leaves"),
-            Column(title="± (95 %)"),
-            Column(title="", is_number=False),
+            *text_columns("function"),
+            *number_columns("an operation leaves", "± (95 %)"),
+            *text_columns(""),
         ),
         rows=tuple(
             (

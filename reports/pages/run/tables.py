@@ -2,7 +2,7 @@
 The tables of a run's page, each from the record alone, so that every number equals record.json.
 
 Rows that say something is wrong come first. A percentile with too few samples reads
-"n too small (needs 6,636)", a value that was never measured "no data".
+"insufficient samples (needs 6,636)", a value that was never measured "no data".
 """
 
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ from harness.model.record import (
     RunRecord,
 )
 from harness.model.text import Unit, count, duration, exact, plain, quantities_apart
+from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import badness
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Column, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.text import DASH
 
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _GOOD_OUTCOMES = ("acknowledged",)
 _BAD_OUTCOMES = ("failed", "timed_out", "dropped", "stranded")
-NANOS_PER_SECOND = 1_000_000_000
 
 
 def quantile_name(q: float) -> str:
@@ -45,7 +45,7 @@ def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer")
     if item.is_unanswered:
         return Cell(text=f"no {missing} ({of.unanswered_count:,} had none)", is_missing=True)
     if item.value is None:
-        return Cell(text=f"n too small (needs {item.needed_count:,})", is_missing=True)
+        return Cell(text=f"insufficient samples (needs {item.needed_count:,})", is_missing=True)
     return Cell(text=duration(item.value), detail=_interval(item))
 
 
@@ -60,19 +60,14 @@ def max_cell(of: Distribution | None) -> Cell:
 
 
 def kinds_table(record: RunRecord) -> Table:
-    """Response and service of every kind of operation."""
-    quantiles = tuple(Column(title=quantile_name(q), group="response") for q in _SHOWN_QUANTILES)
     return Table(
         id="kinds-table",
         title="Latency by kind of operation",
         columns=(
-            Column(title="kind", is_number=False),
-            Column(title="answered"),
-            Column(title="rate"),
-            *quantiles,
-            Column(title="max", group="response"),
-            Column(title="p50", group="service"),
-            Column(title="p99", group="service"),
+            *text_columns("kind"),
+            *number_columns("answered", "rate"),
+            *number_columns(*map(quantile_name, _SHOWN_QUANTILES), "max", group="response"),
+            *number_columns("p50", "p99", group="service"),
         ),
         rows=tuple(
             _kind_row(kind, latency, _measure_s(record))
@@ -83,7 +78,6 @@ def kinds_table(record: RunRecord) -> Table:
 
 
 def lateness_table(record: RunRecord) -> Table:
-    """What the generator itself caused, and what dependents had to wait for."""
     waits = (
         (f"wait of {plain(kind)}", latency.wait_ns)
         for kind, latency in _all_last(record.latency).items()
@@ -97,10 +91,9 @@ def lateness_table(record: RunRecord) -> Table:
 
 
 def visible_table(record: RunRecord) -> Table:
-    """Event-visible latency by kind, above the broker's own floor."""
     table = _distributions_table(
         "visible-table",
-        "Visible by kind, and the broker's own floor",
+        "Visible by kind, and the broker baseline",
         tuple(
             (plain(kind), latency.visible_ns)
             for kind, latency in _all_last(record.latency).items()
@@ -111,7 +104,7 @@ def visible_table(record: RunRecord) -> Table:
     floor = record.broker.get("floor_ns")
     floor = floor if isinstance(floor, Mapping) else {}
     row = (
-        Cell(text="broker's own floor", detail=plain(str(record.broker.get("kind", "")))),
+        Cell(text="broker baseline", detail=plain(str(record.broker.get("kind", "")))),
         cell(_number(floor.get("count")), Unit.COUNT),
         *(cell(_number(floor.get(quantile_name(q))), Unit.NS) for q in HEADLINE_QUANTILES),
         cell(_number(floor.get("max")), Unit.NS),
@@ -120,7 +113,6 @@ def visible_table(record: RunRecord) -> Table:
 
 
 def conservation_table(record: RunRecord) -> Table:
-    """Every operation that was planned, and where it ended."""
     rows: dict[str, Operations] = {**dict(sorted(record.operations_by_kind.items()))}
     rows[ALL_KINDS] = record.operations
     names = (
@@ -138,8 +130,8 @@ def conservation_table(record: RunRecord) -> Table:
         id="operations-table",
         title="Where every operation ended",
         columns=(
-            Column(title="kind", is_number=False),
-            *(Column(title=name.replace("_", " ")) for name in names),
+            *text_columns("kind"),
+            *number_columns(*(name.replace("_", " ") for name in names)),
         ),
         rows=tuple(
             (
@@ -154,7 +146,6 @@ def conservation_table(record: RunRecord) -> Table:
 
 
 def outcomes_table(record: RunRecord) -> Table:
-    """Outcomes by code, in the service's own words."""
     ordered = sorted(
         record.outcomes, key=lambda item: (_outcome_rank(item.outcome), -item.count, item.kind)
     )
@@ -163,42 +154,33 @@ def outcomes_table(record: RunRecord) -> Table:
         id="outcomes-table",
         title="Outcomes by code",
         columns=(
-            Column(title="outcome", is_number=False),
-            Column(title="kind", is_number=False),
-            Column(title="code"),
-            Column(title="name", is_number=False),
-            Column(title="count"),
-            Column(title="share"),
-            Column(title="the service's own words, one example", is_number=False),
+            *text_columns("outcome", "kind"),
+            *number_columns("code"),
+            *text_columns("name"),
+            *number_columns("count", "share"),
+            *text_columns("the service's own words, one example"),
         ),
         rows=tuple(_outcome_row(item, total) for item in ordered),
     )
 
 
 def checks_table(record: RunRecord) -> Table:
-    """Every validity check, those that failed first."""
     return _limits_table("checks-table", "Validity checks", record.validity.checks)
 
 
 def objectives_table(record: RunRecord) -> Table:
-    """Every objective, those that were missed first."""
     return _limits_table("objectives-table", "Objectives", record.performance.objectives)
 
 
 def invariants_table(record: RunRecord) -> Table:
-    """Every invariant, those that are broken first."""
     ordered = sorted(record.correctness.invariants, key=lambda item: -badness(TONES[item.status]))
     return Table(
         id="invariants-table",
         title="Invariants",
         columns=(
-            Column(title="id", is_number=False),
-            Column(title="status", is_number=False),
-            Column(title="law", is_number=False),
-            Column(title="facts checked"),
-            Column(title="violations"),
-            Column(title="first", is_number=False),
-            Column(title="worst", is_number=False),
+            *text_columns("id", "status", "invariant"),
+            *number_columns("checks performed", "violations"),
+            *text_columns("first", "worst"),
         ),
         rows=tuple(_invariant_row(item) for item in ordered),
         absence="no data: no invariant was checked",
@@ -238,10 +220,8 @@ def _distributions_table(
         id=table_id,
         title=title,
         columns=(
-            Column(title="", is_number=False),
-            Column(title="count"),
-            *(Column(title=quantile_name(q)) for q in HEADLINE_QUANTILES),
-            Column(title="max"),
+            *text_columns(""),
+            *number_columns("count", *map(quantile_name, HEADLINE_QUANTILES), "max"),
         ),
         rows=tuple(
             (
@@ -260,13 +240,7 @@ def _limits_table(table_id: str, title: str, items: tuple[Check | Objective, ...
     return Table(
         id=table_id,
         title=title,
-        columns=(
-            Column(title="id", is_number=False),
-            Column(title="status", is_number=False),
-            Column(title="what", is_number=False),
-            Column(title="measured"),
-            Column(title="limit"),
-        ),
+        columns=(*text_columns("id", "status", "what"), *number_columns("measured", "limit")),
         rows=tuple(
             (
                 Cell(text=plain(item.id)),

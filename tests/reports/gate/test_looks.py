@@ -1,4 +1,4 @@
-"""Looks at pairs: stop when settled, and call nothing worse that fresh pairs don't confirm."""
+"""Interim analyses: stop when settled; nothing is worse that independent pairs don't confirm."""
 
 import re
 from dataclasses import replace
@@ -17,12 +17,12 @@ from reports.figures.run_evidence import RunEvidence
 from reports.gate.looks import (
     CONFIRM_COUNT_MIN,
     PAIR_COUNT_NEEDED,
-    Gathered,
+    GateOutcome,
+    GateStep,
+    GatheredPairs,
     LookPlan,
-    Outcome,
     Questions,
     Sequential,
-    Step,
     plan_looks,
 )
 from reports.pages.gate.page import GateFacts, gate_dossier, gate_to_json
@@ -61,7 +61,7 @@ def figure_better(run: RunEvidence):  # noqa: ANN201 - the orientation that all 
 
 def pairs(
     run: RunEvidence, ratios: list[float], *, noise: float = 0.002, tail_noise: float = 0.002
-) -> Gathered:
+) -> GatheredPairs:
     """A pair for each of *ratios* of the cost, with the noise of a quiet machine."""
     chance = np.random.default_rng(7)
     baseline, candidate = [], []
@@ -71,16 +71,16 @@ def pairs(
         tails = 1e8 * np.exp(chance.normal(0, tail_noise, 2))
         baseline.append(run_with(run, number, "base", cost=base, tail=float(tails[0])))
         candidate.append(run_with(run, number, "candidate", cost=other, tail=float(tails[1])))
-    return Gathered(baseline=tuple(baseline), candidate=tuple(candidate))
+    return GatheredPairs(baseline=tuple(baseline), candidate=tuple(candidate))
 
 
 def outcome_of(
-    gathered: Gathered,
+    gathered: GatheredPairs,
     plan: LookPlan,
     *,
     settled: tuple[str, ...] = (COST,),
     rules: Rules | None = None,
-) -> Outcome:
+) -> GateOutcome:
     """As a gate would end that is given these pairs one look after the other."""
     rules = rules or replace(rules_of(None, Design.PAIRED), patterns=(COST, TAIL))
     looks = Sequential(
@@ -88,12 +88,14 @@ def outcome_of(
     )
     while looks.outcome is None:
         count = min(looks.wanted_count, gathered.count)
-        part = Gathered(baseline=gathered.baseline[:count], candidate=gathered.candidate[:count])
+        part = GatheredPairs(
+            baseline=gathered.baseline[:count], candidate=gathered.candidate[:count]
+        )
         looks.look(part, is_last=count < looks.wanted_count)
     return looks.outcome
 
 
-def status_of(outcome: Outcome, name: str) -> Change:
+def status_of(outcome: GateOutcome, name: str) -> Change:
     """Of one metric."""
     return next(m.status for m in outcome.dossier.comparison.metrics if m.name == name)
 
@@ -113,7 +115,7 @@ class TestPlan:
         assert not plan_looks(count).is_enough
 
     def test_a_confirmation_always_fits(self) -> None:
-        """The last look leaves the fresh pairs that it may need, and there are at most three."""
+        """The last look leaves the pairs that it may need, and there are at most three."""
         for count in range(PAIR_COUNT_NEEDED, 200):
             plan = plan_looks(count)
 
@@ -131,17 +133,17 @@ class TestOutcomes:
         outcome = outcome_of(pairs(run, [1.0] * 20), plan_looks(20))
 
         assert status_of(outcome, COST) is Change.UNCHANGED
-        assert [(look.step, look.pair_count) for look in outcome.looks] == [(Step.LOOK, 6)]
+        assert [(look.step, look.pair_count) for look in outcome.looks] == [(GateStep.LOOK, 6)]
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
     def test_five_per_cent_is_confirmed_and_red(self, run: RunEvidence) -> None:
-        """A look, then fresh pairs alone; both say so, and the metric is named."""
+        """A look, then independent pairs alone; both say so, and the metric is named."""
         outcome = outcome_of(pairs(run, [1.05] * 20), plan_looks(20))
 
         assert outcome.confirmed == (COST,)
         assert [(look.step, look.pair_count) for look in outcome.looks] == [
-            (Step.LOOK, 6),
-            (Step.CONFIRMATION, 6),
+            (GateStep.LOOK, 6),
+            (GateStep.CONFIRMATION, 6),
         ]
         assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
         sentence = gate_dossier(outcome, FACTS).comparison.sentence
@@ -239,11 +241,11 @@ class TestUnasked:
         (cost,) = [item for item in comparison.metrics if item.name == COST]
 
         assert comparison.exit_code == ExitCode.INCONCLUSIVE
-        assert "ended before fresh pairs could be asked" in cost.sentence
+        assert "ended before independent pairs could be asked" in cost.sentence
         assert outcome.unconfirmed == (COST,)
 
     def test_more_runs_are_demanded_than_a_confirmation_has(self, run: RunEvidence) -> None:
-        """`runs_min` of the policy is for a look; six fresh pairs confirm all the same."""
+        """`runs_min` of the policy is for a look; six independent pairs confirm all the same."""
         rules = rules_of(None, Design.PAIRED)
         rules = replace(
             rules, patterns=(COST, TAIL), policy=replace(rules.policy, run_count_min=10)
@@ -264,7 +266,7 @@ class TestUnasked:
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
 
-def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
+def shifting(run: RunEvidence, count: int, *, spread: float) -> GatheredPairs:
     """
     The cost is 5 % worse in the first six of *count* pairs; the other 2 % in all of them.
 
@@ -274,7 +276,7 @@ def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
     tails = np.resize(0.02 + spread * shape / shape.std(ddof=1), count)
     quiet = np.resize([0.001, -0.001], count)
     costs = np.where(np.arange(count) < 6, 0.05, 0.0) + quiet
-    return Gathered(
+    return GatheredPairs(
         baseline=tuple(run_with(run, n, "base") for n in range(count)),
         candidate=tuple(
             run_with(run, n, "candidate", cost=1e5 * np.exp(cost), tail=1e8 * np.exp(tail))
@@ -284,15 +286,15 @@ def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
 
 
 class TestWorseSinceTheConfirmation:
-    """What looks worse only with the fresh pairs of another suspect was not asked about yet."""
+    """What looks worse only with the pairs of another suspect was not asked about yet."""
 
     PLAN = LookPlan(look_counts=(6, 13), confirm_count=6)
 
     def test_it_is_asked_at_the_next_look(self, run: RunEvidence) -> None:
-        """The gate goes on, and fresh pairs confirm it."""
+        """The gate goes on, and independent pairs confirm it."""
         outcome = outcome_of(shifting(run, 24, spread=0.016), self.PLAN, settled=())
 
-        assert [look.step for look in outcome.looks] == [Step.LOOK, Step.CONFIRMATION] * 2
+        assert [look.step for look in outcome.looks] == [GateStep.LOOK, GateStep.CONFIRMATION] * 2
         assert outcome.looks[0].worse == (COST,)
         assert outcome.confirmed == (TAIL,)
         assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
@@ -311,13 +313,13 @@ class TestWorseSinceTheConfirmation:
 
         self.must_be_open(outcome)
 
-    def must_be_open(self, outcome: Outcome) -> None:
+    def must_be_open(self, outcome: GateOutcome) -> None:
         """Because of what was never asked, which is named as what it is."""
         (tail,) = [item for item in outcome.dossier.comparison.metrics if item.name == TAIL]
 
         assert outcome.looks[0].worse == (COST,)
         assert outcome.dossier.comparison.exit_code == ExitCode.INCONCLUSIVE
-        assert "ended before fresh pairs could be asked" in tail.sentence
+        assert "ended before independent pairs could be asked" in tail.sentence
         assert outcome.unconfirmed == (COST, TAIL)
         assert any(TAIL in line for line in gate_dossier(outcome, FACTS).comparison.remarks)
 

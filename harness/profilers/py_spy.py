@@ -38,12 +38,9 @@ from harness.profilers.threads import (
 from harness.targets.process import guardian
 from harness.targets.process_tree import process_tree
 
-_FIRST_ATTACH_S = 0.2  # of sampling, after it has read the target's symbols
 _STARTED_WITHIN_S = 10.0  # on a busy machine; before it samples, SIGINT would kill it
 _ENDED_WITHIN_S = 10.0  # after SIGINT: writing a segment takes milliseconds
-_FROZEN_FOR_S = (
-    1.0  # stopped and without CPU time so long in a segment: a sample takes milliseconds
-)
+_FROZEN_FOR_S = 1.0  # stopped and without CPU time in a segment: a sample takes milliseconds
 _STOPPED_FOR_S = 0.3  # a target that is stopped longer than this after py-spy's end is woken
 _THREAD = re.compile(r"thread \((0x)?(?P<id>[0-9a-fA-F]+)\)(: (?P<name>.*))?$")
 _PROCESS = "process "
@@ -122,9 +119,6 @@ class PySpyProfiler:
         self._pid, self._target = python_process_of(pid_of(target)), target
         self._folder.mkdir(parents=True, exist_ok=True)
         self._launch(self._folder / "first.folded")
-        assert self._popen is not None
-        _await_sampling(self._popen)
-        time.sleep(_FIRST_ATTACH_S)
         self._end()
         self._path.unlink(missing_ok=True)
 

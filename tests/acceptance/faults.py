@@ -13,12 +13,15 @@ class Fault:
     Attributes:
         broken: Invariants that must be FAILED.
         intact: Invariants that must not be FAILED: the fault has nothing to do with them.
+        is_live: Only a whole run shows it: what is told to subscribers, what the replay command
+            prints, what a kill leaves; and one more, to see that runs find what copies show.
         is_killed: The service is killed and restarted mid-run.
     """
 
     patches: tuple[Patch, ...]
     broken: frozenset[str]
     intact: frozenset[str]
+    is_live: bool = False
     is_killed: bool = False
 
 
@@ -72,6 +75,7 @@ FAULTS = {
         ),
         broken=frozenset({"I4", "I5"}),
         intact=frozenset({"I1", "I2", "I3", "I7", "I8", "I19", "I22"}),
+        is_live=True,
     ),
     # The match is posted once more while its orders can bear it. All of it adds up.
     "double fill": Fault(
@@ -277,6 +281,7 @@ FAULTS = {
         ),
         broken=frozenset({"I20"}),
         intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I21", "I22"}),
+        is_live=True,
     ),
     # One update in nine is not told to those who watch the account; the topic has it.
     "skipped delta": Fault(
@@ -289,6 +294,7 @@ FAULTS = {
         ),
         broken=frozenset({"I6"}),
         intact=frozenset({"I1", "I2", "I3", "I4", "I5", "I7", "I8", "I19", "I21", "I22"}),
+        is_live=True,
     ),
     # Answers go out when a group is handed to the disk, which is 24 groups behind.
     "acknowledged but not durable": Fault(
@@ -324,6 +330,7 @@ FAULTS = {
         broken=frozenset({"I23"}),
         intact=frozenset({"I3", "I22"}),
         is_killed=True,
+        is_live=True,
     ),
     # A deposit replaces what was available instead of adding to it; its posting is right.
     "balance overwritten": Fault(

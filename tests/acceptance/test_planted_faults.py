@@ -1,8 +1,9 @@
 """
 The audit, against services that lie: each planted fault fails the right invariant.
 
-Real runs of patched copies of the reference service. A fault names the invariants that must fail
-and those that it leaves alone; of the others a fault may break some, as one lie leads to another.
+Patched copies of the reference service are given one plan, in this process where a whole run would
+show no more. A fault names the invariants that must fail and those that it leaves alone; of the
+others a fault may break some, as one lie leads to another.
 """
 
 import subprocess
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.model.scenario import Scenario
+from harness.model.scenario_file import ScenarioOverrides
 from harness.model.verdict import Correctness, ExitCode
 from harness.storage.run_folder import StoredRun
 from harness.targets.target_file import LaunchSpec, parse_target
+from harness.workflows.scenarios import checked_scenario
 from tests.acceptance.conftest import RunOnce
 from tests.acceptance.faults import (
     FAULTS,
@@ -23,6 +27,8 @@ from tests.acceptance.faults import (
     ONE_TICK_VALUE,
 )
 from tests.acceptance.mutants import Patch, PatchError, make_copy, target_text
+from tests.acceptance.offline import Planned, evidence_of, planned_of
+from workloads.account.system import SYSTEM
 
 SCENARIO = """
 name = "planted-fault"
@@ -75,8 +81,57 @@ def sentences(run: StoredRun) -> str:
     )
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_fault_is_found_and_named(name: str, run_once: RunOnce, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """What every copy is asked to do."""
+    return planned_of(_without_subscribers(SCENARIO, tmp_path_factory.mktemp("scenario")))
+
+
+def _without_subscribers(text: str, folder: Path) -> Scenario:
+    file = folder / "scenario.toml"
+    file.write_text(text.replace("subscriptions = 8\n", ""), encoding="utf-8")
+    return checked_scenario(str(file), ScenarioOverrides())
+
+
+def judged(planned: Planned, copy: Path, folder: Path) -> dict[str, Correctness]:
+    """The status of every invariant when *copy* has served the plan."""
+    folder.mkdir()
+    evidence = evidence_of(copy, planned, folder=folder)
+    return {item.id: item.status for item in SYSTEM.auditor.audit(evidence)}
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if not fault.is_live])
+def test_fault_is_found_and_named(name: str, planned: Planned, tmp_path: Path) -> None:
+    """What the faulty copy violates is FAILED, what it leaves alone PASSED."""
+    fault = FAULTS[name]
+
+    found = judged(planned, make_copy(tmp_path / "copy", fault.patches), tmp_path / "work")
+
+    assert {found[item] for item in fault.broken} == {Correctness.FAILED}, found
+    assert {found[item] for item in fault.intact} == {Correctness.PASSED}, found
+
+
+def test_honest_copy_violates_nothing(planned: Planned, tmp_path: Path) -> None:
+    """Every invariant is decided, and holds: what fails the others is their fault."""
+    found = judged(planned, make_copy(tmp_path / "copy"), tmp_path / "work")
+
+    named = [fault.broken | fault.intact for fault in FAULTS.values() if not fault.is_live]
+    assert set(found.values()) == {Correctness.PASSED}, found
+    assert set(found) >= frozenset().union(*named)
+
+
+def test_one_instrument_for_all_is_legal_where_all_are_alike(tmp_path: Path) -> None:
+    """In the uniform market no invariant can find what mixes instruments up; so it is not used."""
+    mixed_up = (*ONE_LOT_SIZE, *ONE_TICK_VALUE, *ONE_QUOTE_ASSET, *ONE_FEE_KIND)
+    uniform = _without_subscribers(SCENARIO.replace('market = "varied"\n', ""), tmp_path)
+
+    found = judged(planned_of(uniform), make_copy(tmp_path / "copy", mixed_up), tmp_path / "work")
+
+    assert set(found.values()) == {Correctness.PASSED}, found
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.is_live])
+def test_fault_is_found_by_a_run(name: str, run_once: RunOnce, tmp_path: Path) -> None:
     """A run against the faulty copy exits 5; what it violates is named, others are not."""
     fault = FAULTS[name]
     copy = make_copy(tmp_path / "copy", fault.patches)
@@ -108,19 +163,6 @@ def test_copy_without_a_fault_is_green(is_killed: bool, run_once: RunOnce, tmp_p
         passed if is_killed else passed | {"I23"}
     )
     assert run.record.correctness.status is Correctness.PASSED
-
-
-def test_one_instrument_for_all_is_legal_where_all_are_alike(
-    run_once: RunOnce, tmp_path: Path
-) -> None:
-    """In the uniform market no invariant can find what mixes instruments up; so it is not used."""
-    mixed_up = (*ONE_LOT_SIZE, *ONE_TICK_VALUE, *ONE_QUOTE_ASSET, *ONE_FEE_KIND)
-    copy = make_copy(tmp_path / "copy", mixed_up)
-
-    run = run_once(SCENARIO.replace('market = "varied"\n', ""), target_text(copy))
-
-    assert of_status(run, Correctness.FAILED) == set(), sentences(run)
-    assert run.record.correctness.status is Correctness.PASSED, sentences(run)
 
 
 def test_copy_is_what_is_run(tmp_path: Path) -> None:

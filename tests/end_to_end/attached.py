@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
-from harness.cli.main import exit_code_of
 from harness.storage.run_folder import load_run
 from harness.targets.broker import start_broker
 from harness.targets.process import ChildProcess, Command
+from tests.commands import Done, acctbench
 
 SCENARIO = """
 name = "attached"
@@ -54,15 +53,6 @@ by = "transfers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A command that has ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
     """Where a service is that the harness did not start."""
 
@@ -73,16 +63,12 @@ class Staging:
 
     def command(self, *options: str) -> Done:
         """One run by the command line, with more *options*."""
-        with redirect_stdout(StringIO()) as stdout, redirect_stderr(StringIO()) as stderr:
-            code = exit_code_of(
-                [
-                    *("run", str(self.folder / "scenario.toml")),
-                    *("--target", str(self.target_file), "--kafka", self.kafka),
-                    *("--runs", str(self.folder / "runs")),
-                    *options,
-                ]
-            )
-        return Done(returncode=code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
+        return acctbench(
+            *("run", str(self.folder / "scenario.toml")),
+            *("--target", str(self.target_file), "--kafka", self.kafka),
+            *("--runs", str(self.folder / "runs")),
+            *options,
+        )
 
     def check_green(self, *, undecided: frozenset[str] = frozenset()) -> str:
         """A run that fails nothing and decides all laws but *undecided*; its schedule's digest."""

@@ -11,15 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.cli.main import exit_code_of
 from harness.targets.process import guardian
+from tests.commands import acctbench
 
 ENDED_WITHIN_S = 60
 SCENARIO = """
@@ -109,28 +108,6 @@ def _marked(mark: str) -> list[str]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A command that has ended: its exit code, and what it said to people."""
-
-    returncode: int
-    stderr: str
-
-
-Run = Callable[[list[str]], Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """A function that runs a command to its end."""
-
-    def run_it(command: list[str]) -> Done:
-        code = exit_code_of(command)
-        return Done(returncode=code, stderr=capsys.readouterr().err)
-
-    return run_it
-
-
 def started(command: list[str]) -> subprocess.Popen[str]:
     """A command of its own, once its load goes."""
     program = [sys.executable, "-m", "harness.cli.main", *command]
@@ -142,9 +119,9 @@ def started(command: list[str]) -> subprocess.Popen[str]:
     raise AssertionError("the load never started")
 
 
-def test_service_that_dies_at_start_is_quoted(folder: Folder, run: Run) -> None:
+def test_service_that_dies_at_start_is_quoted(folder: Folder) -> None:
     """Exit 6, at once, with the service's own last words."""
-    done = run(folder.command(program=DIES_AT_START))
+    done = acctbench(*folder.command(program=DIES_AT_START))
 
     assert done.returncode == 6
     assert "exited 3" in done.stderr
@@ -152,9 +129,9 @@ def test_service_that_dies_at_start_is_quoted(folder: Folder, run: Run) -> None:
     assert json.loads((folder.incomplete() / "failure.json").read_text())["error"] == "TargetError"
 
 
-def test_service_that_dies_mid_run_is_quoted(folder: Folder, run: Run) -> None:
+def test_service_that_dies_mid_run_is_quoted(folder: Folder) -> None:
     """Exit 6 with how it ended and its log, the folder kept as incomplete."""
-    done = run(folder.command(program=DIES_MID_RUN, measure="8s"))
+    done = acctbench(*folder.command(program=DIES_MID_RUN, measure="8s"))
 
     assert done.returncode == 6
     assert "exited 7" in done.stderr
@@ -185,23 +162,23 @@ def test_broker_that_dies_mid_run_is_named(
 
 
 def test_broker_that_is_not_installed_is_named(
-    folder: Folder, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 6 with the command that installs it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    done = run(folder.command(kafka="apache"))
+    done = acctbench(*folder.command(kafka="apache"))
 
     assert done.returncode == 6
     assert "run: acctbench kafka install" in done.stderr
 
 
-def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder, run: Run) -> None:
+def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder) -> None:
     """Exit 2, the step named, nothing started and no folder made."""
     command = folder.command()
     with (folder.path / "faulty.toml").open("a", encoding="utf-8") as scenario:
         scenario.write('[[steps]]\nat = "1s"\naction = "kill-restart-broker"\n')
 
-    done = run(command)
+    done = acctbench(*command)
 
     assert done.returncode == 2
     assert "steps[0].action: kill-restart-broker" in done.stderr
@@ -209,9 +186,9 @@ def test_broker_that_can_not_do_what_is_planned_is_refused(folder: Folder, run: 
     assert not folder.runs.exists()
 
 
-def test_broker_that_is_not_there_is_named(folder: Folder, run: Run) -> None:
+def test_broker_that_is_not_there_is_named(folder: Folder) -> None:
     """Exit 6 with the address that nobody answers at."""
-    done = run(folder.command(kafka="127.0.0.1:1"))
+    done = acctbench(*folder.command(kafka="127.0.0.1:1"))
 
     assert done.returncode == 6
     assert "127.0.0.1:1" in done.stderr
@@ -248,20 +225,20 @@ def test_killed_load_process_is_no_result(folder: Folder) -> None:
     folder.incomplete()
 
 
-def test_topic_that_no_system_has_is_refused(folder: Folder, run: Run) -> None:
+def test_topic_that_no_system_has_is_refused(folder: Folder) -> None:
     """Exit 2 with the key of the target file, before anything starts."""
     command = folder.command(program=DIES_AT_START)
     target = folder.path / "target.toml"
     target.write_text(target.read_text() + '[contract]\nabsent_topics = ["acct.legder.v1"]\n')
 
-    done = run(command)
+    done = acctbench(*command)
 
     assert done.returncode == 2
     assert "target.toml: contract.absent_topics: 'acct.legder.v1': write" in done.stderr
     assert not folder.runs.exists()
 
 
-def test_full_disk_is_said_so(folder: Folder, run: Run) -> None:
+def test_full_disk_is_said_so(folder: Folder) -> None:
     """A run folder that can't be written to any more: exit 4, a sentence, no traceback."""
     if os.geteuid() != 0:
         pytest.skip("a small file system can be mounted by root only")
@@ -274,7 +251,7 @@ def test_full_disk_is_said_so(folder: Folder, run: Run) -> None:
     if mounted.returncode != 0:
         pytest.skip("this machine does not permit mounts")
     try:
-        done = run(folder.command(measure="1s"))
+        done = acctbench(*folder.command(measure="1s"))
     finally:
         subprocess.run(["umount", "-l", str(folder.runs)], check=True)
 
@@ -283,22 +260,22 @@ def test_full_disk_is_said_so(folder: Folder, run: Run) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_unknown_scenario_names_the_nearest(run: Run) -> None:
+def test_unknown_scenario_names_the_nearest() -> None:
     """Exit 2 and what was probably meant."""
-    done = run(["run", "spot-stedy"])
+    done = acctbench("run", "spot-stedy")
 
     assert done.returncode == 2
     assert "spot-steady" in done.stderr
 
 
-def test_every_fault_of_a_scenario_is_listed_at_once(folder: Folder, run: Run) -> None:
+def test_every_fault_of_a_scenario_is_listed_at_once(folder: Folder) -> None:
     """Exit 2, each fault with its key, nothing started."""
     command = folder.command()
     text = (folder.path / "faulty.toml").read_text()
     broken = text.replace('"100/s"', '"fast"').replace('"2s"', '"soon"') + "\n[lood]\nx = 1\n"
     (folder.path / "faulty.toml").write_text(broken)
 
-    done = run(command)
+    done = acctbench(*command)
 
     assert done.returncode == 2
     assert all(

@@ -26,9 +26,9 @@ from scipy import stats
 
 from harness.model.record import Better
 from reports.compare.judge import judge
-from reports.compare.policy import Policy
+from reports.compare.policy import ComparisonPolicy
 from reports.compare.verdicts import Change, Comparison
-from reports.figures.samples import Metric, RunValues, Side
+from reports.figures.samples import MeasuredMetric, RunValues, Side
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -51,7 +51,7 @@ class Rule:
 
 def compared(a: Values, b: Values) -> Comparison:
     """Our comparison of two sides under the default policy."""
-    return judge(_side("a", a), _side("b", b), Policy())
+    return judge(_side("a", a), _side("b", b), ComparisonPolicy())
 
 
 def ours(a: Values, b: Values) -> Flags:
@@ -63,7 +63,7 @@ def _side(name: str, runs: Values) -> Side:
     return Side(
         name=name,
         metrics=tuple(
-            Metric(
+            MeasuredMetric(
                 name=f"{place:03}",
                 unit="ns",
                 better=Better.LESS,

@@ -41,7 +41,7 @@ from reports.compare.comparison import rules_of
 from reports.compare.policy import Design
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.gate.looks import Gathered, Questions, Sequential, plan_looks
+from reports.gate.looks import GatheredPairs, Questions, Sequential, plan_looks
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 GATES, CALIBRATION, TABLE = HERE / "gates.jsonl", HERE / "gates-plant.json", HERE / "gates.md"
@@ -333,7 +333,7 @@ def resampled_gate(
     while looks.outcome is None:
         count = min(looks.wanted_count, len(drawn))
         looks.look(
-            Gathered(baseline=baseline[:count], candidate=candidate[:count]),
+            GatheredPairs(baseline=baseline[:count], candidate=candidate[:count]),
             is_last=count < looks.wanted_count,
         )
     return looks.outcome.dossier.comparison.status

@@ -32,7 +32,7 @@ from harness.model.record import Better
 from reports.history.alerts import is_told
 from reports.history.disturbance import disturbances
 from reports.history.events import Gathered, SettingHistory, history_of
-from reports.history.runs import HistoryRun, Setting
+from reports.history.runs import HistoryRun, RunSetting
 from reports.statistics.change_points import Timeline, timeline
 
 REPETITION_COUNT = 5  # in a point
@@ -102,7 +102,7 @@ def points(path: Path) -> NDArray[np.float64]:
 
 def _replayed(series: NDArray[np.float64], names: Sequence[str]) -> SettingHistory:
     """As the command sees it: each point a run, each benchmark a metric of all runs."""
-    setting = Setting(facts=(), family=("", "", "", "", "", "", ""))
+    setting = RunSetting(facts=(), family=("", "", "", "", "", "", ""))
     runs = [
         HistoryRun(
             run_id=str(index),

@@ -112,7 +112,7 @@ def show(
     """
     from harness.cli.history_summary import tell_history
     from harness.workflows.history import gathered_in, history_in
-    from reports.history.commits import check_repository, commits_of
+    from reports.reading.commits import check_repository, commits_of
 
     if repository is not None:
         check_repository(repository)
@@ -196,12 +196,12 @@ def export(file: Path, folders: tuple[Path, ...], force: bool, runs_folder: Path
     Write every figure of every stored run into FILE, as one Parquet table.
 
     One row for a run and a metric, for DuckDB, pandas or Spark; the columns are explained at the
-    top of reports/history/export.py. Prints the path.
+    top of reports/history_export.py. Prints the path.
     """
     from harness.cli.history_summary import tell_skipped
     from harness.errors import UsageError
     from harness.workflows.history import gathered_in
-    from reports.history.export import write_export
+    from reports.history_export import write_export
 
     if file.exists() and not force:
         raise UsageError(f"{file}: it is there already; say --force to replace it")

@@ -8,7 +8,7 @@ from rich.table import Table
 from harness.cli.console import people, printable
 from harness.model.text import quantity, share
 from reports.history.events import Commits, History, SettingHistory
-from reports.history.series import Series
+from reports.history.series import HistorySeries
 from reports.pages.history.page import counted, event_sentence, state_cell, verdict_sentence
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -74,7 +74,7 @@ def _print_series(item: SettingHistory) -> None:
         people.print(f"and {len(item.series) - len(shown)} more, on the page", style="dim")
 
 
-def _spark(series: Series) -> str:
+def _spark(series: HistorySeries) -> str:
     """The newest points as blocks; a gap is a blank."""
     values = series.values[-_SPARK_COUNT:]
     present = [value for value in values if value is not None]

@@ -50,9 +50,9 @@ from reports.compare.comparison import Rules, rules_of
 from reports.compare.policy import Design
 from reports.compare.verdicts import verdict_to_json
 from reports.figures.run_evidence import counts_of
-from reports.gate.looks import Gathered, Outcome, Questions, Sequential, plan_looks
+from reports.gate.looks import GateOutcome, GatheredPairs, Questions, Sequential, plan_looks
 from reports.gate.memory_counts import with_counts, without_counted
-from reports.pages.gate.former_gates import former_gates_section, former_gates_to_json
+from reports.pages.gate.former_gates_section import former_gates_section, former_gates_to_json
 from reports.pages.gate.page import (
     GateFacts,
     gate_dossier,
@@ -183,7 +183,7 @@ class _Gate:
         document = {**verdict_to_json(dossier.comparison), **more}
         return result_of(dossier.comparison, folder / page.name, document)
 
-    def _trial(self, folder: Path) -> tuple[Outcome, Gatherer]:
+    def _trial(self, folder: Path) -> tuple[GateOutcome, Gatherer]:
         setups = {
             side: RunSetup(
                 scenario=self.scenario,
@@ -209,7 +209,7 @@ class _Gate:
             outcome = self._looked_at(gatherer, _Evidence(stored), self.rules)
         return self._with_counts(setups, gatherer, outcome), gatherer
 
-    def _with_counts(self, setups: Setups, gatherer: Gatherer, outcome: Outcome) -> Outcome:
+    def _with_counts(self, setups: Setups, gatherer: Gatherer, outcome: GateOutcome) -> GateOutcome:
         """
         *outcome* with the bytes of an operation, if they are asked for and it is a verdict.
 
@@ -225,7 +225,7 @@ class _Gate:
             counted = self._looked_at(memory, _Evidence(are_counts=True), self.counted)
         return with_counts(outcome, counted)
 
-    def _looked_at(self, gatherer: Gatherer, evidence: _Evidence, rules: Rules) -> Outcome:
+    def _looked_at(self, gatherer: Gatherer, evidence: _Evidence, rules: Rules) -> GateOutcome:
         """What the pairs of *gatherer*, played while its budget lasts, say of *rules*."""
 
         def on_pair(one: Played) -> None:
@@ -318,9 +318,9 @@ class _Evidence:
                 self._by_side[side].append(counts_of(found) if self._are_counts else found)
 
     @property
-    def gathered(self) -> Gathered:
+    def gathered(self) -> GatheredPairs:
         """So far."""
-        return Gathered(
+        return GatheredPairs(
             baseline=self._stored or tuple(self._by_side[BASE]),
             candidate=tuple(self._by_side[CANDIDATE]),
             is_paired=not self._stored,

@@ -19,7 +19,7 @@ from harness.model.text import plain
 from harness.model.waivers import Waiver
 from reports.compare.comparable import Difference, differences
 from reports.compare.judge import judge
-from reports.compare.policy import Design, MarginRule, Margins, Policy
+from reports.compare.policy import ComparisonPolicy, Design, MarginRule, Margins
 from reports.compare.sides import side_of, too_thin
 from reports.compare.verdicts import Comparison, comparison_to_json, resummed
 from reports.figures.run_evidence import RunEvidence
@@ -42,7 +42,7 @@ class Rules:
         source: Name and digest of the policy file; empty: none.
     """
 
-    policy: Policy = field(default_factory=Policy)
+    policy: ComparisonPolicy = field(default_factory=ComparisonPolicy)
     patterns: tuple[str, ...] = HEADLINE_PATTERNS
     written: tuple[str, ...] = ()
     are_profiles_judged: bool = True
@@ -89,9 +89,9 @@ class Dossier:
 def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
     """The rules of a policy file; None: those of the program."""
     spec = policy.comparison if policy else ComparisonSpec()
-    default = Policy()
+    default = ComparisonPolicy()
     return Rules(
-        policy=Policy(
+        policy=ComparisonPolicy(
             alpha=default.alpha if spec.alpha is None else spec.alpha,
             run_count_min=spec.run_count_min or default.run_count_min,
             design=design,

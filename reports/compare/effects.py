@@ -13,21 +13,21 @@ from dataclasses import replace
 from harness.model.text import plain, trimmed
 from reports.compare.estimates import (
     RUN_COUNT_NEEDED,
-    Pair,
+    MetricPair,
     estimated,
     side_values,
     without_noise,
 )
 from reports.compare.input_faults import fault_of, fault_of_data, is_unanswered
-from reports.compare.policy import FAILURE_MARGINS, Design, Margins, Policy
+from reports.compare.policy import FAILURE_MARGINS, ComparisonPolicy, Design, Margins
 from reports.compare.verdicts import Change, MetricVerdict
-from reports.figures.samples import Compared, Metric, RunTails, RunValues
+from reports.figures.samples import Compared, MeasuredMetric, RunTails, RunValues
 from reports.statistics.location import Effect
 
 
 def effect_or_verdict(
-    a: Metric | None, b: Metric | None, policy: Policy
-) -> tuple[Pair, Effect] | MetricVerdict:
+    a: MeasuredMetric | None, b: MeasuredMetric | None, policy: ComparisonPolicy
+) -> tuple[MetricPair, Effect] | MetricVerdict:
     """The effect of one metric, or the verdict that no effect is needed for."""
     known = a or b
     assert known is not None
@@ -42,7 +42,7 @@ def effect_or_verdict(
         if a is None or b is None:
             text = "New in the candidate: there is nothing to compare it with."
             return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
-        pair = Pair(baseline=a, candidate=b, margins=margins)
+        pair = MetricPair(baseline=a, candidate=b, margins=margins)
         settled = _settled_without_noise(pair, policy)
         if settled:
             return settled
@@ -57,7 +57,11 @@ def effect_or_verdict(
 
 
 def unestimated(
-    a: Metric | None, b: Metric | None, status: Change, sentence: str, policy: Policy
+    a: MeasuredMetric | None,
+    b: MeasuredMetric | None,
+    status: Change,
+    sentence: str,
+    policy: ComparisonPolicy,
 ) -> MetricVerdict:
     """The verdict *status* of a metric of which no effect was estimated."""
     known = a or b
@@ -78,7 +82,9 @@ def unestimated(
     )
 
 
-def verdict_of_unanswered(a: Metric, b: Metric, status: Change, policy: Policy) -> MetricVerdict:
+def verdict_of_unanswered(
+    a: MeasuredMetric, b: MeasuredMetric, status: Change, policy: ComparisonPolicy
+) -> MetricVerdict:
     """Of a quantile among operations that were never answered, whose share ended as *status*."""
     text = "In the candidate it falls among operations that were never answered"
     if status is Change.REGRESSED:
@@ -91,7 +97,9 @@ def verdict_of_unanswered(a: Metric, b: Metric, status: Change, policy: Policy) 
     return unestimated(a, b, Change.INCONCLUSIVE, text, policy)
 
 
-def _unanswered_pair(a: Metric | None, b: Metric | None, policy: Policy) -> Pair | None:
+def _unanswered_pair(
+    a: MeasuredMetric | None, b: MeasuredMetric | None, policy: ComparisonPolicy
+) -> MetricPair | None:
     """
     The shares without an answer, where the quantile of the candidate falls among these operations.
 
@@ -112,10 +120,10 @@ def _unanswered_pair(a: Metric | None, b: Metric | None, policy: Policy) -> Pair
     # Of a quantile far out a small share is much: half of what lies beyond it.
     share = min(FAILURE_MARGINS.floor_share, (1.0 - q) / 2.0)
     margins = Margins(floor_share=share, margin_share=share)
-    return Pair(baseline=before, candidate=after, margins=margins, is_of_unanswered=True)
+    return MetricPair(baseline=before, candidate=after, margins=margins, is_of_unanswered=True)
 
 
-def _unanswered_shares(metric: Metric, q: float) -> Metric:
+def _unanswered_shares(metric: MeasuredMetric, q: float) -> MeasuredMetric:
     """Of each run; where it has the quantile as a number, the most that it can be: 1 - q."""
     shares = (
         tuple(run.unanswered_count / max(1, run.count) for run in metric.data.runs)
@@ -125,7 +133,7 @@ def _unanswered_shares(metric: Metric, q: float) -> Metric:
     return replace(metric, data=RunValues(values=shares), compared=Compared.DIFFERENCE)
 
 
-def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
+def _settled_without_noise(pair: MetricPair, policy: ComparisonPolicy) -> MetricVerdict | None:
     """Zeros have no ratio, and one run a side no noise: what is said then."""
     a, b = pair.baseline, pair.candidate
     is_sized = not pair.is_difference
@@ -149,7 +157,7 @@ def _settled_without_noise(pair: Pair, policy: Policy) -> MetricVerdict | None:
     return None
 
 
-def _collapse(pair: Pair, effect: Effect, policy: Policy) -> str:
+def _collapse(pair: MetricPair, effect: Effect, policy: ComparisonPolicy) -> str:
     """Why an improvement is too good to be true; empty if it isn't."""
     gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
     if gain <= policy.collapse_ratio:

@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.compare.policy import Design, Margins
 from reports.compare.verdicts import SideValues
-from reports.figures.samples import Compared, Metric, RunTails, RunValues
+from reports.figures.samples import Compared, MeasuredMetric, RunTails, RunValues
 from reports.statistics.location import (
     RATIO_ERROR_MIN,
     Effect,
@@ -30,15 +30,15 @@ _SHARE_LEFT_MIN = 1e-9  # of operations that did not fail, for a logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class MetricPair:
     """
     One metric that both sides have, fit to be compared.
 
     *is_of_unanswered*: a quantile has no value, and shares without an answer stand for it.
     """
 
-    baseline: Metric
-    candidate: Metric
+    baseline: MeasuredMetric
+    candidate: MeasuredMetric
     margins: Margins
     is_of_unanswered: bool = False
 
@@ -73,7 +73,7 @@ class Pair:
         return _logs(self.baseline), _logs(self.candidate)
 
 
-def estimated(pair: Pair, design: Design) -> Effect:
+def estimated(pair: MetricPair, design: Design) -> Effect:
     """The effect of *pair*; each side has at least two runs, or the metric is exact."""
     a, b = pair.baseline.data, pair.candidate.data
     if isinstance(a, RunTails) and isinstance(b, RunTails):
@@ -89,7 +89,7 @@ def without_noise(effect: Effect) -> Effect:
     return replace(effect, ratio_error=RATIO_ERROR_MIN / 100.0, freedom=1e6)
 
 
-def side_values(metric: Metric | None, value: float | None = None) -> SideValues:
+def side_values(metric: MeasuredMetric | None, value: float | None = None) -> SideValues:
     """What a side shows: *value* in its middle (the median of the runs if None), and its runs."""
     if metric is None:
         return SideValues(run_count=0, value=None, runs=())
@@ -104,19 +104,19 @@ def side_values(metric: Metric | None, value: float | None = None) -> SideValues
     )
 
 
-def tail_value(metric: Metric) -> float | None:
+def tail_value(metric: MeasuredMetric) -> float | None:
     """The quantile of all runs together; None for a metric that is no quantile."""
     return pooled_quantile(metric.data) if isinstance(metric.data, RunTails) else None
 
 
-def _numbers(metric: Metric) -> Values:
+def _numbers(metric: MeasuredMetric) -> Values:
     """One number a run."""
     if isinstance(metric.data, RunValues):
         return np.array(metric.data.values, np.float64)
     return run_quantiles(metric.data)
 
 
-def _logs(metric: Metric) -> Values:
+def _logs(metric: MeasuredMetric) -> Values:
     if metric.compared is Compared.DIFFERENCE:
         return -np.log1p(-np.minimum(_numbers(metric), 1.0 - _SHARE_LEFT_MIN))
     return np.asarray(np.log(_numbers(metric)), np.float64)

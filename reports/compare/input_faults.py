@@ -11,10 +11,10 @@ import numpy as np
 from harness.model.quantiles import needed_count
 from harness.model.text import plain
 from reports.compare.policy import Design
-from reports.figures.samples import Compared, Metric, RunTails, RunValues
+from reports.figures.samples import Compared, MeasuredMetric, RunTails, RunValues
 
 
-def fault_of(a: Metric | None, b: Metric | None, design: Design) -> str:
+def fault_of(a: MeasuredMetric | None, b: MeasuredMetric | None, design: Design) -> str:
     """Why baseline *a* and candidate *b* can't be compared; empty if they can."""
     if a is None and b is None:
         return "neither side has it"

@@ -26,11 +26,11 @@ import numpy as np
 from harness.model.text import plain, share
 from reports.compare.effects import effect_or_verdict, verdict_of_unanswered
 from reports.compare.estimates import (
-    Pair,
+    MetricPair,
     side_values,
     tail_value,
 )
-from reports.compare.policy import Design, Policy
+from reports.compare.policy import ComparisonPolicy, Design
 from reports.compare.sentences import MetricFindings, sentence_of
 from reports.compare.verdicts import (
     Change,
@@ -60,19 +60,19 @@ _SESSION_RATIO_NOTABLE = 3.0 * SESSION_PRIOR_RATIO
 class _Estimated:
     """A pair with its effect and noise; *p_worse* is one-sided."""
 
-    pair: Pair
+    pair: MetricPair
     effect: Effect
     noise: Noise
     p_worse: float
 
 
-def judge(baseline: Side, candidate: Side, policy: Policy) -> Comparison:
+def judge(baseline: Side, candidate: Side, policy: ComparisonPolicy) -> Comparison:
     """Compare *candidate* with *baseline*; metrics come in the baseline's order, new ones last."""
     old = {metric.name: metric for metric in baseline.metrics}
     new = {metric.name: metric for metric in candidate.metrics}
     names = list(dict.fromkeys((*old, *new)))
     verdicts: dict[str, MetricVerdict] = {}
-    found: list[tuple[Pair, Effect]] = []
+    found: list[tuple[MetricPair, Effect]] = []
     for name in names:
         outcome = effect_or_verdict(old.get(name), new.get(name), policy)
         if isinstance(outcome, MetricVerdict):
@@ -107,7 +107,7 @@ def _said_of_sides(baseline: Sequence[str], candidate: Sequence[str]) -> tuple[s
     )
 
 
-def _lacking(names: Sequence[str], policy: Policy) -> tuple[str, ...]:
+def _lacking(names: Sequence[str], policy: ComparisonPolicy) -> tuple[str, ...]:
     return tuple(
         f"the metric {plain(pattern)} is required, and on neither side"
         for pattern in policy.required
@@ -115,7 +115,9 @@ def _lacking(names: Sequence[str], policy: Policy) -> tuple[str, ...]:
     )
 
 
-def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_Estimated]:
+def _with_noise(
+    found: Sequence[tuple[MetricPair, Effect]], policy: ComparisonPolicy
+) -> list[_Estimated]:
     sessions = _sessions(found) if policy.design is Design.APART else {}
     estimates = []
     for pair, effect in found:
@@ -132,14 +134,14 @@ def _with_noise(found: Sequence[tuple[Pair, Effect]], policy: Policy) -> list[_E
     return estimates
 
 
-def _sessions(found: Sequence[tuple[Pair, Effect]]) -> dict[str, float]:
+def _sessions(found: Sequence[tuple[MetricPair, Effect]]) -> dict[str, float]:
     """
     By metric the scale of the session's noise, as the others of its sort show it.
 
     Sorts are units, and tails apart from middles: that memory, or the median, stayed where it was
     does not make a slowdown of all tails a matter of the session.
     """
-    sorts: dict[tuple[str, Method | None], list[tuple[Pair, Effect]]] = {}
+    sorts: dict[tuple[str, Method | None], list[tuple[MetricPair, Effect]]] = {}
     for pair, effect in found:
         if _has_session(pair):
             method = effect.method if effect.method is Method.TAIL else None
@@ -154,12 +156,12 @@ def _sessions(found: Sequence[tuple[Pair, Effect]]) -> dict[str, float]:
     return scales
 
 
-def _has_session(pair: Pair) -> bool:
+def _has_session(pair: MetricPair) -> bool:
     """Another session changes speeds; not counts, and not how much fails."""
     return not pair.margins.is_exact and not pair.is_difference
 
 
-def _is_constant(pair: Pair) -> bool:
+def _is_constant(pair: MetricPair) -> bool:
     """
     Whether every run of both sides gave the same number, as where nothing ever failed.
 
@@ -182,7 +184,7 @@ def _corrected(
 
 
 def _judged(
-    item: _Estimated, corrected: tuple[float, float], family_count: int, policy: Policy
+    item: _Estimated, corrected: tuple[float, float], family_count: int, policy: ComparisonPolicy
 ) -> MetricVerdict:
     pair, effect, noise, margins = item.pair, item.effect, item.noise, item.pair.margins
     aims = Aims(
@@ -224,7 +226,7 @@ def _judged(
     return _verdict(pair, status, sentence_of(findings), estimate)
 
 
-def _further(item: _Estimated, status: Change, aims: Aims, policy: Policy) -> int | None:
+def _further(item: _Estimated, status: Change, aims: Aims, policy: ComparisonPolicy) -> int | None:
     """How many more runs a side would settle it; None if settled or out of reach."""
     if status is not Change.INCONCLUSIVE or item.pair.margins.is_exact:
         return None
@@ -236,7 +238,7 @@ def _further(item: _Estimated, status: Change, aims: Aims, policy: Policy) -> in
     return None if further is None else max(further, lacking)
 
 
-def _ranks_agree(pair: Pair, effect: Effect, policy: Policy) -> bool:
+def _ranks_agree(pair: MetricPair, effect: Effect, policy: ComparisonPolicy) -> bool:
     if pair.margins.is_exact:
         return True
     upwards, alpha = effect.log_ratio > 0.0, policy.rank_alpha
@@ -246,7 +248,7 @@ def _ranks_agree(pair: Pair, effect: Effect, policy: Policy) -> bool:
     return ranks_agree(a, b, upwards=upwards, alpha=alpha)
 
 
-def _is_drift(pair: Pair, effect: Effect, policy: Policy) -> bool:
+def _is_drift(pair: MetricPair, effect: Effect, policy: ComparisonPolicy) -> bool:
     if policy.design is Design.PAIRED or pair.margins.is_exact:
         return False
     return drift_explains(effect.log_ratio, *pair.logs())
@@ -279,7 +281,9 @@ def _exp(log_ratio: float) -> float:
     return math.exp(min(max(log_ratio, -700.0), 700.0))
 
 
-def _verdict(pair: Pair, status: Change, sentence: str, estimate: Estimate | None) -> MetricVerdict:
+def _verdict(
+    pair: MetricPair, status: Change, sentence: str, estimate: Estimate | None
+) -> MetricVerdict:
     a, b = pair.baseline, pair.candidate
     return MetricVerdict(
         name=pair.name,

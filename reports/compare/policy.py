@@ -11,7 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from harness.model.metrics import INSTRUCTIONS
-from reports.figures.samples import Compared, Metric, RunTails
+from reports.figures.samples import Compared, MeasuredMetric, RunTails
 from reports.statistics.rank_tests import RANK_ALPHA
 
 
@@ -65,7 +65,7 @@ class MarginRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class ComparisonPolicy:
     """
     The rules of one comparison.
 
@@ -102,7 +102,7 @@ class Policy:
         """The part of alpha that one direction may spend."""
         return self.alpha / 2.0
 
-    def margins_of(self, metric: Metric) -> Margins:
+    def margins_of(self, metric: MeasuredMetric) -> Margins:
         """The margins of *metric*."""
         for rule in self.rules:
             if fnmatchcase(metric.name, rule.pattern):

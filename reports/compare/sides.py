@@ -32,7 +32,7 @@ from harness.model.record import PLAIN, Better, RunRecord, is_embedded, undecide
 from harness.model.text import Unit, plain
 from harness.model.verdict import Correctness, Validity
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.samples import Compared, Metric, RunSamples, RunTails, RunValues, Side
+from reports.figures.samples import Compared, MeasuredMetric, RunSamples, RunTails, RunValues, Side
 
 _NO_SAMPLES = RunSamples(ordered=np.zeros(0))
 _THIN_SHARE_MIN = 0.5  # of the baseline's samples
@@ -82,7 +82,7 @@ def too_thin(a: Side, b: Side) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
+def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[MeasuredMetric]:
     for family in dict.fromkeys(family for run in runs for family in run.samples):
         if family[1] == VISIBLE and any(is_embedded(run.record) for run in runs):
             continue
@@ -90,12 +90,12 @@ def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[M
             name = ".".join((*family, statistic))
             if is_chosen(name, patterns):
                 samples = tuple(run.samples.get(family, _NO_SAMPLES) for run in runs)
-                yield Metric(
+                yield MeasuredMetric(
                     name=name, unit=Unit.NS, better=Better.LESS, data=RunTails(q=q, runs=samples)
                 )
 
 
-def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[Metric]:
+def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[MeasuredMetric]:
     by_run = [{figure.name: figure for figure in run.figures} for run in runs]
     known: dict[str, Figure] = {}
     for figures in by_run:
@@ -111,7 +111,7 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
         if statistic == MEDIAN and math.inf in values:
             yield _median_of_all(figure, runs)
             continue
-        yield Metric(
+        yield MeasuredMetric(
             name=name,
             unit=figure.unit,
             better=figure.better,
@@ -120,11 +120,11 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
         )
 
 
-def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> Metric:
+def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> MeasuredMetric:
     """Where the median of a run falls among the unanswered: of all operations of all runs."""
     kind, family, _ = latency_parts(figure.name)
     samples = tuple(run.samples.get((kind, family), _NO_SAMPLES) for run in runs)
-    return Metric(
+    return MeasuredMetric(
         name=figure.name,
         unit=figure.unit,
         better=figure.better,
@@ -132,7 +132,7 @@ def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> Metric:
     )
 
 
-def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[Metric]:
+def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[MeasuredMetric]:
     """The process starts of all runs together."""
     names = dict.fromkeys(kernel_metric(kernel) for run in records for kernel in run.kernels)
     for name in names:
@@ -143,7 +143,7 @@ def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterato
             own = [kernel for kernel in record.kernels if kernel_metric(kernel) == name]
             values += kernel_values(own[0]) if own else (math.nan,)
         first = next(k for run in records for k in run.kernels if kernel_metric(k) == name)
-        yield Metric(
+        yield MeasuredMetric(
             name=name,
             unit=first.unit,
             better=first.better,

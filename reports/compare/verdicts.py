@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.model.record import Better, Objective
 from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
-from reports.compare.policy import Design, Policy
+from reports.compare.policy import ComparisonPolicy, Design
 from reports.figures.samples import Compared
 from reports.statistics.location import Method
 
@@ -184,7 +184,7 @@ def compared(
     baseline: str,
     candidate: str,
     metrics: tuple[MetricVerdict, ...],
-    policy: Policy,
+    policy: ComparisonPolicy,
     findings: Findings = Findings(),
 ) -> Comparison:
     """

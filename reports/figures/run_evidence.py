@@ -19,7 +19,7 @@ from reports.figures.profiled_start import ProfiledStart
 from reports.figures.rest import profile_figures
 from reports.figures.run_tables import RunTables
 from reports.figures.samples import RunSamples
-from reports.figures.timelines import Line, lines_to_compare
+from reports.figures.timelines import TimeSeries, lines_to_compare
 
 Family = tuple[str, str]  # kind of operation, and "response_ns", "service_ns" or "visible_ns"
 
@@ -40,7 +40,7 @@ class RunEvidence:
     record: RunRecord
     figures: tuple[Figure, ...]
     samples: Mapping[Family, RunSamples]
-    timelines: Mapping[str, Line] = field(default_factory=dict)
+    timelines: Mapping[str, TimeSeries] = field(default_factory=dict)
     starts: tuple[ProfiledStart, ...] = ()
     faults: tuple[str, ...] = ()
     is_counted: bool = False

@@ -65,7 +65,7 @@ class RunTails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class MeasuredMetric:
     """One metric of one side, in *unit*."""
 
     name: str
@@ -88,7 +88,7 @@ class Side:
     """
 
     name: str
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MeasuredMetric, ...]
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     is_audit_failed: bool = False

@@ -28,7 +28,7 @@ _POINT_COUNT_MAX = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TimeSeries:
     """Values *y* at the seconds *x* since the measured phase began; a y of None is a gap."""
 
     x: tuple[float, ...]
@@ -68,7 +68,7 @@ class ResponseLines:
         lost_count: Operations that wanted an answer and had none.
     """
 
-    lines: Mapping[str, Line]
+    lines: Mapping[str, TimeSeries]
     bins: Bins
     answer_count_max: int
     lost_count: int
@@ -109,7 +109,7 @@ def response_lines(record: RunRecord, operations: pd.DataFrame) -> ResponseLines
     }
     return ResponseLines(
         lines={
-            name: Line(x=bins.middle_s, y=y)
+            name: TimeSeries(x=bins.middle_s, y=y)
             for name, y in values.items()
             if any(value is not None for value in y)
         },
@@ -119,7 +119,7 @@ def response_lines(record: RunRecord, operations: pd.DataFrame) -> ResponseLines
     )
 
 
-def rate_lines(record: RunRecord, operations: pd.DataFrame) -> Mapping[str, Line]:
+def rate_lines(record: RunRecord, operations: pd.DataFrame) -> Mapping[str, TimeSeries]:
     """Operations a second that were due, sent and answered; one that has no stamp has no line."""
     bins = bins_of(record, operations)
     moments = {
@@ -128,19 +128,19 @@ def rate_lines(record: RunRecord, operations: pd.DataFrame) -> Mapping[str, Line
         "done": _present(operations, "done_ns", answered(operations)),
     }
     return {
-        name: Line(x=bins.middle_s, y=_rates(at_ns, bins))
+        name: TimeSeries(x=bins.middle_s, y=_rates(at_ns, bins))
         for name, at_ns in moments.items()
         if len(at_ns)
     }
 
 
-def sampled_line(samples: pd.DataFrame, subject: str, metric: str) -> Line:
+def sampled_line(samples: pd.DataFrame, subject: str, metric: str) -> TimeSeries:
     """What was sampled of *subject*, thinned so that no peak is lost; empty if nothing was."""
     chosen = samples[(samples["subject"] == subject) & (samples["metric"] == metric)]
     chosen = chosen[chosen["value"].notna()].sort_values("offset_ns")
     stride = -(-len(chosen) // _POINT_COUNT_MAX) or 1
     groups = chosen.iloc[::stride] if stride == 1 else _peaks(chosen, stride)
-    return Line(
+    return TimeSeries(
         x=tuple(round(float(at) / NANOS_PER_SECOND, 3) for at in groups["offset_ns"]),
         y=tuple(float(exact(value, 5)) for value in groups["value"]),
     )
@@ -148,14 +148,14 @@ def sampled_line(samples: pd.DataFrame, subject: str, metric: str) -> Line:
 
 def lines_to_compare(
     record: RunRecord, operations: pd.DataFrame, samples: pd.DataFrame
-) -> Mapping[str, Line]:
+) -> Mapping[str, TimeSeries]:
     """Of all lines of a run those that tell two sides apart; what was not seen is not there."""
     return {name: line for name, line in _to_compare(record, operations, samples) if line.x}
 
 
 def _to_compare(
     record: RunRecord, operations: pd.DataFrame, samples: pd.DataFrame
-) -> Iterator[tuple[str, Line]]:
+) -> Iterator[tuple[str, TimeSeries]]:
     for name, line in response_lines(record, operations).lines.items():
         yield f"response-{name}", line
     for name, line in rate_lines(record, operations).items():
@@ -186,7 +186,9 @@ def _rates(at_ns: NDArray[np.int64], bins: Bins) -> tuple[float, ...]:
 
 
 def _response_by_bin(operations: pd.DataFrame, bins: Bins) -> tuple[NDArray[np.int64], ...]:
-    """The response of the operations due in each bin, ascending."""
+    """The response of the operations due in each bin, ascending; a micro run has no bin."""
+    if not len(bins):
+        return ()
     done, intended = stamps(operations, "done_ns"), stamps(operations, "intended_ns")
     chosen = answered(operations) & done.present & intended.present
     intended_ns = intended.ns[chosen]

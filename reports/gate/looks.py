@@ -41,7 +41,7 @@ _TWO_SIDED_MAX = 0.49
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
+class GatheredPairs:
     """
     The runs of both sides so far.
 
@@ -57,7 +57,7 @@ class Gathered:
         """Pairs, or runs of the candidate."""
         return len(self.candidate)
 
-    def since(self, count: int) -> "Gathered":
+    def since(self, count: int) -> "GatheredPairs":
         """Those after the first *count*; a baseline that was stored before stays whole."""
         return replace(
             self,
@@ -92,7 +92,7 @@ def plan_looks(affordable_count: int) -> LookPlan:
     return LookPlan(look_counts=tuple(dict.fromkeys(steps)), confirm_count=confirm_count)
 
 
-class Step(StrEnum):
+class GateStep(StrEnum):
     """What a look was for."""
 
     LOOK = "look"
@@ -112,7 +112,7 @@ class Look:
         open: What must be settled, and was not.
     """
 
-    step: Step
+    step: GateStep
     pair_count: int
     alpha: float
     worse: tuple[str, ...]
@@ -120,7 +120,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class GateOutcome:
     """
     How it ended: the comparison of all pairs, with what was confirmed and what was not.
 
@@ -164,7 +164,7 @@ class Sequential:
         self._unconfirmed: tuple[str, ...] = ()
         self._confirmation = ""  # how it was made, in a sentence
         self._unasked: set[str] = set()  # looked worse, and no fresh pairs were asked since
-        self.outcome: Outcome | None = None
+        self.outcome: GateOutcome | None = None
         self.wanted_count = plan.look_counts[0]
 
     @property
@@ -172,7 +172,7 @@ class Sequential:
         """Whether the pairs that are gathered now are for a confirmation."""
         return bool(self._suspects)
 
-    def look(self, gathered: Gathered, *, is_last: bool = False) -> None:
+    def look(self, gathered: GatheredPairs, *, is_last: bool = False) -> None:
         """Go on with *gathered*, `wanted_count` pairs; fewer if no more can be had (*is_last*)."""
         assert self.outcome is None, "it is over"
         assert is_last or gathered.count >= self.wanted_count
@@ -181,7 +181,7 @@ class Sequential:
         else:
             self._screen(gathered, is_last=is_last)
 
-    def _screen(self, gathered: Gathered, *, is_last: bool) -> None:
+    def _screen(self, gathered: GatheredPairs, *, is_last: bool) -> None:
         plan = self._plan
         self._look_count += 1
         dossier, alpha = self._judged(gathered)
@@ -189,7 +189,7 @@ class Sequential:
         still_open = self._open(dossier)
         self.looks.append(
             Look(
-                step=Step.LOOK,
+                step=GateStep.LOOK,
                 pair_count=gathered.count,
                 alpha=alpha,
                 worse=worse,
@@ -207,7 +207,7 @@ class Sequential:
         else:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
-    def _confirm(self, gathered: Gathered, *, is_last: bool) -> None:
+    def _confirm(self, gathered: GatheredPairs, *, is_last: bool) -> None:
         fresh, plan = gathered.since(self._suspected_count), self._plan
         confirmed, alpha = self._confirmed(fresh)
         self._confirmation = (
@@ -219,7 +219,7 @@ class Sequential:
             self._unasked |= set(self._suspects)
         self.looks.append(
             Look(
-                step=Step.CONFIRMATION,
+                step=GateStep.CONFIRMATION,
                 pair_count=fresh.count,
                 alpha=alpha,
                 worse=confirmed,
@@ -248,7 +248,7 @@ class Sequential:
         """*names* looked worse, and no fresh pairs confirm it."""
         self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *names)))
 
-    def _confirmed(self, fresh: Gathered) -> tuple[tuple[str, ...], float]:
+    def _confirmed(self, fresh: GatheredPairs) -> tuple[tuple[str, ...], float]:
         """What is worse in *fresh* pairs too, and the level of asking: of one direction, each."""
         rules = self._questions.rules
         alpha = rules.policy.alpha
@@ -273,7 +273,7 @@ class Sequential:
         ]
         return tuple(name for name in self._suspects if name in found), alpha
 
-    def _judged(self, gathered: Gathered) -> tuple[Dossier, float]:
+    def _judged(self, gathered: GatheredPairs) -> tuple[Dossier, float]:
         rules, look_count = self._questions.rules, len(self._plan.look_counts)
         policy = rules.policy
         alpha = alpha_of_look(self._look_count, look_count, policy.alpha)
@@ -281,7 +281,7 @@ class Sequential:
         levels = replace(policy, alpha=alpha, equivalence_alpha=equivalence)
         return self._compared(gathered, replace(rules, policy=levels)), alpha
 
-    def _compared(self, gathered: Gathered, rules: Rules) -> Dossier:
+    def _compared(self, gathered: GatheredPairs, rules: Rules) -> Dossier:
         questions = self._questions
         return compared_sides(
             SideInput(name=questions.baseline_name, runs=gathered.baseline),
@@ -304,7 +304,7 @@ class Sequential:
         judged = replace(
             dossier.comparison, metrics=metrics, alpha=self._questions.rules.policy.alpha
         )
-        self.outcome = Outcome(
+        self.outcome = GateOutcome(
             dossier=replace(dossier, comparison=resummed(judged)),
             looks=tuple(self.looks),
             confirmed=tuple(confirmed),

@@ -16,7 +16,7 @@ from harness.model.verdict import ExitCode
 from reports.compare.comparison import Rules
 from reports.compare.policy import MarginRule, Margins
 from reports.compare.verdicts import resummed
-from reports.gate.looks import Outcome
+from reports.gate.looks import GateOutcome
 from reports.statistics.rank_tests import PAIR_COUNT_MIN
 
 COUNTED = (profile_metric(Metric.ALLOCATED_BYTES), profile_metric(Metric.ALLOCATED_COUNT))
@@ -62,7 +62,7 @@ def without_counted(rules: Rules) -> tuple[Rules, Rules | None]:
     return plain, counted
 
 
-def with_counts(outcome: Outcome, counted: Outcome) -> Outcome:
+def with_counts(outcome: GateOutcome, counted: GateOutcome) -> GateOutcome:
     """
     *outcome* with the metrics of *counted*, of pairs under memray.
 
@@ -88,7 +88,7 @@ def with_counts(outcome: Outcome, counted: Outcome) -> Outcome:
     )
 
 
-def _too_few(counted: Outcome) -> Iterator[str]:
+def _too_few(counted: GateOutcome) -> Iterator[str]:
     """A metric that is only watched must have been looked at."""
     count = max((look.pair_count for look in counted.looks), default=0)
     if count < PAIR_COUNT_MIN:

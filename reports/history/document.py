@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.history.alerts import Alert
-from reports.history.events import Commits, Event, History, SettingHistory
+from reports.history.events import Commits, History, HistoryEvent, SettingHistory
 from reports.history.runs import HistoryRun
-from reports.history.series import Series
+from reports.history.series import HistorySeries
 from reports.text import told
 
 SCHEMA_VERSION = 1
@@ -55,7 +55,7 @@ def _run(run: HistoryRun) -> dict[str, Any]:
     }
 
 
-def _event(event: Event, commits: Commits | None) -> dict[str, Any]:
+def _event(event: HistoryEvent, commits: Commits | None) -> dict[str, Any]:
     return {
         "id": event.id,
         "state": str(event.state),
@@ -71,7 +71,7 @@ def _event(event: Event, commits: Commits | None) -> dict[str, Any]:
     }
 
 
-def _series(series: Series, item: SettingHistory) -> dict[str, Any]:
+def _series(series: HistorySeries, item: SettingHistory) -> dict[str, Any]:
     return {
         "metric": series.metric,
         "unit": series.unit,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from harness.model.verdict import ExitCode
 from reports.history.alerts import TOGETHER_COUNT, Acceptance, Alert, AlertState
-from reports.history.runs import HistoryRun, Setting, Skipped
-from reports.history.series import Series, Trust, series_of
+from reports.history.runs import HistoryRun, RunSetting, Skipped
+from reports.history.series import HistorySeries, Trust, series_of
 from reports.text import told
 
 _ABSENT = "not recorded"
@@ -21,7 +21,7 @@ _STATE_ORDER = (AlertState.OPEN, AlertState.ACCEPTED, AlertState.OVER, AlertStat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class HistoryEvent:
     """
     Everything that changed at about the same run, worst first.
 
@@ -77,12 +77,12 @@ class SettingHistory:
         events: Newest first.
     """
 
-    setting: Setting
+    setting: RunSetting
     runs: tuple[HistoryRun, ...]
     is_current: bool
     changes: tuple[str, ...]
-    series: tuple[Series, ...]
-    events: tuple[Event, ...]
+    series: tuple[HistorySeries, ...]
+    events: tuple[HistoryEvent, ...]
 
     @property
     def gaps(self) -> tuple[HistoryRun, ...]:
@@ -90,7 +90,7 @@ class SettingHistory:
         return tuple(run for run in self.runs if run.unfit)
 
     @property
-    def open_events(self) -> tuple[Event, ...]:
+    def open_events(self) -> tuple[HistoryEvent, ...]:
         """What somebody must look at."""
         return tuple(event for event in self.events if event.state is AlertState.OPEN)
 
@@ -160,11 +160,11 @@ def history_of(
         last_count: Only so many of the newest runs of each setting; None: all.
     """
     ordered = sorted(gathered.runs, key=lambda run: (run.started_at, run.run_id))
-    by_setting: dict[Setting, list[HistoryRun]] = defaultdict(list)
+    by_setting: dict[RunSetting, list[HistoryRun]] = defaultdict(list)
     for run in ordered:
         by_setting[run.setting].append(run)
     current = {run.setting.family: run.setting for run in ordered}  # the newest one remains
-    earlier: dict[tuple[str, ...], Setting] = {}
+    earlier: dict[tuple[str, ...], RunSetting] = {}
     settings = []
     for setting, runs in by_setting.items():  # in the order of their first runs
         kept = runs if last_count is None else runs[-last_count:]
@@ -194,12 +194,12 @@ def _place(item: SettingHistory) -> tuple[bool, float, str, float]:
     return not item.is_current, -worst, item.setting.title, -item.runs[-1].started_at.timestamp()
 
 
-def _worst_first(series: Series) -> tuple[float, int, bool]:
+def _worst_first(series: HistorySeries) -> tuple[float, int, bool]:
     changes = sum(alert.is_worse for alert in series.alerts)
     return -series.worst_ratio, -changes, series.trust is not Trust.JUDGED
 
 
-def _changes(before: Setting, after: Setting) -> tuple[str, ...]:
+def _changes(before: RunSetting, after: RunSetting) -> tuple[str, ...]:
     """What distinguishes two settings, by name with both texts."""
     old, new = dict(before.facts), dict(after.facts)
     return tuple(
@@ -209,7 +209,9 @@ def _changes(before: Setting, after: Setting) -> tuple[str, ...]:
     )
 
 
-def _events(series: Sequence[Series], runs: Sequence[HistoryRun]) -> tuple[Event, ...]:
+def _events(
+    series: Sequence[HistorySeries], runs: Sequence[HistoryRun]
+) -> tuple[HistoryEvent, ...]:
     alerts = sorted(
         (alert for one in series for alert in one.alerts), key=lambda item: item.shift.start_index
     )
@@ -223,13 +225,13 @@ def _events(series: Sequence[Series], runs: Sequence[HistoryRun]) -> tuple[Event
     return tuple(_event(group, runs) for group in reversed(groups))
 
 
-def _event(alerts: Sequence[Alert], runs: Sequence[HistoryRun]) -> Event:
+def _event(alerts: Sequence[Alert], runs: Sequence[HistoryRun]) -> HistoryEvent:
     starts = [alert.shift.start_index for alert in alerts]
     last = max(starts)
     good = [i for i in range(min(starts)) if not runs[i].unfit]
     first = good[-1] if good else min(starts)
     before, after = runs[first], runs[last]
-    return Event(
+    return HistoryEvent(
         id=runs[min(starts)].run_id,
         alerts=tuple(
             sorted(alerts, key=lambda item: (_STATE_ORDER.index(item.state), -item.worse_ratio))

@@ -28,7 +28,7 @@ _SHORT_COUNT = 8  # letters of a commit's name
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class RunSetting:
     """
     What a run was a run of; runs of equal settings are points of the same series.
 
@@ -81,7 +81,7 @@ class HistoryRun:
     run_id: str
     place: str
     started_at: datetime
-    setting: Setting
+    setting: RunSetting
     git_sha: str
     is_dirty: bool
     unfit: tuple[str, ...]
@@ -133,7 +133,7 @@ def history_run(record: RunRecord, place: str) -> HistoryRun:
     )
 
 
-def _setting(record: RunRecord, same: Mapping[str, str | None]) -> Setting:
+def _setting(record: RunRecord, same: Mapping[str, str | None]) -> RunSetting:
     scenario, environment = record.scenario, record.environment
     family = (
         scenario.get("name"),
@@ -144,7 +144,7 @@ def _setting(record: RunRecord, same: Mapping[str, str | None]) -> Setting:
         environment.get("cpu_model"),
         environment.get("core_count"),
     )
-    return Setting(
+    return RunSetting(
         facts=tuple(sorted(same.items())), family=tuple(plain(str(item or "")) for item in family)
     )
 

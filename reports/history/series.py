@@ -19,7 +19,7 @@ from harness.model.record import Better
 from harness.model.text import signed_share, significant
 from reports.history.alerts import Acceptance, Alert, AlertState, accepted_shifts, alerts_of
 from reports.history.disturbance import disturbances
-from reports.history.runs import HistoryRun, Setting
+from reports.history.runs import HistoryRun, RunSetting
 from reports.statistics.change_points import WARM_UP_COUNT, Timeline, timeline
 
 _SUSPECT_SIGMAS, _SUSPECT_SHARE = 3.0, 0.02  # from which the newest point is pointed out
@@ -45,7 +45,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class HistoryColumn:
     """
     One metric of the runs of a setting, before anything is judged.
 
@@ -62,7 +62,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class HistorySeries:
     """
     One metric over the runs of one setting.
 
@@ -130,11 +130,11 @@ class Series:
 
 
 def series_of(
-    setting: Setting,
+    setting: RunSetting,
     runs: Sequence[HistoryRun],
     patterns: Sequence[str],
     acceptances: Sequence[Acceptance],
-) -> tuple[Series, ...]:
+) -> tuple[HistorySeries, ...]:
     """The series of the metrics that fit *patterns*, over *runs* of *setting*, oldest first."""
     columns = columns_of(setting, runs)
     found = timelines(columns)
@@ -146,13 +146,13 @@ def series_of(
     return tuple(series for series in made if series.point_count)
 
 
-def columns_of(setting: Setting, runs: Sequence[HistoryRun]) -> tuple[Column, ...]:
+def columns_of(setting: RunSetting, runs: Sequence[HistoryRun]) -> tuple[HistoryColumn, ...]:
     """Every metric of *runs*, in the order in which they first have it."""
     names = dict.fromkeys(name for run in runs for name in run.figures)
     return tuple(_column(name, setting, runs) for name in names)
 
 
-def timelines(columns: Sequence[Column]) -> tuple[Timeline, ...]:
+def timelines(columns: Sequence[HistoryColumn]) -> tuple[Timeline, ...]:
     """
     What each column shows, held against how disturbed the others say that its runs were.
 
@@ -167,14 +167,14 @@ def timelines(columns: Sequence[Column]) -> tuple[Timeline, ...]:
     return tuple(found.get(column.metric) or timeline((), ()) for column in columns)
 
 
-def _column(name: str, setting: Setting, runs: Sequence[HistoryRun]) -> Column:
+def _column(name: str, setting: RunSetting, runs: Sequence[HistoryRun]) -> HistoryColumn:
     newest = next(run.figures[name] for run in reversed(runs) if name in run.figures)
     work = next((run.works[name] for run in reversed(runs) if name in run.works), "")
     read = tuple(_value(run, name, newest.unit, work) for run in runs)
     known = [value for value in read if value is not None and math.isfinite(value)]
     trust = _trust(name, setting, known)
     lowest = -math.inf if trust is Trust.NO_RATIO else 0.0
-    return Column(
+    return HistoryColumn(
         metric=name,
         unit=newest.unit,
         better=newest.better,
@@ -187,16 +187,16 @@ def _column(name: str, setting: Setting, runs: Sequence[HistoryRun]) -> Column:
 
 
 def _series(
-    column: Column,
+    column: HistoryColumn,
     found: Timeline,
     runs: Sequence[HistoryRun],
     acceptances: Sequence[Acceptance],
-) -> Series:
+) -> HistorySeries:
     name, better, values, trust = column.metric, column.better, column.values, column.trust
     if trust is Trust.JUDGED and not found.judged_count:
         trust = Trust.TOO_FEW
     accepted = accepted_shifts(name, better, found.shifts, runs, acceptances)
-    return Series(
+    return HistorySeries(
         metric=name,
         unit=column.unit,
         better=better,
@@ -217,7 +217,7 @@ def _value(run: HistoryRun, name: str, unit: str, work: str) -> float | None:
     return figure.value
 
 
-def _trust(name: str, setting: Setting, known: Sequence[float]) -> Trust:
+def _trust(name: str, setting: RunSetting, known: Sequence[float]) -> Trust:
     if is_visible(name) and setting.has_embedded_broker:
         return Trust.BROKER
     positive_count = sum(value > 0.0 for value in known)

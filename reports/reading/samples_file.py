@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from harness.model.file_faults import plain_faults
 from harness.model.record import Better
-from reports.figures.samples import Metric, RunSamples, RunTails, RunValues
+from reports.figures.samples import MeasuredMetric, RunSamples, RunTails, RunValues
 
 VERSION = 1
 _NANOS_PER_SECOND = 1e9
@@ -54,7 +54,7 @@ class MeasuredElsewhere:
         short_names: Of metrics that have two names, by the full one that they are given.
     """
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MeasuredMetric, ...]
     facts: Mapping[str, str]
     short_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,10 +70,10 @@ class _MetricTable(_Strict):
     runs: list[float | list[float]]
     quantile: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 
-    def to_metric(self) -> Metric:
+    def to_metric(self) -> MeasuredMetric:
         """As a metric; a run without samples stays one, and is found by the judge."""
         samples = [run if isinstance(run, list) else [run] for run in self.runs]
-        return Metric(
+        return MeasuredMetric(
             name=self.name,
             unit=self.unit,
             better=Better(self.better),
@@ -164,13 +164,15 @@ def short_named(parts: Sequence[MeasuredElsewhere]) -> tuple[MeasuredElsewhere, 
     )
 
 
-def merged(parts: Sequence[MeasuredElsewhere]) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
+def merged(
+    parts: Sequence[MeasuredElsewhere],
+) -> tuple[tuple[MeasuredMetric, ...], tuple[str, ...]]:
     """
     The metrics of several files, run after run, and their faults.
 
     A run that lacks a metric is kept as one without a value.
     """
-    known: dict[str, Metric] = {}
+    known: dict[str, MeasuredMetric] = {}
     faults: list[str] = []
     for part in parts:
         for metric in part.metrics:
@@ -225,7 +227,7 @@ def _of_benchmarks(document: Mapping[str, Any]) -> MeasuredElsewhere:
         raise _faults(error, _BenchmarkFile) from error
     _check_unique([item.fullname for item in table.benchmarks])
     metrics = tuple(
-        Metric(
+        MeasuredMetric(
             name=item.fullname,
             unit="ns",
             better=Better.LESS,
@@ -270,10 +272,10 @@ def _middle(samples: Sequence[float]) -> float:
     return statistics.median(samples) if samples else float("nan")
 
 
-def _kind(metric: Metric) -> tuple[object, ...]:
+def _kind(metric: MeasuredMetric) -> tuple[object, ...]:
     q = metric.data.q if isinstance(metric.data, RunTails) else None
     return metric.unit, metric.better, q
 
 
-def _with(metric: Metric, data: RunValues | RunTails) -> Metric:
-    return Metric(name=metric.name, unit=metric.unit, better=metric.better, data=data)
+def _with(metric: MeasuredMetric, data: RunValues | RunTails) -> MeasuredMetric:
+    return MeasuredMetric(name=metric.name, unit=metric.unit, better=metric.better, data=data)

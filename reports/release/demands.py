@@ -16,23 +16,23 @@ from harness.model.text import plain
 from harness.model.verdict import Correctness, Performance, worst
 from reports.compare.verdicts import Change, Comparison
 from reports.release.candidates import Assigned, Evidence, Expected
-from reports.release.verdicts import Finding, State
+from reports.release.verdicts import ReleaseFinding, ReleaseState
 from reports.text import sentence
 
 _OF_OBJECTIVE = {
-    Performance.PASSED: State.MET,
-    Performance.IMPROVED: State.MET,
-    Performance.UNCHANGED: State.MET,
-    Performance.INCONCLUSIVE: State.NOT_PROVEN,
-    Performance.REGRESSED: State.MISSED,
-    Performance.FAILED: State.MISSED,
+    Performance.PASSED: ReleaseState.MET,
+    Performance.IMPROVED: ReleaseState.MET,
+    Performance.UNCHANGED: ReleaseState.MET,
+    Performance.INCONCLUSIVE: ReleaseState.NOT_PROVEN,
+    Performance.REGRESSED: ReleaseState.MISSED,
+    Performance.FAILED: ReleaseState.MISSED,
 }
 _OF_CHANGE = {
-    Change.IMPROVED: State.MET,
-    Change.UNCHANGED: State.MET,
-    Change.INCONCLUSIVE: State.NOT_PROVEN,
-    Change.INVALID: State.NOT_PROVEN,
-    Change.REGRESSED: State.MISSED,
+    Change.IMPROVED: ReleaseState.MET,
+    Change.UNCHANGED: ReleaseState.MET,
+    Change.INCONCLUSIVE: ReleaseState.NOT_PROVEN,
+    Change.INVALID: ReleaseState.NOT_PROVEN,
+    Change.REGRESSED: ReleaseState.MISSED,
 }
 
 
@@ -41,7 +41,7 @@ class _Seen:
     """What one run says about one subject."""
 
     subject: str
-    state: State
+    state: ReleaseState
     run: str
     sentence: str
 
@@ -51,7 +51,7 @@ def findings_of_demand(
     expected: Expected | None,
     runs: Sequence[Assigned],
     comparison: Comparison | None,
-) -> list[Finding]:
+) -> list[ReleaseFinding]:
     """
     Everything that *demand* asks of *runs*, those among them that can't be used included.
 
@@ -77,11 +77,13 @@ def findings_of_demand(
     return findings
 
 
-def _finding_of_runs(demand: RunDemand, runs: Sequence[Assigned], used_count: int) -> Finding:
+def _finding_of_runs(
+    demand: RunDemand, runs: Sequence[Assigned], used_count: int
+) -> ReleaseFinding:
     if used_count >= demand.run_count:
-        state, text = State.MET, f"{used_count} runs, of {demand.run_count} demanded."
+        state, text = ReleaseState.MET, f"{used_count} runs, of {demand.run_count} demanded."
     else:
-        state = State.NOT_PROVEN
+        state = ReleaseState.NOT_PROVEN
         text = f"{used_count} usable runs, of {demand.run_count} demanded."
         unusable = [run for run in runs if not run.is_used]
         if unusable:
@@ -89,7 +91,7 @@ def _finding_of_runs(demand: RunDemand, runs: Sequence[Assigned], used_count: in
             text += f" Not usable: {', '.join(reasons)}."
         elif not used_count:
             text += " There is none, so nothing of it is proven."
-    return Finding(demand=demand.key, subject="runs", state=state, sentence=text)
+    return ReleaseFinding(demand=demand.key, subject="runs", state=state, sentence=text)
 
 
 def _seen_in(
@@ -116,14 +118,14 @@ def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
         is_proved = law is not None and law.status is Correctness.PASSED and law.checked_count > 0
         yield _Seen(
             subject=identity,
-            state=State.MET if is_proved else State.NOT_PROVEN,
+            state=ReleaseState.MET if is_proved else ReleaseState.NOT_PROVEN,
             run=run,
             sentence=f"{law.status}. {sentence(law.sentence)}" if law else "It has no such law.",
         )
     checked = sum(law.checked_count > 0 for law in laws.values())
     yield _Seen(
         subject="audit",
-        state=State.MET if checked and not still_open else State.NOT_PROVEN,
+        state=ReleaseState.MET if checked and not still_open else ReleaseState.NOT_PROVEN,
         run=run,
         sentence=f"{checked} laws were checked; its scenario requires {len(still_open)} more."
         if still_open or not checked
@@ -176,7 +178,7 @@ def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
 def _is_as_bad(one: Objective, other: Objective) -> bool:
     """Whether *one* ended as badly as *other*, or worse."""
     state = _OF_OBJECTIVE[one.status]
-    return worst((state, _OF_OBJECTIVE[other.status]), State.NOT_PROVEN) is state
+    return worst((state, _OF_OBJECTIVE[other.status]), ReleaseState.NOT_PROVEN) is state
 
 
 def _judged(specs: Sequence[ObjectiveSpec], record: RunRecord) -> tuple[Objective, ...]:
@@ -184,34 +186,37 @@ def _judged(specs: Sequence[ObjectiveSpec], record: RunRecord) -> tuple[Objectiv
     return judge_objectives(specs, record).objectives
 
 
-def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> Finding:
-    state = worst((item.state for item in seen), State.NOT_PROVEN)
+def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> ReleaseFinding:
+    state = worst((item.state for item in seen), ReleaseState.NOT_PROVEN)
     told = next(item for item in seen if item.state is state)
     text = told.sentence
     if len(seen) > 1:
         alike = sum(item.state is state for item in seen)
         text = f"{text} So in {alike} of {len(seen)} runs."
-    if state is not State.MET:
+    if state is not ReleaseState.MET:
         text = f"{told.run}: {text}"
-    return Finding(demand=demand.key, subject=told.subject, state=state, sentence=text)
+    return ReleaseFinding(demand=demand.key, subject=told.subject, state=state, sentence=text)
 
 
-def _unseen(demand: RunDemand, subject: str) -> Finding:
-    return Finding(
+def _unseen(demand: RunDemand, subject: str) -> ReleaseFinding:
+    return ReleaseFinding(
         demand=demand.key,
         subject=subject,
-        state=State.NOT_PROVEN,
+        state=ReleaseState.NOT_PROVEN,
         sentence="No usable run says anything about it.",
     )
 
 
-def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) -> Finding:
+def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) -> ReleaseFinding:
     """Of each usable run its own twin: profiled under the same plan, whole, and audited."""
     lacking = [f"{one.name} ({why})" for one in used if (why := _profile_fault(one, kind))]
-    state, text = State.MET, f"Every run has its {kind} profile."
+    state, text = ReleaseState.MET, f"Every run has its {kind} profile."
     if lacking:
-        state, text = State.NOT_PROVEN, f"Without a whole {kind} profile: {', '.join(lacking)}."
-    return Finding(demand=demand.key, subject=f"profile-{kind}", state=state, sentence=text)
+        state, text = (
+            ReleaseState.NOT_PROVEN,
+            f"Without a whole {kind} profile: {', '.join(lacking)}.",
+        )
+    return ReleaseFinding(demand=demand.key, subject=f"profile-{kind}", state=state, sentence=text)
 
 
 def _profile_fault(one: Evidence, kind: str) -> str:
@@ -232,7 +237,9 @@ def _profile_fault(one: Evidence, kind: str) -> str:
     return plain(noted).rstrip(".")
 
 
-def _findings_of_comparison(demand: RunDemand, comparison: Comparison | None) -> Iterator[Finding]:
+def _findings_of_comparison(
+    demand: RunDemand, comparison: Comparison | None
+) -> Iterator[ReleaseFinding]:
     """One finding a metric, and one for the comparison as a whole where its inputs are no good."""
     subject = f"against {demand.baseline}"
     if comparison is None or comparison.faults or not comparison.metrics:
@@ -240,13 +247,17 @@ def _findings_of_comparison(demand: RunDemand, comparison: Comparison | None) ->
             text = f"It was not compared with {demand.baseline}."
         else:
             text = sentence("; ".join(comparison.faults) or "There is no metric to compare")
-        yield Finding(demand=demand.key, subject=subject, state=State.NOT_PROVEN, sentence=text)
+        yield ReleaseFinding(
+            demand=demand.key, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
+        )
         return
     if comparison.doubts:
         text = sentence("; ".join(comparison.doubts))
-        yield Finding(demand=demand.key, subject=subject, state=State.NOT_PROVEN, sentence=text)
+        yield ReleaseFinding(
+            demand=demand.key, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
+        )
     for metric in comparison.metrics:
-        yield Finding(
+        yield ReleaseFinding(
             demand=demand.key,
             subject=f"{subject}: {metric.name}",
             state=_OF_CHANGE[metric.status],

@@ -23,10 +23,10 @@ from reports.release.identity import build_of, harness_of, machine_of
 from reports.release.verdicts import (
     RELEASE,
     SCHEMA_VERSION,
-    Finding,
+    ReleaseFinding,
+    ReleaseState,
     RunUse,
     SignOff,
-    State,
     WaiverState,
     WaiverUse,
     Word,
@@ -92,7 +92,7 @@ def judge_release(
     )
 
 
-def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[Finding]:
+def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[ReleaseFinding]:
     """A failed audit of any run, used or not, profiled or not, counts; no waiver covers it."""
     audited, lost = 0, 0
     for run in runs:
@@ -105,17 +105,17 @@ def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[Finding]:
             if failed or record.correctness.status is Correctness.FAILED:
                 lost += 1
                 where = f"{run.evidence.name} ({twin})" if twin else run.evidence.name
-                yield Finding(
+                yield ReleaseFinding(
                     demand=run.demand.key if run.demand else RELEASE,
                     subject="money",
-                    state=State.MONEY_LOST,
+                    state=ReleaseState.MONEY_LOST,
                     sentence=f"{where}: {_loss(failed)}",
                 )
     if not lost:
-        yield Finding(
+        yield ReleaseFinding(
             demand=RELEASE,
             subject="money",
-            state=State.MET if audited else State.NOT_PROVEN,
+            state=ReleaseState.MET if audited else ReleaseState.NOT_PROVEN,
             sentence=f"No law failed in any of {audited} audited runs, profiled ones included."
             if audited
             else "No run was audited.",
@@ -135,24 +135,24 @@ def _is_of_service(run: Assigned) -> bool:
     return run.demand is not None and not run.demand.is_micro
 
 
-def _finding_of_build(used: Sequence[Assigned]) -> Finding:
+def _finding_of_build(used: Sequence[Assigned]) -> ReleaseFinding:
     labels: dict[str, int] = {}
     for run in used:
         if _is_of_service(run) and run.evidence.record is not None:
             label = build_of(run.evidence.record).label
             labels[label] = labels.get(label, 0) + 1
     if len(labels) == 1:
-        return Finding(
+        return ReleaseFinding(
             demand=RELEASE,
             subject="build",
-            state=State.MET,
+            state=ReleaseState.MET,
             sentence=f"Every run is of {plain(next(iter(labels)))}.",
         )
     counted = ", ".join(f"{plain(label)} ({count})" for label, count in labels.items())
-    return Finding(
+    return ReleaseFinding(
         demand=RELEASE,
         subject="build",
-        state=State.NOT_PROVEN,
+        state=ReleaseState.NOT_PROVEN,
         sentence=f"The runs are of {len(labels)} builds: {counted}."
         if labels
         else "No usable run says which build it is of.",
@@ -161,7 +161,7 @@ def _finding_of_build(used: Sequence[Assigned]) -> Finding:
 
 def _finding_of_one(
     subject: str, used: Sequence[Assigned], read: Callable[[RunRecord], Mapping[str, str]]
-) -> Finding:
+) -> ReleaseFinding:
     """All runs must agree on what *read* reads, and must say it."""
     seen: dict[str, list[str]] = {}
     for run in used:
@@ -179,11 +179,13 @@ def _finding_of_one(
     if differing or silent:
         shown = "; ".join(differing[:_SHOWN_DIFFERENCES])
         text = f"The runs differ. {shown}." if differing else f"No usable run says its {subject}."
-        return Finding(demand=RELEASE, subject=subject, state=State.NOT_PROVEN, sentence=text)
-    return Finding(
+        return ReleaseFinding(
+            demand=RELEASE, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
+        )
+    return ReleaseFinding(
         demand=RELEASE,
         subject=subject,
-        state=State.MET,
+        state=ReleaseState.MET,
         sentence=f"Every run has the same {subject}.",
     )
 
@@ -192,7 +194,7 @@ def _said(text: str) -> str:
     return plain(text) if text else "not said"
 
 
-def _finding_of_law(law: str, used: Sequence[Assigned]) -> Finding:
+def _finding_of_law(law: str, used: Sequence[Assigned]) -> ReleaseFinding:
     """Proved by one run at least, and undecided for want of evidence in none."""
     proved, open_runs = 0, []
     for run in used:
@@ -204,15 +206,20 @@ def _finding_of_law(law: str, used: Sequence[Assigned]) -> Finding:
                     open_runs.append(run.evidence.name)
     if proved and not open_runs:
         runs = f"{proved} run" + ("s" if proved != 1 else "")
-        return Finding(
-            demand=RELEASE, subject=law, state=State.MET, sentence=f"{law} was proved in {runs}."
+        return ReleaseFinding(
+            demand=RELEASE,
+            subject=law,
+            state=ReleaseState.MET,
+            sentence=f"{law} was proved in {runs}.",
         )
     why = f"could not be decided in {', '.join(open_runs)}" if open_runs else "was proved in no run"
-    return Finding(demand=RELEASE, subject=law, state=State.NOT_PROVEN, sentence=f"{law} {why}.")
+    return ReleaseFinding(
+        demand=RELEASE, subject=law, state=ReleaseState.NOT_PROVEN, sentence=f"{law} {why}."
+    )
 
 
-def _waived(finding: Finding, waivers: Sequence[Waiver], today: date) -> Finding:
-    if not finding.is_open or finding.state is State.MONEY_LOST:
+def _waived(finding: ReleaseFinding, waivers: Sequence[Waiver], today: date) -> ReleaseFinding:
+    if not finding.is_open or finding.state is ReleaseState.MONEY_LOST:
         return finding
     for waiver in waivers:
         covers = waiver.covers(finding.name)
@@ -224,11 +231,12 @@ def _waived(finding: Finding, waivers: Sequence[Waiver], today: date) -> Finding
     return finding
 
 
-def _use_of(waiver: Waiver, findings: Sequence[Finding], today: date) -> WaiverUse:
+def _use_of(waiver: Waiver, findings: Sequence[ReleaseFinding], today: date) -> WaiverUse:
     covers = tuple(
         finding.name
         for finding in findings
-        if finding.state in {State.NOT_PROVEN, State.MISSED} and waiver.covers(finding.name)
+        if finding.state in {ReleaseState.NOT_PROVEN, ReleaseState.MISSED}
+        and waiver.covers(finding.name)
     )
     if waiver.is_expired(today):
         state = WaiverState.EXPIRED
@@ -272,7 +280,7 @@ def _notes(runs: Sequence[Assigned]) -> Iterator[str]:
         yield f"{len(unused)} collected runs could not be used; the list of runs says why."
 
 
-def _sentence(word: Word, findings: Sequence[Finding]) -> str:
+def _sentence(word: Word, findings: Sequence[ReleaseFinding]) -> str:
     total, still_open = len(findings), [item for item in findings if item.is_open]
     waived = sum(bool(item.waived_by) for item in findings)
     by_waiver = f", {waived} of them by waiver" if waived else ""
@@ -283,10 +291,10 @@ def _sentence(word: Word, findings: Sequence[Finding]) -> str:
         case Word.GO:
             return f"All {total} demands are met{by_waiver}."
         case Word.NO_GO:
-            lost = [item for item in still_open if item.state is State.MONEY_LOST]
+            lost = [item for item in still_open if item.state is ReleaseState.MONEY_LOST]
             if lost:
                 return f"Money was lost or created: {lost[0].sentence}"
-            missed = [item.name for item in still_open if item.state is State.MISSED]
+            missed = [item.name for item in still_open if item.state is ReleaseState.MISSED]
             shown = ", ".join(missed[:3]) + (" and more" if missed[3:] else "")
             return f"{len(missed)} of {total} demands are missed: {shown}."
         case Word.NOT_PROVEN:

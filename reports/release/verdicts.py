@@ -22,7 +22,7 @@ class Word(StrEnum):
     NOT_PROVEN = "NOT PROVEN"
 
 
-class State(StrEnum):
+class ReleaseState(StrEnum):
     """What became of one demand; the later, the worse."""
 
     MET = "met"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ReleaseFinding:
     """
     What became of one thing that the policy demands.
 
@@ -44,7 +44,7 @@ class Finding:
 
     demand: str
     subject: str
-    state: State
+    state: ReleaseState
     sentence: str
     waived_by: str = ""
 
@@ -56,7 +56,7 @@ class Finding:
     @property
     def is_open(self) -> bool:
         """Whether it stands in the way of a release."""
-        return self.state is not State.MET and not self.waived_by
+        return self.state is not ReleaseState.MET and not self.waived_by
 
 
 RELEASE = "release"  # the demand of findings about all runs together
@@ -129,20 +129,20 @@ class SignOff:
     build: str
     machine: Mapping[str, str]
     harness: Mapping[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[ReleaseFinding, ...]
     waivers: tuple[WaiverUse, ...]
     runs: tuple[RunUse, ...]
     notes: tuple[str, ...]
 
 
-def verdict_of(findings: Sequence[Finding]) -> tuple[Word, ExitCode]:
+def verdict_of(findings: Sequence[ReleaseFinding]) -> tuple[Word, ExitCode]:
     """The word and the exit code that follow from *findings*; none at all prove nothing."""
     open_states = {finding.state for finding in findings if finding.is_open}
-    if State.MONEY_LOST in open_states:
+    if ReleaseState.MONEY_LOST in open_states:
         return Word.NO_GO, ExitCode.AUDIT_FAILED
-    if State.MISSED in open_states:
+    if ReleaseState.MISSED in open_states:
         return Word.NO_GO, ExitCode.OBJECTIVE_MISSED
-    if State.NOT_PROVEN in open_states or not findings:
+    if ReleaseState.NOT_PROVEN in open_states or not findings:
         return Word.NOT_PROVEN, ExitCode.INCONCLUSIVE
     return Word.GO, ExitCode.OK
 

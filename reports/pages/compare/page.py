@@ -24,7 +24,7 @@ from reports.pages.compare.metric_table import (
 )
 from reports.pages.compare.percentile_bands import side_curves
 from reports.pages.compare.profile_sections import profile_sections
-from reports.pages.compare.timelines import side_timelines
+from reports.pages.compare.timeline_charts import side_timelines
 from reports.pages.model import (
     Cell,
     Column,

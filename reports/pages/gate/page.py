@@ -18,9 +18,9 @@ from reports.compare.verdicts import Change, Comparison, MetricVerdict
 from reports.gate.looks import (
     CONFIRM_COUNT_MIN,
     PAIR_COUNT_NEEDED,
+    GateOutcome,
+    GateStep,
     Look,
-    Outcome,
-    Step,
 )
 from reports.pages.compare.metric_table import change_text
 from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
@@ -54,7 +54,7 @@ class GateFacts:
         return sum(bool(pair.spoilt) for pair in self.pairs)
 
 
-def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
+def gate_dossier(outcome: GateOutcome, facts: GateFacts) -> Dossier:
     """The dossier of *outcome* with the gate's sentence, remarks and exit code."""
     comparison = outcome.dossier.comparison
     is_let_pass = (
@@ -82,7 +82,7 @@ def gate_dossier(outcome: Outcome, facts: GateFacts) -> Dossier:
     )
 
 
-def gate_to_json(outcome: Outcome, facts: GateFacts) -> dict[str, Any]:
+def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
     """What verdict.json says of the gate besides the comparison."""
     return {
         "gate_id": facts.gate_id,
@@ -118,7 +118,7 @@ def _look_json(look: Look) -> dict[str, Any]:
     }
 
 
-def gate_sections(outcome: Outcome, facts: GateFacts) -> tuple[Section, ...]:
+def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]:
     """How the gate was led, for its page."""
     lead = (
         "Both sides were alive at once and took turns with the same operations, in the order"
@@ -165,7 +165,7 @@ def too_few_pairs(affordable_count: int, facts: GateFacts) -> str:
     )
 
 
-def _sentence(outcome: Outcome, comparison: Comparison) -> str:
+def _sentence(outcome: GateOutcome, comparison: Comparison) -> str:
     metrics = comparison.metrics
     watched = [item for item in metrics if item.is_watched]
     asked_count = len(metrics) - len(watched)
@@ -190,7 +190,7 @@ def _change(metric: MetricVerdict) -> str:
     return f"{metric.name} {change_text(metric)}"
 
 
-def _remarks(outcome: Outcome, facts: GateFacts) -> list[str]:
+def _remarks(outcome: GateOutcome, facts: GateFacts) -> list[str]:
     remarks = []
     comparison = outcome.dossier.comparison
     if outcome.unconfirmed:
@@ -242,12 +242,12 @@ def _side_text(side: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in side.items() if value not in ("", None))
 
 
-def _looks_table(outcome: Outcome) -> Table:
+def _looks_table(outcome: GateOutcome) -> Table:
     looks = [
         *(("", look) for look in outcome.looks),
         *((" under memray", look) for look in outcome.memory_looks),
     ]
-    names = {Step.LOOK: "look", Step.CONFIRMATION: "confirmation, fresh pairs alone"}
+    names = {GateStep.LOOK: "look", GateStep.CONFIRMATION: "confirmation, fresh pairs alone"}
     return Table(
         id="looks",
         title="Looks",

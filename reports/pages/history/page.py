@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from harness.model.text import count, quantity, share, signed_share
 from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.alerts import Alert, AlertState
-from reports.history.events import Commits, Event, History, SettingHistory
-from reports.history.series import Series, Trust
+from reports.history.events import Commits, History, HistoryEvent, SettingHistory
+from reports.history.series import HistorySeries, Trust
 from reports.pages.cells import NO_DATA
 from reports.pages.model import (
     Cell,
@@ -96,7 +96,7 @@ def counted(number: int, what: str) -> str:
     return f"{count(number)} {what}{'s' * (number != 1)}"
 
 
-def event_sentence(event: Event) -> str:
+def event_sentence(event: HistoryEvent) -> str:
     """The event in one line."""
     first, more = event.alerts[0], len(event.alerts) - 1
     others = f" and {counted(more, 'more metric')}" if more else ""
@@ -201,7 +201,7 @@ def _events_section(history: History, commits: Mapping[str, Commits]) -> tuple[S
     )
 
 
-def _event_row(event: Event, commits: Commits | None) -> tuple[Cell, ...]:
+def _event_row(event: HistoryEvent, commits: Commits | None) -> tuple[Cell, ...]:
     shown = event.alerts[:_METRICS_SHOWN_MAX]
     more = len(event.alerts) - len(shown)
     metrics = "; ".join(f"{alert.metric} {change_text(alert)}" for alert in shown[1:])
@@ -247,7 +247,7 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
     )
 
 
-def trend_set(item: SettingHistory, chosen: Sequence[Series]) -> TrendSet:
+def trend_set(item: SettingHistory, chosen: Sequence[HistorySeries]) -> TrendSet:
     """The trends of the *chosen* series of *item*."""
     return TrendSet(
         names=tuple(run.run_id for run in item.runs),
@@ -273,7 +273,7 @@ def _past_events(item: SettingHistory, commits: Mapping[str, Commits]) -> Table:
     )
 
 
-def _trend(series: Series, identity: str) -> Trend:
+def _trend(series: HistorySeries, identity: str) -> Trend:
     return Trend(
         id=identity,
         title=series.metric,
@@ -294,7 +294,7 @@ def _trend(series: Series, identity: str) -> Trend:
     )
 
 
-def _note(series: Series) -> str:
+def _note(series: HistorySeries) -> str:
     if series.trust is not Trust.JUDGED:
         return f"Not judged: {series.trust}."
     level, sigma = series.timeline.level_value, series.timeline.sigma_ratio
@@ -317,7 +317,7 @@ def _series_table(item: SettingHistory) -> Table:
     )
 
 
-def _series_row(series: Series) -> tuple[Cell, ...]:
+def _series_row(series: HistorySeries) -> tuple[Cell, ...]:
     level, sigma = series.timeline.level_value, series.timeline.sigma_ratio
     last, trend = series.last_value, series.trend_ratio
     return (
@@ -331,7 +331,7 @@ def _series_row(series: Series) -> tuple[Cell, ...]:
     )
 
 
-def state_cell(series: Series) -> Cell:
+def state_cell(series: HistorySeries) -> Cell:
     """What a series' reader must know, in a word or two."""
     if series.open_alerts:
         worst = max(series.open_alerts, key=lambda alert: alert.worse_ratio)

@@ -15,10 +15,10 @@ from harness.model.verdict import badness, worst
 from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.release.verdicts import (
-    Finding,
+    ReleaseFinding,
+    ReleaseState,
     RunUse,
     SignOff,
-    State,
     WaiverState,
     WaiverUse,
     Word,
@@ -33,11 +33,11 @@ _WORDS: Mapping[Word, tuple[Tone, str]] = {
     Word.NO_GO: (Tone.BAD, "Something that the policy demands was shown not to be so."),
     Word.NOT_PROVEN: (Tone.UNKNOWN, "Nothing was shown to be wrong, but not everything was shown."),
 }
-_TONES: Mapping[State, Tone] = {
-    State.MET: Tone.GOOD,
-    State.NOT_PROVEN: Tone.UNKNOWN,
-    State.MISSED: Tone.BAD,
-    State.MONEY_LOST: Tone.BAD,
+_TONES: Mapping[ReleaseState, Tone] = {
+    ReleaseState.MET: Tone.GOOD,
+    ReleaseState.NOT_PROVEN: Tone.UNKNOWN,
+    ReleaseState.MISSED: Tone.BAD,
+    ReleaseState.MONEY_LOST: Tone.BAD,
 }
 _WAIVER_TONES: Mapping[WaiverState, Tone] = {
     WaiverState.USED: Tone.WARNING,
@@ -152,7 +152,7 @@ def view_release(
 
 def _facts(sign_off: SignOff) -> tuple[Fact, ...]:
     used = sum(run.is_used for run in sign_off.runs)
-    met = sum(finding.state is State.MET for finding in sign_off.findings)
+    met = sum(finding.state is ReleaseState.MET for finding in sign_off.findings)
     waived = sum(bool(finding.waived_by) for finding in sign_off.findings)
     total = len(sign_off.findings)
     return (
@@ -195,7 +195,7 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
         own = [finding for finding in sign_off.findings if finding.demand == demand.key]
         used = sum(run.is_used and run.demand == demand.key for run in sign_off.runs)
         still_open = [item.state for item in own if item.is_open]
-        met = sum(item.state is State.MET for item in own)
+        met = sum(item.state is ReleaseState.MET for item in own)
         rows.append(
             (
                 Cell(text=plain(demand.key)),
@@ -219,20 +219,20 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
     )
 
 
-def _outcome(still_open: Sequence[State], *, has_waived: bool) -> Cell:
+def _outcome(still_open: Sequence[ReleaseState], *, has_waived: bool) -> Cell:
     if still_open:
-        state = worst(still_open, State.NOT_PROVEN)
+        state = worst(still_open, ReleaseState.NOT_PROVEN)
         return Cell(text=state, tone=_TONES[state])
     if has_waived:
         return Cell(text="by waiver", tone=Tone.WARNING)
-    return Cell(text=State.MET, tone=_TONES[State.MET])
+    return Cell(text=ReleaseState.MET, tone=_TONES[ReleaseState.MET])
 
 
-def _told(finding: Finding) -> Cell:
+def _told(finding: ReleaseFinding) -> Cell:
     return Cell(text=finding.state, detail=plain(finding.sentence), tone=_TONES[finding.state])
 
 
-def _demands(findings: Sequence[Finding]) -> Section:
+def _demands(findings: Sequence[ReleaseFinding]) -> Section:
     ordered = sorted(findings, key=lambda item: (not item.is_open, -badness(item.state)))
     return Section(
         id="demands",

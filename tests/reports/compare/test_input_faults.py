@@ -8,9 +8,9 @@ import pytest
 
 from harness.model.record import Better
 from harness.model.verdict import ExitCode
-from reports.compare.policy import Design, Policy
+from reports.compare.policy import ComparisonPolicy, Design
 from reports.compare.verdicts import Change, Comparison
-from reports.figures.samples import Metric, RunSamples, RunTails, Side
+from reports.figures.samples import MeasuredMetric, RunSamples, RunTails, Side
 from tests.reports.compare.sides import compare, compare_sides, metric, noisy, side, tail
 
 GOOD = metric(noisy(20))
@@ -18,9 +18,11 @@ TAIL = tail(8)
 GREEN = {Change.UNCHANGED, Change.IMPROVED}
 
 
-def tails(*runs: RunSamples, q: float = 0.99) -> Metric:
+def tails(*runs: RunSamples, q: float = 0.99) -> MeasuredMetric:
     """The tail metric with these runs."""
-    return Metric(name=TAIL.name, unit="ns", better=Better.LESS, data=RunTails(q=q, runs=runs))
+    return MeasuredMetric(
+        name=TAIL.name, unit="ns", better=Better.LESS, data=RunTails(q=q, runs=runs)
+    )
 
 
 def run_of(count: int, unanswered_count: int = 0) -> RunSamples:
@@ -29,8 +31,8 @@ def run_of(count: int, unanswered_count: int = 0) -> RunSamples:
     return RunSamples(ordered=ordered, unanswered_count=unanswered_count)
 
 
-APART, PAIRED = Policy(), Policy(design=Design.PAIRED)
-FAULTS: dict[str, tuple[Side, Side, Policy, Change, str]] = {
+APART, PAIRED = ComparisonPolicy(), ComparisonPolicy(design=Design.PAIRED)
+FAULTS: dict[str, tuple[Side, Side, ComparisonPolicy, Change, str]] = {
     "no metric at all": (side(), side(), APART, Change.INVALID, ""),
     "metric gone": (side(GOOD), side(), APART, Change.INVALID, "doesn't have it any more"),
     "metric new": (side(), side(GOOD), APART, Change.INCONCLUSIVE, "nothing to compare"),

@@ -14,10 +14,10 @@ from harness.model.record import Better
 from harness.model.verdict import ExitCode
 from reports.compare.judge import judge
 from reports.compare.policy import (
+    ComparisonPolicy,
     Design,
     MarginRule,
     Margins,
-    Policy,
     alpha_of_look,
 )
 from reports.compare.verdicts import Change, comparison_to_json, worst_change
@@ -101,7 +101,7 @@ class TestWhatIsSaid:
     def test_margins_of_a_metric_are_its_own(self) -> None:
         """The first rule that fits wins; the pattern is a shell's."""
         strict = Margins(floor_share=0.001, margin_share=0.002)
-        policy = Policy(rules=(MarginRule(pattern="wo*", margins=strict),))
+        policy = ComparisonPolicy(rules=(MarginRule(pattern="wo*", margins=strict),))
         a, b = noisy(50, noise=0.001), noisy(50, noise=0.001, factor=1.02, seed=1)
 
         assert compare(metric(a), metric(b), policy).floor_share == 0.001
@@ -110,7 +110,7 @@ class TestWhatIsSaid:
     def test_an_exact_metric_needs_one_run(self) -> None:
         """A count that repeats is a change as soon as it differs by more than the floor."""
         exact = Margins(floor_share=0.0001, margin_share=0.0001, is_exact=True)
-        policy = Policy(rules=(MarginRule(pattern="*", margins=exact),))
+        policy = ComparisonPolicy(rules=(MarginRule(pattern="*", margins=exact),))
 
         assert compare(metric([1e6]), metric([1e6 + 500]), policy).status is Change.REGRESSED
         assert compare(metric([1e6]), metric([1e6]), policy).status is Change.UNCHANGED
@@ -245,7 +245,7 @@ class TestManyMetrics:
                 )
                 for _ in "ab"
             ]
-            red_count += judge(sides[0], sides[1], Policy()).status is Change.REGRESSED
+            red_count += judge(sides[0], sides[1], ComparisonPolicy()).status is Change.REGRESSED
 
         assert red_count <= 3
 
@@ -256,7 +256,7 @@ class TestManyMetrics:
             for s in (0, 1_000)
         ]
         started = time.process_time()
-        judge(sides[0], sides[1], Policy())
+        judge(sides[0], sides[1], ComparisonPolicy())
 
         assert time.process_time() - started < 5.0
 
@@ -274,7 +274,7 @@ class TestManyMetrics:
             )
         )
         comparison = compare_sides(a, b)
-        paired = compare_sides(a, b, Policy(design=Design.PAIRED))
+        paired = compare_sides(a, b, ComparisonPolicy(design=Design.PAIRED))
 
         assert comparison.count_of(Change.REGRESSED) == 0
         assert "scatter" in comparison.remarks[0]
@@ -311,7 +311,7 @@ class TestStrangeNoise:
 
     def test_two_humps_are_seldom_red(self) -> None:
         """Values in two clusters, the same two on both sides, at the level of one in 51 metrics."""
-        policy = Policy(alpha=0.05 / 51)
+        policy = ComparisonPolicy(alpha=0.05 / 51)
         chance = np.random.default_rng(8)
         red_count = 0
         for _ in range(300):
@@ -377,14 +377,14 @@ class TestPairs:
             v * w / BASE_NS
             for v, w in zip(common, noisy(8, noise=0.003, factor=1.02, seed=2), strict=True)
         ]
-        paired = compare(metric(a), metric(b), Policy(design=Design.PAIRED))
+        paired = compare(metric(a), metric(b), ComparisonPolicy(design=Design.PAIRED))
 
         assert paired.status is Change.REGRESSED
         assert compare(metric(a), metric(b)).status is Change.INCONCLUSIVE
 
     def test_five_pairs_are_too_few(self) -> None:
         """Their ranks can't agree beyond 3 %, however large the effect."""
-        policy = Policy(design=Design.PAIRED)
+        policy = ComparisonPolicy(design=Design.PAIRED)
         a, b = noisy(5, noise=0.1), noisy(5, noise=0.1, seed=1)
         verdict = compare(metric(a), metric([x * 1.05 + 0.001 * y for x, y in zip(a, b)]), policy)  # noqa: B905
 
@@ -392,7 +392,9 @@ class TestPairs:
 
     def test_pairs_must_be_pairs(self) -> None:
         """Another number of runs on the other side is INVALID."""
-        verdict = compare(metric(noisy(8)), metric(noisy(7)), Policy(design=Design.PAIRED))
+        verdict = compare(
+            metric(noisy(8)), metric(noisy(7)), ComparisonPolicy(design=Design.PAIRED)
+        )
 
         assert verdict.status is Change.INVALID
 
@@ -411,7 +413,7 @@ class TestPairs:
         for _ in range(total):
             a, b = (BASE_NS * np.exp(0.01 * chance.normal(size=18)) for _ in "ab")
             for look, count in ((1, 6), (2, 12), (3, 18)):
-                policy = Policy(design=Design.PAIRED, alpha=alpha_of_look(look, 3, 0.10))
+                policy = ComparisonPolicy(design=Design.PAIRED, alpha=alpha_of_look(look, 3, 0.10))
                 verdict = compare(metric(a[:count].tolist()), metric(b[:count].tolist()), policy)
                 if verdict.status is Change.REGRESSED:
                     red_count += 1
@@ -436,6 +438,6 @@ def test_mde_is_what_is_found_four_times_in_five() -> None:
 def test_a_policy_that_lets_everything_pass_is_refused() -> None:
     """Asserted at construction."""
     with pytest.raises(AssertionError):
-        replace(Policy(), alpha=0.0)
+        replace(ComparisonPolicy(), alpha=0.0)
     with pytest.raises(AssertionError):
-        replace(Policy(), run_count_min=1)
+        replace(ComparisonPolicy(), run_count_min=1)

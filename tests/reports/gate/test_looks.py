@@ -17,12 +17,12 @@ from reports.figures.run_evidence import RunEvidence
 from reports.gate.looks import (
     CONFIRM_COUNT_MIN,
     PAIR_COUNT_NEEDED,
-    Gathered,
+    GateOutcome,
+    GateStep,
+    GatheredPairs,
     LookPlan,
-    Outcome,
     Questions,
     Sequential,
-    Step,
     plan_looks,
 )
 from reports.pages.gate.page import GateFacts, gate_dossier, gate_to_json
@@ -61,7 +61,7 @@ def figure_better(run: RunEvidence):  # noqa: ANN201 - the orientation that all 
 
 def pairs(
     run: RunEvidence, ratios: list[float], *, noise: float = 0.002, tail_noise: float = 0.002
-) -> Gathered:
+) -> GatheredPairs:
     """A pair for each of *ratios* of the cost, with the noise of a quiet machine."""
     chance = np.random.default_rng(7)
     baseline, candidate = [], []
@@ -71,16 +71,16 @@ def pairs(
         tails = 1e8 * np.exp(chance.normal(0, tail_noise, 2))
         baseline.append(run_with(run, number, "base", cost=base, tail=float(tails[0])))
         candidate.append(run_with(run, number, "candidate", cost=other, tail=float(tails[1])))
-    return Gathered(baseline=tuple(baseline), candidate=tuple(candidate))
+    return GatheredPairs(baseline=tuple(baseline), candidate=tuple(candidate))
 
 
 def outcome_of(
-    gathered: Gathered,
+    gathered: GatheredPairs,
     plan: LookPlan,
     *,
     settled: tuple[str, ...] = (COST,),
     rules: Rules | None = None,
-) -> Outcome:
+) -> GateOutcome:
     """As a gate would end that is given these pairs one look after the other."""
     rules = rules or replace(rules_of(None, Design.PAIRED), patterns=(COST, TAIL))
     looks = Sequential(
@@ -88,12 +88,14 @@ def outcome_of(
     )
     while looks.outcome is None:
         count = min(looks.wanted_count, gathered.count)
-        part = Gathered(baseline=gathered.baseline[:count], candidate=gathered.candidate[:count])
+        part = GatheredPairs(
+            baseline=gathered.baseline[:count], candidate=gathered.candidate[:count]
+        )
         looks.look(part, is_last=count < looks.wanted_count)
     return looks.outcome
 
 
-def status_of(outcome: Outcome, name: str) -> Change:
+def status_of(outcome: GateOutcome, name: str) -> Change:
     """Of one metric."""
     return next(m.status for m in outcome.dossier.comparison.metrics if m.name == name)
 
@@ -131,7 +133,7 @@ class TestOutcomes:
         outcome = outcome_of(pairs(run, [1.0] * 20), plan_looks(20))
 
         assert status_of(outcome, COST) is Change.UNCHANGED
-        assert [(look.step, look.pair_count) for look in outcome.looks] == [(Step.LOOK, 6)]
+        assert [(look.step, look.pair_count) for look in outcome.looks] == [(GateStep.LOOK, 6)]
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
     def test_five_per_cent_is_confirmed_and_red(self, run: RunEvidence) -> None:
@@ -140,8 +142,8 @@ class TestOutcomes:
 
         assert outcome.confirmed == (COST,)
         assert [(look.step, look.pair_count) for look in outcome.looks] == [
-            (Step.LOOK, 6),
-            (Step.CONFIRMATION, 6),
+            (GateStep.LOOK, 6),
+            (GateStep.CONFIRMATION, 6),
         ]
         assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
         sentence = gate_dossier(outcome, FACTS).comparison.sentence
@@ -264,7 +266,7 @@ class TestUnasked:
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
 
-def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
+def shifting(run: RunEvidence, count: int, *, spread: float) -> GatheredPairs:
     """
     The cost is 5 % worse in the first six of *count* pairs; the other 2 % in all of them.
 
@@ -274,7 +276,7 @@ def shifting(run: RunEvidence, count: int, *, spread: float) -> Gathered:
     tails = np.resize(0.02 + spread * shape / shape.std(ddof=1), count)
     quiet = np.resize([0.001, -0.001], count)
     costs = np.where(np.arange(count) < 6, 0.05, 0.0) + quiet
-    return Gathered(
+    return GatheredPairs(
         baseline=tuple(run_with(run, n, "base") for n in range(count)),
         candidate=tuple(
             run_with(run, n, "candidate", cost=1e5 * np.exp(cost), tail=1e8 * np.exp(tail))
@@ -292,7 +294,7 @@ class TestWorseSinceTheConfirmation:
         """The gate goes on, and fresh pairs confirm it."""
         outcome = outcome_of(shifting(run, 24, spread=0.016), self.PLAN, settled=())
 
-        assert [look.step for look in outcome.looks] == [Step.LOOK, Step.CONFIRMATION] * 2
+        assert [look.step for look in outcome.looks] == [GateStep.LOOK, GateStep.CONFIRMATION] * 2
         assert outcome.looks[0].worse == (COST,)
         assert outcome.confirmed == (TAIL,)
         assert outcome.dossier.comparison.exit_code == ExitCode.OBJECTIVE_MISSED
@@ -311,7 +313,7 @@ class TestWorseSinceTheConfirmation:
 
         self.must_be_open(outcome)
 
-    def must_be_open(self, outcome: Outcome) -> None:
+    def must_be_open(self, outcome: GateOutcome) -> None:
         """Because of what was never asked, which is named as what it is."""
         (tail,) = [item for item in outcome.dossier.comparison.metrics if item.name == TAIL]
 

@@ -18,12 +18,12 @@ from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence, counts_of
 from reports.gate.looks import (
     PAIR_COUNT_NEEDED,
-    Gathered,
+    GateOutcome,
+    GateStep,
+    GatheredPairs,
     LookPlan,
-    Outcome,
     Questions,
     Sequential,
-    Step,
     plan_looks,
 )
 from reports.gate.memory_counts import COUNTED, with_counts, without_counted
@@ -55,7 +55,7 @@ def of(run: RunEvidence, name: str, **figures: float) -> RunEvidence:
 
 def gathered(
     run: RunEvidence, ratio: float, count: int = PAIR_COUNT, seed: int = 1, noise: float = NOISE
-) -> Gathered:
+) -> GatheredPairs:
     """Pairs of starts; the candidate's bytes are *ratio* of the base's, both with noise."""
     factors = np.exp(np.random.default_rng(seed).normal(0.0, noise, (2, count)))
     sides = [
@@ -65,7 +65,7 @@ def gathered(
         )
         for side, own, row in zip("ab", (1.0, ratio), factors, strict=True)
     ]
-    return Gathered(baseline=sides[0], candidate=sides[1])
+    return GatheredPairs(baseline=sides[0], candidate=sides[1])
 
 
 def rules(
@@ -75,7 +75,7 @@ def rules(
     return replace(rules_of(None, Design.PAIRED), patterns=patterns, objectives=objectives)
 
 
-def settled(run: RunEvidence) -> Outcome:
+def settled(run: RunEvidence) -> GateOutcome:
     """Of the pairs, where nothing changed."""
     plain, _ = without_counted(rules())
     looks = Sequential(
@@ -83,13 +83,13 @@ def settled(run: RunEvidence) -> Outcome:
         LookPlan(look_counts=(8,), confirm_count=6),
     )
     sides = [tuple(of(run, f"{side}-{n}") for n in range(8)) for side in "ab"]
-    looks.look(Gathered(baseline=sides[0], candidate=sides[1]))
+    looks.look(GatheredPairs(baseline=sides[0], candidate=sides[1]))
     assert looks.outcome is not None
     assert looks.outcome.dossier.comparison.exit_code == ExitCode.OK
     return looks.outcome
 
 
-def judged(every: Gathered, asked: Rules | None = None) -> Outcome:
+def judged(every: GatheredPairs, asked: Rules | None = None) -> GateOutcome:
     """What looks at the pairs under memray say, as a gate takes them."""
     chosen = without_counted(asked or rules())[1]
     assert chosen is not None
@@ -99,17 +99,17 @@ def judged(every: Gathered, asked: Rules | None = None) -> Outcome:
     )
     while looks.outcome is None:
         count = min(looks.wanted_count, every.count)
-        so_far = Gathered(baseline=every.baseline[:count], candidate=every.candidate[:count])
+        so_far = GatheredPairs(baseline=every.baseline[:count], candidate=every.candidate[:count])
         looks.look(so_far, is_last=looks.wanted_count > every.count)
     return looks.outcome
 
 
-def counted(run: RunEvidence, every: Gathered, asked: Rules | None = None) -> Outcome:
+def counted(run: RunEvidence, every: GatheredPairs, asked: Rules | None = None) -> GateOutcome:
     """A gate's outcome with *every* pair under memray that it could have."""
     return with_counts(settled(run), judged(every, asked))
 
 
-def status_of(outcome: Outcome, name: str = BYTES) -> Change:
+def status_of(outcome: GateOutcome, name: str = BYTES) -> Change:
     """Of one metric."""
     return {item.name: item.status for item in outcome.dossier.comparison.metrics}[name]
 
@@ -171,7 +171,7 @@ def test_the_same_bytes_are_unchanged(run: RunEvidence) -> None:
 def test_equal_starts_that_were_called_changed_are_not(run: RunEvidence) -> None:
     """Four starts of one build differed so (kB an operation): any two of them told a change."""
     starts = [303.7, 308.3, 311.6, 313.2, 306.0, 310.0]
-    every = Gathered(
+    every = GatheredPairs(
         baseline=tuple(of(run, f"a{n}", bytes=x, number=50.0) for n, x in enumerate(starts)),
         candidate=tuple(
             of(run, f"b{n}", bytes=x, number=50.0) for n, x in enumerate([*starts[3:], *starts[:3]])
@@ -188,7 +188,7 @@ def test_more_bytes_are_red_when_fresh_pairs_agree(run: RunEvidence) -> None:
 
     assert len(red) >= 9
     assert {one.dossier.comparison.exit_code for one in red} == {ExitCode.OBJECTIVE_MISSED}
-    assert [look.step for look in red[0].memory_looks][-1] is Step.CONFIRMATION
+    assert [look.step for look in red[0].memory_looks][-1] is GateStep.CONFIRMATION
 
 
 def test_equal_builds_are_not_called_changed(run: RunEvidence) -> None:
@@ -203,7 +203,7 @@ def test_equal_builds_are_not_called_changed(run: RunEvidence) -> None:
 def test_a_confirmation_must_agree(run: RunEvidence) -> None:
     """The first pairs look worse and the fresh ones don't: not red."""
     worse, same = gathered(run, 1.05, 6), gathered(run, 1.0, 8, seed=2)
-    every = Gathered(
+    every = GatheredPairs(
         baseline=(
             *worse.baseline,
             *(with_record(r, run_id=f"c{n}") for n, r in enumerate(same.baseline)),

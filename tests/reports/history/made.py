@@ -9,7 +9,7 @@ from harness.model.metrics import Figure
 from harness.model.record import Better
 from reports.history.alerts import Acceptance
 from reports.history.events import Gathered, History, history_of
-from reports.history.runs import HistoryRun, Setting
+from reports.history.runs import HistoryRun, RunSetting
 
 FIRST = datetime(2026, 9, 1, 2, 30, tzinfo=UTC)
 CPU, P50, RATE, VISIBLE = (
@@ -30,10 +30,10 @@ class Kind:
     cores: str = "2"
 
 
-def setting(kind: Kind) -> Setting:
+def setting(kind: Kind) -> RunSetting:
     """The setting of that kind."""
     family = (kind.scenario, "gate", "reference", "plain", kind.broker, "EPYC", kind.cores)
-    return Setting(facts=(("scenario.digest", kind.digest),), family=family)
+    return RunSetting(facts=(("scenario.digest", kind.digest),), family=family)
 
 
 def run(

@@ -11,8 +11,8 @@ from harness.errors import UsageError
 from harness.model.baseline import Signature
 from harness.model.record import RunRecord, record_to_json
 from harness.storage.acceptances import FOLDER_NAME, StoredAcceptance, store_acceptance
-from reports.history import export
-from reports.history.export import SCHEMA, export_table
+from reports import history_export
+from reports.history_export import SCHEMA, export_table
 from reports.reading.history_runs import gather
 from tests.reports.history.stored import base_record, nights, write_records
 
@@ -129,5 +129,5 @@ def test_the_export_is_tidy(runs: Path, base: RunRecord) -> None:
 
 def test_the_docstring_has_every_column() -> None:
     """The schema is documented in full."""
-    assert export.__doc__ is not None
-    assert [name for name in SCHEMA.names if name not in export.__doc__] == []
+    assert history_export.__doc__ is not None
+    assert [name for name in SCHEMA.names if name not in history_export.__doc__] == []

@@ -9,7 +9,7 @@ from harness.model.record import RunRecord
 from reports.release.candidates import Evidence, Expected
 from reports.release.contradictions import contradictions
 from reports.release.judge import judge_release
-from reports.release.verdicts import SignOff, State, Word
+from reports.release.verdicts import ReleaseState, SignOff, Word
 from tests.reports.release.made import (
     CIRCUMSTANCES,
     KEY,
@@ -47,7 +47,7 @@ def signed(record: RunRecord, *own: dict[str, str], text: str = POLICY) -> SignO
     return judge_release(policy(text), [Evidence(name="one", record=record)], circumstances, {})
 
 
-def told(found: SignOff, metric: str) -> tuple[State, str]:
+def told(found: SignOff, metric: str) -> tuple[ReleaseState, str]:
     """What became of one metric, and the sentence."""
     (finding,) = [item for item in found.findings if item.name == f"{KEY}:{metric}"]
     return finding.state, finding.sentence
@@ -61,7 +61,7 @@ def test_a_policy_of_the_run_does_not_loosen_its_scenario() -> None:
 
     assert contradictions(record) == ()
     assert record.exit_code == 0
-    assert (found.word, state) == (Word.NO_GO, State.MISSED)
+    assert (found.word, state) == (Word.NO_GO, ReleaseState.MISSED)
     assert said.endswith("demanded: at most 1.00 ns; the run's own policy asked for less.")
 
 
@@ -73,8 +73,8 @@ def test_nor_what_is_demanded_of_every_run() -> None:
     record = run_under(replace(good_record(), operations=operations), loose)
 
     assert record.exit_code == 0
-    assert told(signed(record, p99(LIMIT), REFUSED), FAILED)[0] is State.MISSED
-    assert told(signed(record, p99(LIMIT), REFUSED, loose), FAILED)[0] is State.MET
+    assert told(signed(record, p99(LIMIT), REFUSED), FAILED)[0] is ReleaseState.MISSED
+    assert told(signed(record, p99(LIMIT), REFUSED, loose), FAILED)[0] is ReleaseState.MET
 
 
 def test_a_policy_of_the_run_may_ask_for_more() -> None:
@@ -82,7 +82,7 @@ def test_a_policy_of_the_run_may_ask_for_more() -> None:
     missed = signed(run_under(good_record(), p99("1ns")), p99(LIMIT), REFUSED)
     met = signed(run_under(good_record(), p99("200ms")), p99(LIMIT), REFUSED)
 
-    assert told(missed, "all.response_ns.p99")[0] is State.MISSED
+    assert told(missed, "all.response_ns.p99")[0] is ReleaseState.MISSED
     assert met.word is Word.GO
     assert "policy" not in told(met, "all.response_ns.p99")[1]
 
@@ -117,5 +117,5 @@ def test_a_profile_that_is_not_whole_is_none(
     text = f'{POLICY}profiles = ["cpu"]\n'
     found = judge_release(policy(text), [one], CIRCUMSTANCES, {})
 
-    assert told(found, "profile-cpu")[0] is State.NOT_PROVEN
+    assert told(found, "profile-cpu")[0] is ReleaseState.NOT_PROVEN
     assert said in told(found, "profile-cpu")[1]

@@ -8,11 +8,11 @@ import pytest
 
 from harness.model.record import PLAIN, Better, RunRecord
 from harness.model.verdict import Correctness, ExitCode, Validity
-from reports.compare.policy import Policy
+from reports.compare.policy import ComparisonPolicy
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues, compared
 from reports.release.candidates import Circumstances, Evidence, Expected
 from reports.release.judge import judge_release
-from reports.release.verdicts import SignOff, State, WaiverState, Word
+from reports.release.verdicts import ReleaseState, SignOff, WaiverState, Word
 from tests.reports.release.made import (
     CIRCUMSTANCES,
     KEY,
@@ -36,7 +36,7 @@ def signed(
     return judge_release(policy(text), runs, circumstances, comparisons or {})
 
 
-def open_names(sign_off: SignOff) -> dict[str, State]:
+def open_names(sign_off: SignOff) -> dict[str, ReleaseState]:
     """What stands in the way."""
     return {item.name: item.state for item in sign_off.findings if item.is_open}
 
@@ -63,8 +63,8 @@ def test_nothing_shown_is_not_proven() -> None:
 
     assert (found.word, found.exit_code) == (Word.NOT_PROVEN, ExitCode.INCONCLUSIVE)
     assert open_names(found) == {
-        "release:money": State.NOT_PROVEN,
-        f"{KEY}:runs": State.NOT_PROVEN,
+        "release:money": ReleaseState.NOT_PROVEN,
+        f"{KEY}:runs": ReleaseState.NOT_PROVEN,
     }
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_cannot_be_used_proves_nothing(what: str) -> None:
     found = signed(evidence(**changes))
 
     assert found.word is Word.NOT_PROVEN
-    assert open_names(found)[f"{KEY}:runs"] is State.NOT_PROVEN
+    assert open_names(found)[f"{KEY}:runs"] is ReleaseState.NOT_PROVEN
     told = next(item.sentence for item in found.findings if item.name == f"{KEY}:runs")
     assert said in told
     assert [run.is_used for run in found.runs] == [False]
@@ -151,7 +151,7 @@ def test_fewer_runs_than_demanded_prove_nothing() -> None:
     """Two of three."""
     found = signed(evidence("one"), evidence("two"), text=f"{POLICY}count = 3\n")
 
-    assert open_names(found) == {f"{KEY}:runs": State.NOT_PROVEN}
+    assert open_names(found) == {f"{KEY}:runs": ReleaseState.NOT_PROVEN}
 
 
 def test_all_runs_are_of_one_build_machine_and_harness() -> None:
@@ -161,9 +161,9 @@ def test_all_runs_are_of_one_build_machine_and_harness() -> None:
     machine = signed(evidence("one"), evidence("two", **nested("environment", core_count=64)))
     harness = signed(evidence("one"), evidence("two", **nested("environment", python="3.14.0")))
 
-    assert open_names(build) == {"release:build": State.NOT_PROVEN}
-    assert open_names(machine) == {"release:machine": State.NOT_PROVEN}
-    assert open_names(harness) == {"release:harness": State.NOT_PROVEN}
+    assert open_names(build) == {"release:build": ReleaseState.NOT_PROVEN}
+    assert open_names(machine) == {"release:machine": ReleaseState.NOT_PROVEN}
+    assert open_names(harness) == {"release:harness": ReleaseState.NOT_PROVEN}
     assert "2 and 64" in next(x.sentence for x in machine.findings if x.is_open)
 
 
@@ -173,7 +173,7 @@ def test_a_missed_objective_of_one_run_is_no_go() -> None:
     found = signed(evidence("one"), slow)
 
     assert (found.word, found.exit_code) == (Word.NO_GO, ExitCode.OBJECTIVE_MISSED)
-    assert open_names(found) == {f"{KEY}:all.response_ns.p99": State.MISSED}
+    assert open_names(found) == {f"{KEY}:all.response_ns.p99": ReleaseState.MISSED}
     assert next(x.sentence for x in found.findings if x.is_open).startswith("two: ")
 
 
@@ -185,10 +185,10 @@ def test_objectives_of_the_release_are_judged_on_every_run() -> None:
     slow = of(fit(good_record(), at_most="1ns"))
 
     assert open_names(signed(evidence(), text=POLICY + missed)) == {
-        f"{KEY}:all.response_ns.p50": State.MISSED
+        f"{KEY}:all.response_ns.p50": ReleaseState.MISSED
     }
     assert open_names(signed(evidence(), text=POLICY + unknown)) == {
-        f"{KEY}:post.response_ns.p99": State.NOT_PROVEN
+        f"{KEY}:post.response_ns.p99": ReleaseState.NOT_PROVEN
     }
     assert signed(slow, text=POLICY + looser).word is Word.GO
 
@@ -203,9 +203,11 @@ def test_a_law_that_is_required_and_undecided_is_not_proven() -> None:
     assert f"{KEY}:I1" in open_names(signed(unknown))
     assert f"{KEY}:audit" in open_names(signed(unknown))
     assert open_names(signed(evidence(), text=f'{POLICY}laws = ["I99"]\n')) == {
-        f"{KEY}:I99": State.NOT_PROVEN
+        f"{KEY}:I99": ReleaseState.NOT_PROVEN
     }
-    assert open_names(signed(evidence(), text=release_wide)) == {"release:I99": State.NOT_PROVEN}
+    assert open_names(signed(evidence(), text=release_wide)) == {
+        "release:I99": ReleaseState.NOT_PROVEN
+    }
 
 
 LOSSES: dict[str, Callable[[], list[Evidence]]] = {
@@ -241,7 +243,7 @@ def test_lost_money_is_no_go_wherever_it_was_lost(where: str) -> None:
     found = signed(*LOSSES[where](), text=POLICY + waiver)
 
     assert (found.word, found.exit_code) == (Word.NO_GO, ExitCode.AUDIT_FAILED)
-    assert State.MONEY_LOST in open_names(found).values()
+    assert ReleaseState.MONEY_LOST in open_names(found).values()
     assert "I1 money is conserved" in found.sentence
 
 
@@ -262,8 +264,10 @@ def test_profiles_are_those_of_the_runs_themselves() -> None:
         {"complete": False},
         {"instrumentation": PLAIN},
     ):
-        assert open_names(with_twin(**changes)) == {f"{KEY}:profile-cpu": State.NOT_PROVEN}
-    assert open_names(signed(evidence(), text=text)) == {f"{KEY}:profile-cpu": State.NOT_PROVEN}
+        assert open_names(with_twin(**changes)) == {f"{KEY}:profile-cpu": ReleaseState.NOT_PROVEN}
+    assert open_names(signed(evidence(), text=text)) == {
+        f"{KEY}:profile-cpu": ReleaseState.NOT_PROVEN
+    }
 
 
 def comparison(status: Change) -> Comparison:
@@ -281,7 +285,7 @@ def comparison(status: Change) -> Comparison:
         candidate=values,
         estimate=None,
     )
-    return compared("before", KEY, (metric,), Policy())
+    return compared("before", KEY, (metric,), ComparisonPolicy())
 
 
 @pytest.mark.parametrize(
@@ -308,11 +312,11 @@ def test_a_comparison_that_was_not_made_is_not_proven() -> None:
     """None at all, or one whose inputs were no good."""
     runs = [evidence(f"run-{number}") for number in range(5)]
     text = f'{POLICY}count = 5\nbaseline = "before"\n'
-    empty = compared("before", KEY, (), Policy())
+    empty = compared("before", KEY, (), ComparisonPolicy())
 
     for comparisons in ({}, {KEY: empty}):
         found = signed(*runs, text=text, comparisons=comparisons)
-        assert open_names(found) == {f"{KEY}:against before": State.NOT_PROVEN}
+        assert open_names(found) == {f"{KEY}:against before": ReleaseState.NOT_PROVEN}
 
 
 def waiver(until: str, metric: str = f"{KEY}:all.*") -> str:
@@ -333,7 +337,7 @@ def test_a_waiver_covers_until_its_last_day() -> None:
     assert "1 of them by waiver" in holds.sentence
     finding = next(item for item in holds.findings if item.waived_by)
     assert finding.waived_by == "Ada until 2026-11-25 (mended in 1.5)"
-    assert finding.state is State.MISSED
+    assert finding.state is ReleaseState.MISSED
     assert (over.word, over.waivers[0].state) == (Word.NO_GO, WaiverState.EXPIRED)
 
 
@@ -378,10 +382,10 @@ def test_kernels_are_runs_of_their_own() -> None:
 
     assert signed(evidence(), of(kernels, "two"), text=text).word is Word.GO
     assert open_names(signed(evidence(), of(some, "two"), text=text)) == {
-        "micro@instructions:runs": State.NOT_PROVEN
+        "micro@instructions:runs": ReleaseState.NOT_PROVEN
     }
     assert open_names(signed(evidence(), text=text)) == {
-        "micro@instructions:runs": State.NOT_PROVEN
+        "micro@instructions:runs": ReleaseState.NOT_PROVEN
     }
 
 

@@ -14,7 +14,7 @@ from harness.model.record import Better
 from reports.compare.comparison import Dossier, SideInput, compared_sides, dossier_to_json, rules_of
 from reports.compare.verdicts import Change
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.samples import Compared, Metric, RunValues, Side
+from reports.figures.samples import Compared, MeasuredMetric, RunValues, Side
 from reports.pages.compare.junit_markdown import comparison_junit, comparison_markdown
 from reports.pages.compare.metric_table import change_text, interval_text, ratio_text, worst_first
 from reports.pages.compare.page import view_comparison
@@ -35,7 +35,9 @@ def dossier(before: Runs, slower: Runs) -> Dossier:
     return compared_sides(*sides, rules_of(None), "acctbench compare before slower")
 
 
-def elsewhere(a: tuple[Metric, ...], b: tuple[Metric, ...], name: str = "a") -> Dossier:
+def elsewhere(
+    a: tuple[MeasuredMetric, ...], b: tuple[MeasuredMetric, ...], name: str = "a"
+) -> Dossier:
     """The comparison of metrics that were measured elsewhere."""
     return compared_sides(
         SideInput(name=name, elsewhere=Side(name=name, metrics=a)),
@@ -171,7 +173,7 @@ class TestFiles:
         """Judged, drawn and written within 5 s of one core."""
         sides = [
             tuple(
-                Metric(
+                MeasuredMetric(
                     name=f"kernel.{place:03}",
                     unit="ns",
                     better=Better.LESS,

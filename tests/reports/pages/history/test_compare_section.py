@@ -8,7 +8,7 @@ import pytest
 from harness.storage.run_folder import load_run
 from reports.compare.comparison import Dossier, SideInput, compared_sides, rules_of
 from reports.pages.compare.metric_table import ratio_text
-from reports.pages.gate.former_gates import former_gates_section
+from reports.pages.gate.former_gates_section import former_gates_section
 from reports.reading.former_gates import read_former_gates
 from reports.reading.history_runs import gather
 from reports.reading.run_folder import read_evidence

@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.machine.git import git_or_none
 from harness.model.text import plain
-from reports.history.events import Commits, Event, History
+from reports.history.events import Commits, History, HistoryEvent
 from reports.history.runs import HistoryRun
 
 _SHOWN_COUNT = 20
@@ -35,7 +35,7 @@ def commits_of(history: History, repository: Path | None) -> dict[str, Commits]:
     }
 
 
-def _between(event: Event, repository: Path | None) -> Commits:
+def _between(event: HistoryEvent, repository: Path | None) -> Commits:
     before, after = event.before, event.after
     unknown = [run for run in (before, after) if not run.git_sha]
     if unknown:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reports.figures.run_evidence import RunEvidence
-from reports.figures.timelines import Line
+from reports.figures.timelines import TimeSeries
 from reports.pages.compare.percentile_bands import SIDE_COLOURS
 from reports.pages.model import Axis, Band, Chart, Ribbon, Series
 from reports.pages.run.timeline import RATE_AXIS, RESPONSE_AXIS, TIME_AXIS, TIME_LINK, phase_bands
@@ -70,7 +70,7 @@ def _chart(name: str, sides: Mapping[str, Sequence[RunEvidence]]) -> Chart:
     )
 
 
-def _middle(side: str, lines: Sequence[Line]) -> tuple[Series, Ribbon]:
+def _middle(side: str, lines: Sequence[TimeSeries]) -> tuple[Series, Ribbon]:
     """The median of *lines* in bins that all share, and the range that they span there."""
     start = min(line.x[0] for line in lines)
     span = max(line.x[-1] for line in lines) - start
@@ -99,7 +99,7 @@ def _middle(side: str, lines: Sequence[Line]) -> tuple[Series, Ribbon]:
     )
 
 
-def _binned(line: Line, width: float) -> dict[int, float]:
+def _binned(line: TimeSeries, width: float) -> dict[int, float]:
     """The highest value in each bin: peaks are what a reader looks for."""
     found: dict[int, float] = {}
     for x, y in zip(line.x, line.y, strict=True):

@@ -1,9 +1,9 @@
-"""A number as a table's entry. Nothing here turns an absent value into a number."""
+"""Entries and columns of tables. Nothing here turns an absent value into a number."""
 
 import math
 
 from harness.model.text import quantity
-from reports.pages.model import Cell
+from reports.pages.model import Cell, Column
 from reports.text import NO_DATA_TEXT
 
 NO_DATA = Cell(text=NO_DATA_TEXT, is_missing=True)
@@ -14,3 +14,13 @@ def cell(value: float | None, unit: str, detail: str = "") -> Cell:
     if value is None or not math.isfinite(value):
         return NO_DATA
     return Cell(text=quantity(value, unit), detail=detail)
+
+
+def text_columns(*titles: str) -> tuple[Column, ...]:
+    """Columns of words, aligned to the left."""
+    return tuple(Column(title=title, is_number=False) for title in titles)
+
+
+def number_columns(*titles: str, group: str = "") -> tuple[Column, ...]:
+    """Columns of numbers, aligned to the right, below the heading *group* if there is one."""
+    return tuple(Column(title=title, group=group) for title in titles)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from harness.model.text import plain, quantity
 from reports.figures.run_evidence import RunEvidence
-from reports.pages.cells import NO_DATA
+from reports.pages.cells import NO_DATA, number_columns, text_columns
 from reports.pages.compare.metric_table import ratio_text
-from reports.pages.model import Cell, Column, Table
+from reports.pages.model import Cell, Table
 from reports.text import DASH
 
 _Column = dict[str, list[float]]
@@ -28,12 +28,7 @@ def figures_table(baseline: Sequence[RunEvidence], candidate: Sequence[RunEviden
     return Table(
         id="figures-table",
         title="All figures",
-        columns=(
-            Column(title="figure", is_number=False),
-            Column(title="baseline"),
-            Column(title="candidate"),
-            Column(title="change"),
-        ),
+        columns=(*text_columns("figure"), *number_columns("baseline", "candidate", "change")),
         rows=tuple(rows),
     )
 

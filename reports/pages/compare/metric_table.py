@@ -5,8 +5,8 @@ import math
 from harness.model.text import plain, quantity, signed, significant
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, SideValues
 from reports.figures.samples import Compared
-from reports.pages.cells import NO_DATA
-from reports.pages.model import Cell, Column, Strip, Table, Tone
+from reports.pages.cells import NO_DATA, number_columns, text_columns
+from reports.pages.model import Cell, Strip, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.text import DASH
 
@@ -30,13 +30,9 @@ def metrics_table(comparison: Comparison) -> Table:
         id="metrics-table",
         title="Metrics, worst first",
         columns=(
-            Column(title="verdict", is_number=False),
-            Column(title="metric", is_number=False),
-            Column(title="baseline"),
-            Column(title="candidate"),
-            Column(title="change"),
-            Column(title="could be seen"),
-            Column(title="every run: baseline above, candidate below", is_number=False),
+            *text_columns("verdict", "metric"),
+            *number_columns("baseline", "candidate", "change", "could be seen"),
+            *text_columns("every run: baseline above, candidate below"),
         ),
         rows=tuple(_row(metric) for metric in worst_first(comparison)),
         note="The interval under a change is that of the metric alone (95 %); the verdict holds for"

@@ -14,7 +14,7 @@ from reports.compare.comparable import Difference
 from reports.compare.comparison import Dossier, SideInput
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA
+from reports.pages.cells import NO_DATA, number_columns, text_columns
 from reports.pages.compare.figure_table import figures_table
 from reports.pages.compare.metric_table import (
     change_text,
@@ -27,7 +27,6 @@ from reports.pages.compare.profile_sections import profile_sections
 from reports.pages.compare.timeline_charts import side_timelines
 from reports.pages.model import (
     Cell,
-    Column,
     Fact,
     Notice,
     Page,
@@ -238,9 +237,7 @@ def _objectives(objectives: Sequence[Objective]) -> Section | None:
             Table(
                 id="objectives-table",
                 title="Objectives",
-                columns=tuple(
-                    Column(title=title, is_number=False) for title in ("status", "metric", "found")
-                ),
+                columns=text_columns("status", "metric", "found"),
                 rows=rows,
             ),
         ),
@@ -295,12 +292,10 @@ def _runs(dossier: Dossier) -> Section:
             Table(
                 id="runs-table",
                 title="Runs",
-                columns=tuple(
-                    Column(title=title, is_number=title == "exit code")
-                    for title in (
-                        *("side", "run", "validity", "correctness", "performance", "exit code"),
-                        "faults of its tables",
-                    )
+                columns=(
+                    *text_columns("side", "run", "validity", "correctness", "performance"),
+                    *number_columns("exit code"),
+                    *text_columns("faults of its tables"),
                 ),
                 rows=rows,
                 absence="Measured elsewhere: no run of this program.",
@@ -331,10 +326,7 @@ def _differences(found: Sequence[Difference]) -> Section:
             Table(
                 id="differences-table",
                 title="Scenario, schedule, machine, settings, target",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("what", "first run", "another run", "means")
-                ),
+                columns=text_columns("what", "first run", "another run", "means"),
                 rows=rows,
                 absence="None: same scenario, schedule, seed, machine, settings and target.",
             ),

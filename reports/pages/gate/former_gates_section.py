@@ -7,8 +7,9 @@ from typing import Any
 from harness.model.text import plain
 from reports.compare.verdicts import Change, Comparison
 from reports.figures.samples import Compared
+from reports.pages.cells import number_columns, text_columns
 from reports.pages.compare.metric_table import ratio_text
-from reports.pages.model import Cell, Column, Section, Table
+from reports.pages.model import Cell, Section, Table
 from reports.pages.run.verdict_section import TONES
 from reports.reading.former_gates import FormerGate
 from reports.text import DASH
@@ -37,9 +38,8 @@ def former_gates_section(
                     id="former-gates-table",
                     title="Former gates",
                     columns=(
-                        *(Column(title=t, is_number=False) for t in ("gate", "base", "candidate")),
-                        Column(title="verdict", is_number=False),
-                        *(Column(title=plain(name)) for name in shown),
+                        *text_columns("gate", "base", "candidate", "verdict"),
+                        *number_columns(*(plain(name) for name in shown)),
                     ),
                     rows=tuple(_row(gate, shown, kinds) for gate in gates),
                 ),

@@ -22,8 +22,9 @@ from reports.gate.looks import (
     GateStep,
     Look,
 )
+from reports.pages.cells import number_columns, text_columns
 from reports.pages.compare.metric_table import change_text
-from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
+from reports.pages.model import Cell, Fact, Section, Table, Tone
 
 _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 
@@ -252,11 +253,9 @@ def _looks_table(outcome: GateOutcome) -> Table:
         id="looks",
         title="Looks",
         columns=(
-            Column(title="what", is_number=False),
-            Column(title="pairs"),
-            Column(title="level"),
-            Column(title="worse", is_number=False),
-            Column(title="not settled", is_number=False),
+            *text_columns("what"),
+            *number_columns("pairs", "level"),
+            *text_columns("worse", "not settled"),
         ),
         rows=tuple(
             (
@@ -279,10 +278,10 @@ def _pairs_table(pairs: Sequence[PairFacts]) -> Table:
         id="pairs",
         title="Pairs",
         columns=(
-            Column(title="pair"),
-            Column(title="began", is_number=False),
-            Column(title="took"),
-            Column(title="used", is_number=False),
+            *number_columns("pair"),
+            *text_columns("began"),
+            *number_columns("took"),
+            *text_columns("used"),
         ),
         rows=tuple(
             (

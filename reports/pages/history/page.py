@@ -12,10 +12,9 @@ from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.alerts import Alert, AlertState
 from reports.history.events import Commits, History, HistoryEvent, SettingHistory
 from reports.history.series import HistorySeries, Trust
-from reports.pages.cells import NO_DATA
+from reports.pages.cells import NO_DATA, number_columns, text_columns
 from reports.pages.model import (
     Cell,
-    Column,
     Notice,
     Page,
     Section,
@@ -188,10 +187,7 @@ def _events_section(history: History, commits: Mapping[str, Commits]) -> tuple[S
                 Table(
                     id="events-table",
                     title="Events",
-                    columns=tuple(
-                        Column(title=title, is_number=False)
-                        for title in ("state", "what", "between", "commits", "since then")
-                    ),
+                    columns=text_columns("state", "what", "between", "commits", "since then"),
                     rows=tuple(_event_row(event, commits.get(event.id)) for _, event in events),
                     absence="Nothing changed its level.",
                 ),
@@ -264,10 +260,7 @@ def _past_events(item: SettingHistory, commits: Mapping[str, Commits]) -> Table:
     return Table(
         id=f"events-{item.setting.id}",
         title="Events",
-        columns=tuple(
-            Column(title=title, is_number=False)
-            for title in ("state", "what", "between", "commits", "since then")
-        ),
+        columns=text_columns("state", "what", "between", "commits", "since then"),
         rows=tuple(_event_row(event, commits.get(event.id)) for event in item.events),
         absence="Nothing changed its level.",
     )
@@ -308,9 +301,9 @@ def _series_table(item: SettingHistory) -> Table:
         id=f"series-{item.setting.id}",
         title="Metrics",
         columns=(
-            Column(title="metric", is_number=False),
-            *(Column(title=t) for t in ("points", "newest", "level", "noise", "since start")),
-            Column(title="state", is_number=False),
+            *text_columns("metric"),
+            *number_columns("points", "newest", "level", "noise", "since start"),
+            *text_columns("state"),
         ),
         rows=tuple(_series_row(series) for series in item.series),
         absence="No metric fits.",
@@ -357,10 +350,7 @@ def _skipped_section(history: History) -> tuple[Section, ...]:
                 Table(
                     id="skipped-table",
                     title="Not used",
-                    columns=(
-                        Column(title="what", is_number=False),
-                        Column(title="why", is_number=False),
-                    ),
+                    columns=text_columns("what", "why"),
                     rows=tuple(
                         (Cell(text=item.place), Cell(text=item.reason)) for item in history.skipped
                     ),

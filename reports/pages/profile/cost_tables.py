@@ -14,8 +14,8 @@ from scipy import stats
 
 from harness.model.profile import Frame, Profile
 from harness.model.text import Unit, count, plain, quantity, share
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Table
+from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.model import Cell, Table
 from reports.pages.profile.flames import UNSEEN
 from reports.profile.costs import CostTable, cost_table
 from reports.profile.diff import variance_between
@@ -165,12 +165,11 @@ def functions_table(
         id=table_id,
         title=title,
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="an operation", group="by itself"),
-            Column(title="share", group="by itself"),
-            *((Column(title="samples", group="by itself"),) if has_samples else ()),
-            Column(title="an operation", group="with what it calls"),
-            Column(title="share", group="with what it calls"),
+            *text_columns("function"),
+            *number_columns(
+                "an operation", "share", *(["samples"] if has_samples else []), group="by itself"
+            ),
+            *number_columns("an operation", "share", group="with what it calls"),
         ),
         rows=tuple(_function_row(costs, one, has_samples) for one in shown),
         note=" ".join(part for part in (note, rest) if part),
@@ -207,11 +206,7 @@ def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
     return Table(
         id=table_id,
         title=title,
-        columns=(
-            Column(title="package", is_number=False),
-            Column(title="an operation"),
-            Column(title="share"),
-        ),
+        columns=(*text_columns("package"), *number_columns("an operation", "share")),
         rows=(
             *(
                 (

@@ -7,8 +7,8 @@ from harness.model.record import RunRecord
 from harness.model.text import Unit, count, duration, plain, share
 from reports.figures.run_tables import RunTables, profiles_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Column, Fact, Section, Table
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Fact, Section, Table
 from reports.pages.profile.cost_tables import Costs, costs_of, functions_table, packages_table
 from reports.pages.profile.flames import FlameWords, flame_graph
 from reports.profile.kinds import KindCost, is_the_services, kind_costs
@@ -140,12 +140,9 @@ def _kinds_table(
         id=table_id,
         title="CPU by kind of operation",
         columns=(
-            Column(title="kind", is_number=False),
-            Column(title="seen below", is_number=False),
-            Column(title="operations"),
-            Column(title="an operation of the kind"),
-            Column(title="share of all"),
-            Column(title="hottest below it", is_number=False),
+            *text_columns("kind", "seen below"),
+            *number_columns("operations", "an operation of the kind", "share of all"),
+            *text_columns("hottest below it"),
         ),
         rows=(
             *(_kind_row(kind, whole_ns) for kind in by_kind),

@@ -9,8 +9,8 @@ from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from harness.model.text import plain, quantity, rate, share, significant, trimmed
 from harness.model.verdict import Validity
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Fact, Notice, Page, Section, Table, Term, Tone
+from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.model import Cell, Fact, Notice, Page, Section, Table, Term, Tone
 from reports.pages.profile.flames import UNITS, FlameWords, differential_flame_graph
 from reports.pages.run.verdict_section import TONES
 from reports.profile.against import MetricDiff, ProfileComparison, ProfileSide
@@ -91,9 +91,8 @@ def _starts_section(*sides: ProfileSide) -> Section:
                 id="starts-table",
                 title="What was compared",
                 columns=(
-                    *(Column(title=title, is_number=False) for title in titles),
-                    Column(title="answered"),
-                    Column(title="sent slower than planned"),
+                    *text_columns(*titles),
+                    *number_columns("answered", "sent slower than planned"),
                 ),
                 rows=tuple(
                     _start_row(word, start.record)
@@ -223,18 +222,14 @@ def _table(diff: ProfileDiff, identity: str) -> Table:
         id=identity,
         title="Functions by change",
         columns=(
-            Column(title="function", is_number=False),
-            *map(_number, ("before", "after", "change", "of the whole", "p", "seen from")),
-            Column(title="", is_number=False),
+            *text_columns("function"),
+            *number_columns("before", "after", "change", "of the whole", "p", "seen from"),
+            *text_columns(""),
         ),
         rows=tuple(_row(diff, change) for change in (*diff.named, *others[:ROW_COUNT_MAX])),
         note=_left_out(diff, len(others)),
         absence="No function was found on either side.",
     )
-
-
-def _number(title: str) -> Column:
-    return Column(title=title)
 
 
 def _row(diff: ProfileDiff, change: FunctionChange) -> tuple[Cell, ...]:

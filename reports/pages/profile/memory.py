@@ -9,8 +9,8 @@ from harness.model.text import Unit, count, plain, share, size
 from reports.figures.rest import rest_per_operation
 from reports.figures.run_tables import ProfiledPass, RunTables, profiles_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Chart, Column, Fact, FlameGraph, Section, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Chart, Fact, FlameGraph, Section, Table, Tone
 from reports.pages.profile.cost_tables import ROW_COUNT_MAX, Costs, costs_of, functions_table
 from reports.pages.profile.flames import FlameWords, flame_graph, peak_graph
 from reports.pages.run.leak import leak_sentence, slope_of, slope_table
@@ -215,11 +215,9 @@ def _growth_table(survivors: Sequence[Profile], growth: Sequence[Growth]) -> Tab
         id="growth",
         title="What survives, by function",
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="grows, an operation"),
-            Column(title="95 % interval"),
-            Column(title="chance of no growth"),
-            Column(title="verdict", is_number=False),
+            *text_columns("function"),
+            *number_columns("grows, an operation", "95 % interval", "chance of no growth"),
+            *text_columns("verdict"),
         ),
         rows=tuple(_growth_row(item) for item in growth[:ROW_COUNT_MAX]),
         note=f"A line through what survived {count(segment_count)} segments of two lengths: what is"
@@ -262,10 +260,10 @@ def _allocators_table(of: dict[Metric, list[Profile]]) -> Table:
         id="allocators",
         title="By allocator",
         columns=(
-            Column(title="allocator", is_number=False),
-            Column(title="bytes allocated", group="an operation"),
-            Column(title="allocations", group="an operation"),
-            Column(title="survives a segment", group="an operation"),
+            *text_columns("allocator"),
+            *number_columns(
+                "bytes allocated", "allocations", "survives a segment", group="an operation"
+            ),
         ),
         rows=tuple(
             (

@@ -10,8 +10,8 @@ from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, significant
 from harness.model.verdict import Correctness
 from reports.figures.run_tables import ProfiledPass, RunTables
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Column, Section, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Section, Table, Tone
 from reports.pages.profile.cpu import cpu_sections
 from reports.pages.profile.memory import memory_section
 from reports.pages.run.verdict_section import TONES
@@ -63,14 +63,9 @@ def _seen_table(passes: tuple[ProfiledPass, ...]) -> Table:
         id="passes-table",
         title="What was seen",
         columns=(
-            Column(title="pass", is_number=False),
-            Column(title="profiler", is_number=False),
-            Column(title="segments"),
-            Column(title="samples"),
-            Column(title="operations in them"),
-            Column(title="CPU time, by the kernel"),
-            Column(title="correctness", is_number=False),
-            Column(title="journal replayed", is_number=False),
+            *text_columns("pass", "profiler"),
+            *number_columns("segments", "samples", "operations in them", "CPU time, by the kernel"),
+            *text_columns("correctness", "journal replayed"),
         ),
         rows=tuple(_seen_row(one) for one in passes),
         note="CPU samples are scaled to the CPU time that the kernel accounts to the service:"
@@ -116,9 +111,9 @@ def _disturbance_table(plain_record: RunRecord, passes: tuple[ProfiledPass, ...]
         id="disturbance-table",
         title="What it cost to look",
         columns=(
-            Column(title="pass", is_number=False),
-            *(Column(title=title, group="against the plain run") for title in columns),
-            Column(title="sent slower than planned"),
+            *text_columns("pass"),
+            *number_columns(*columns, group="against the plain run"),
+            *number_columns("sent slower than planned"),
         ),
         rows=tuple(_disturbance_row(plain_record, one) for one in passes if one.is_twin),
         note="A pass that would saturate the service sends the same operations over a longer"

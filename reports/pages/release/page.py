@@ -12,7 +12,8 @@ from typing import Protocol
 from harness.model.release_file import ReleasePolicy
 from harness.model.text import plain
 from harness.model.verdict import badness, worst
-from reports.pages.model import Cell, Column, Fact, Section, Table, Tone
+from reports.pages.cells import number_columns, text_columns
+from reports.pages.model import Cell, Fact, Section, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.release.verdicts import (
     ReleaseFinding,
@@ -209,11 +210,9 @@ def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
         id="evidence-table",
         title="Evidence",
         columns=(
-            Column(title="runs of", is_number=False),
-            Column(title="runs that count"),
-            Column(title="demands met"),
-            Column(title="compared with", is_number=False),
-            Column(title="", is_number=False),
+            *text_columns("runs of"),
+            *number_columns("runs that count", "demands met"),
+            *text_columns("compared with", ""),
         ),
         rows=tuple(rows),
     )
@@ -242,12 +241,7 @@ def _demands(findings: Sequence[ReleaseFinding]) -> Section:
             Table(
                 id="demands-table",
                 title="Everything that was demanded",
-                columns=(
-                    Column(title="runs", is_number=False),
-                    Column(title="demand", is_number=False),
-                    Column(title="state", is_number=False),
-                    Column(title="what was found", is_number=False),
-                ),
+                columns=text_columns("runs", "demand", "state", "what was found"),
                 rows=tuple(
                     (
                         Cell(text=plain(item.demand)),
@@ -275,10 +269,7 @@ def _waivers(waivers: Sequence[WaiverUse]) -> Section:
             Table(
                 id="waivers-table",
                 title="Waivers",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("of", "owner", "reason", "last day", "here", "covers")
-                ),
+                columns=text_columns("of", "owner", "reason", "last day", "here", "covers"),
                 rows=tuple(
                     (
                         Cell(text=plain(item.metric)),
@@ -313,10 +304,7 @@ def _runs(runs: Sequence[RunUse], policy: ReleasePolicy) -> Section:
             Table(
                 id="runs-table",
                 title="Runs",
-                columns=tuple(
-                    Column(title=title, is_number=False)
-                    for title in ("run", "counts", "validity", "correctness", "performance")
-                ),
+                columns=text_columns("run", "counts", "validity", "correctness", "performance"),
                 rows=tuple(
                     (
                         Cell(text=plain(run.name), detail=_origin(run)),
@@ -368,9 +356,9 @@ def _inputs(sign_off: SignOff, files: Mapping[str, Mapping[str, FileDigest]]) ->
                 id="inputs-table",
                 title="Inputs",
                 columns=(
-                    Column(title="run", is_number=False),
-                    Column(title="files"),
-                    Column(title="record.json", is_number=False),
+                    *text_columns("run"),
+                    *number_columns("files"),
+                    *text_columns("record.json"),
                 ),
                 rows=tuple(
                     (

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from harness.model.profile import Metric, Profile
 from harness.model.text import Unit, count, duration, plain
-from reports.pages.cells import cell
-from reports.pages.model import Cell, Column, Notice, Page, Section, Table, Tone
+from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.model import Cell, Notice, Page, Section, Table, Tone
 from reports.pages.profile.flames import FlameWords, flame_graph
 from reports.profile.growth import growth_of
 from reports.text import sentence
@@ -69,10 +69,9 @@ def _growth_table(profile: Profile) -> Table:
         id="growth",
         title="What grows with the operations",
         columns=(
-            Column(title="function", is_number=False),
-            Column(title="an operation leaves"),
-            Column(title="± (95 %)"),
-            Column(title="", is_number=False),
+            *text_columns("function"),
+            *number_columns("an operation leaves", "± (95 %)"),
+            *text_columns(""),
         ),
         rows=tuple(
             (

@@ -11,8 +11,8 @@ from harness.model.memory_slope import (
 )
 from harness.model.record import RunRecord
 from harness.model.text import count, plain, size
-from reports.pages.cells import NO_DATA
-from reports.pages.model import Cell, Column, Table, Tone
+from reports.pages.cells import NO_DATA, number_columns, text_columns
+from reports.pages.model import Cell, Table, Tone
 
 _TONES = {
     LeakVerdict.LEAK: Tone.BAD,
@@ -60,12 +60,9 @@ def slope_table(rows: tuple[tuple[str, RunRecord, MemorySlope | None], ...]) -> 
         id="memory-slope",
         title="Growth of resident memory",
         columns=(
-            Column(title="run", is_number=False),
-            Column(title="samples"),
-            Column(title="slope"),
-            Column(title="95 % interval"),
-            Column(title="an hour"),
-            Column(title="verdict", is_number=False),
+            *text_columns("run"),
+            *number_columns("samples", "slope", "95 % interval", "an hour"),
+            *text_columns("verdict"),
         ),
         rows=tuple(_slope_row(*row) for row in rows),
         note=f"Steps between the medians of {BLOCK_COUNT} blocks of the measured phase, which holds"

@@ -20,16 +20,16 @@ from harness.model.record import (
     RunRecord,
 )
 from harness.model.text import Unit, count, duration, exact, plain, quantities_apart
+from harness.model.units import NANOS_PER_SECOND
 from harness.model.verdict import badness
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Cell, Column, Table, Tone
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Cell, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.text import DASH
 
 _SHOWN_QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _GOOD_OUTCOMES = ("acknowledged",)
 _BAD_OUTCOMES = ("failed", "timed_out", "dropped", "stranded")
-NANOS_PER_SECOND = 1_000_000_000
 
 
 def quantile_name(q: float) -> str:
@@ -61,18 +61,14 @@ def max_cell(of: Distribution | None) -> Cell:
 
 def kinds_table(record: RunRecord) -> Table:
     """Response and service of every kind of operation."""
-    quantiles = tuple(Column(title=quantile_name(q), group="response") for q in _SHOWN_QUANTILES)
     return Table(
         id="kinds-table",
         title="Latency by kind of operation",
         columns=(
-            Column(title="kind", is_number=False),
-            Column(title="answered"),
-            Column(title="rate"),
-            *quantiles,
-            Column(title="max", group="response"),
-            Column(title="p50", group="service"),
-            Column(title="p99", group="service"),
+            *text_columns("kind"),
+            *number_columns("answered", "rate"),
+            *number_columns(*map(quantile_name, _SHOWN_QUANTILES), "max", group="response"),
+            *number_columns("p50", "p99", group="service"),
         ),
         rows=tuple(
             _kind_row(kind, latency, _measure_s(record))
@@ -138,8 +134,8 @@ def conservation_table(record: RunRecord) -> Table:
         id="operations-table",
         title="Where every operation ended",
         columns=(
-            Column(title="kind", is_number=False),
-            *(Column(title=name.replace("_", " ")) for name in names),
+            *text_columns("kind"),
+            *number_columns(*(name.replace("_", " ") for name in names)),
         ),
         rows=tuple(
             (
@@ -163,13 +159,11 @@ def outcomes_table(record: RunRecord) -> Table:
         id="outcomes-table",
         title="Outcomes by code",
         columns=(
-            Column(title="outcome", is_number=False),
-            Column(title="kind", is_number=False),
-            Column(title="code"),
-            Column(title="name", is_number=False),
-            Column(title="count"),
-            Column(title="share"),
-            Column(title="the service's own words, one example", is_number=False),
+            *text_columns("outcome", "kind"),
+            *number_columns("code"),
+            *text_columns("name"),
+            *number_columns("count", "share"),
+            *text_columns("the service's own words, one example"),
         ),
         rows=tuple(_outcome_row(item, total) for item in ordered),
     )
@@ -192,13 +186,9 @@ def invariants_table(record: RunRecord) -> Table:
         id="invariants-table",
         title="Invariants",
         columns=(
-            Column(title="id", is_number=False),
-            Column(title="status", is_number=False),
-            Column(title="law", is_number=False),
-            Column(title="facts checked"),
-            Column(title="violations"),
-            Column(title="first", is_number=False),
-            Column(title="worst", is_number=False),
+            *text_columns("id", "status", "law"),
+            *number_columns("facts checked", "violations"),
+            *text_columns("first", "worst"),
         ),
         rows=tuple(_invariant_row(item) for item in ordered),
         absence="no data: no invariant was checked",
@@ -238,10 +228,8 @@ def _distributions_table(
         id=table_id,
         title=title,
         columns=(
-            Column(title="", is_number=False),
-            Column(title="count"),
-            *(Column(title=quantile_name(q)) for q in HEADLINE_QUANTILES),
-            Column(title="max"),
+            *text_columns(""),
+            *number_columns("count", *map(quantile_name, HEADLINE_QUANTILES), "max"),
         ),
         rows=tuple(
             (
@@ -260,13 +248,7 @@ def _limits_table(table_id: str, title: str, items: tuple[Check | Objective, ...
     return Table(
         id=table_id,
         title=title,
-        columns=(
-            Column(title="id", is_number=False),
-            Column(title="status", is_number=False),
-            Column(title="what", is_number=False),
-            Column(title="measured"),
-            Column(title="limit"),
-        ),
+        columns=(*text_columns("id", "status", "what"), *number_columns("measured", "limit")),
         rows=tuple(
             (
                 Cell(text=plain(item.id)),

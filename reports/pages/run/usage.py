@@ -9,8 +9,8 @@ import pandas as pd
 from harness.model.record import ProcessResources, RunRecord
 from harness.model.text import Unit, plain
 from reports.figures.timelines import sampled_line
-from reports.pages.cells import NO_DATA, cell
-from reports.pages.model import Axis, Cell, Chart, Column, Series, Table
+from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
+from reports.pages.model import Axis, Cell, Chart, Series, Table
 from reports.pages.run.timeline import TIME_AXIS, TIME_LINK, phase_bands
 
 SUBJECT_NAMES = {
@@ -121,12 +121,10 @@ def resource_table(record: RunRecord) -> Table:
         id="resources-table",
         title="Use over the measured phase",
         columns=(
-            Column(title="process", is_number=False),
-            Column(title="CPU mean"),
-            Column(title="CPU max"),
-            Column(title="memory max"),
-            Column(title="voluntary switches"),
-            Column(title="involuntary switches"),
+            *text_columns("process"),
+            *number_columns(
+                "CPU mean", "CPU max", "memory max", "voluntary switches", "involuntary switches"
+            ),
         ),
         rows=tuple(
             _resource_row(name, record.resources.get(subject))

@@ -52,7 +52,6 @@ SCHEMA = pa.schema(
 
 
 def export_table(gathered: Gathered) -> pa.Table:
-    """The table of *gathered*, runs oldest first."""
     columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
     for run in sorted(gathered.runs, key=lambda item: (item.started_at, item.run_id)):
         scenario, profile, target, instrumentation, broker, machine, cores = run.setting.family

@@ -1,8 +1,8 @@
-"""Rules of style that a machine can check: sizes, printing, units in names, addresses, paths."""
+"""Rules of style that a machine can check: sizes, printing, names, purity, addresses, paths."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,54 +12,21 @@ PACKAGES = ("harness", "workloads", "reports")
 FUNCTION_LINE_COUNT_MAX = 70
 MODULE_LINE_COUNT_MAX = 400
 
-# A number's unit, or the word that says that it has none, ends its name or stands before a
-# qualifier (_max, _mean ...).
-UNITS = frozenset(
-    (
-        *("ns", "ms", "s", "per", "bytes", "share", "count", "cores", "cpu", "ppb", "ppm"),
-        *("minor", "lots", "ticks", "scale", "e9", "index", "id", "pid", "port", "error", "ratio"),
-        *("seq", "partitions", "descriptor", "drift", "average"),
-    )
+# Every subject has a judge and a page of its own, every workload a system.
+SHARED_MODULES = frozenset({"__init__", "judge", "page", "verdicts", "system"})
+
+# Modules that decide or show; what they need of files is given to them.
+PURE = (
+    *("harness/model", "workloads/account/terms", "workloads/account/plan"),
+    *("workloads/account/audit", "reports/text.py", "reports/figures", "reports/statistics"),
+    *("reports/profile", "reports/compare", "reports/gate", "reports/history/", "reports/release"),
+    "reports/pages",
 )
-UNITLESS = frozenset(
-    (
-        # numbers of order and identity
-        *("seed", "shard", "sequence", "code", "exit_code", "schema_version", "token", "version"),
-        *(
-            "operation",
-            "stream",
-            "origin_at",
-            "seen_at",
-            "run_tag",
-            "kind",
-            "method",
-            "account",
-            "order",
-        ),
-        # values beside a `unit` field, or quantiles of the unit that their holder's name says
-        *("value", "limit", "q", "low", "high", "mean", "max", "min", "a", "b", "theta"),
-        *("target", "at_most", "tolerance", "start", "end", "number"),
-        # in the unit of the metric beside them, and probabilities
-        *("own", "base", "own_cost", "total_cost", "charged_cost", "whole_cost"),
-        *("cost", "hottest_cost"),
-        *("base_cost", "candidate_cost", "own_change", "half_width", "slope", "p_value"),
-        "detectable_change",
-        # statistics: probabilities, degrees of freedom, logarithms, and levels of a series
-        *(
-            "p",
-            "p_worse",
-            "p_corrected",
-            "alpha",
-            "rank_alpha",
-            "equivalence_alpha",
-            "equivalence_reach",
-        ),
-        *("freedom", "log_value", "before_value", "after_value", "level_value"),
-        *("middle", "sigma", "sum_sigma"),
-    )
+READERS = re.compile(r"harness/model/(\w+_file|arrivals_recorded)\.py")  # formats with their files
+FILE_CALLS = re.compile(
+    r"open|(read|write)_(text|bytes|parquet|table|csv|json)|glob|rglob|iterdir|mkdir|rmdir|unlink"
+    r"|rename|exists|is_file|is_dir|stat|resolve|symlink_to|rmtree|copyfile|mkdtemp"
 )
-# Counts of operations by outcome: the record's class says that it counts.
-COUNTING_CLASSES = frozenset(("Operations", "OutcomeCount"))
 
 MODULES = [
     path
@@ -96,28 +63,27 @@ def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return function.end_lineno - function.lineno + 1 - docstring_line_count
 
 
-def number_fields(tree: ast.Module) -> Iterator[str]:
-    """Class and name of every int or float field of every dataclass, optional or not."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "dataclass" in map(called_name, node.decorator_list):
-            for statement in node.body:
-                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                    types = set(ast.unparse(statement.annotation).split(" | ")) - {"None"}
-                    if types and types <= {"int", "float"}:
-                        yield f"{node.name}.{statement.target.id}"
+def file_calls(tree: ast.Module) -> list[str]:
+    """What is called by the name of a function or method that looks at files."""
+    called = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [name for name in called if FILE_CALLS.fullmatch(name.rpartition(".")[2])]
 
 
-def called_name(decorator: ast.expr) -> str:
-    """The bare name of a decorator."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(called).rpartition(".")[2]
+def public_classes(tree: ast.Module) -> list[str]:
+    """The classes that another module may import."""
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
 
 
-def has_unit(field: str) -> bool:
-    """Whether the name of a number says what it counts."""
-    holder, _, name = field.partition(".")
-    parts = name.strip("_").split("_")
-    return holder in COUNTING_CLASSES or name.strip("_") in UNITLESS or bool(UNITS & set(parts))
+def named_twice(homes: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Of pairs of a name and its home the names that have several."""
+    found: dict[str, list[str]] = {}
+    for name, home in homes:
+        found.setdefault(name, []).append(home)
+    return {name: places for name, places in found.items() if len(places) > 1}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -146,16 +112,35 @@ def test_only_the_command_line_prints() -> None:
     assert {name for name in printing if not name.startswith("harness/cli/")} == set()
 
 
-def test_numbers_have_units() -> None:
-    """Every int or float field of a dataclass has its unit in its name."""
-    nameless = [
-        f"{name_of(path)}: {field}"
+def test_no_module_name_twice() -> None:
+    """Inside a package a module's name says which one it is, but for a few patterns."""
+    homes = [
+        (f"{path.relative_to(ROOT).parts[0]} {path.stem}", name_of(path))
         for path in MODULES
-        for field in number_fields(parse(path))
-        if not has_unit(field)
+        if path.stem not in SHARED_MODULES
     ]
 
-    assert nameless == []
+    assert named_twice(homes) == {}
+
+
+def test_no_class_name_twice() -> None:
+    """One name, one idea: no two public classes of the three packages share one."""
+    homes = [(name, name_of(path)) for path in MODULES for name in public_classes(parse(path))]
+
+    assert named_twice(homes) == {}
+
+
+def test_what_decides_and_what_shows_touches_no_file() -> None:
+    """Purity by the calls: `pathlib` needs no import that an import contract could forbid."""
+    pure = [
+        path
+        for path in MODULES
+        if name_of(path).startswith(PURE) and not READERS.fullmatch(name_of(path))
+    ]
+    found = {name_of(path): calls for path in pure if (calls := file_calls(parse(path)))}
+
+    assert len(pure) > len(PURE)
+    assert found == {}
 
 
 def test_no_server_listens_to_the_world() -> None:
@@ -184,14 +169,19 @@ def test_no_path_of_a_machine() -> None:
 
 
 def test_the_checks_can_fail() -> None:
-    """A long function, a nameless number and a unit inside a name are seen for what they are."""
+    """A long function, a name taken twice and a call that reads a file are seen."""
     tree = ast.parse(
-        "@dataclass(frozen=True)\nclass Wait:\n    delay: int\n    delay_ns: int | None\n"
-        "    name: str\ndef long():\n    '''Two\n    lines.'''\n" + "    x = 1\n" * 80
+        "class Wait:\n    pass\nclass _Own:\n    pass\ndef long():\n    '''Two\n    lines.'''\n"
+        "    path.parent.mkdir()\n    with open(path):\n        pd.read_parquet(path)\n"
+        "    text.replace('a', 'b')\n" + "    x = 1\n" * 76
     )
 
-    assert [field for field in number_fields(tree) if not has_unit(field)] == ["Wait.delay"]
     assert [line_count(function) for function in functions(tree)] == [81]
+    assert public_classes(tree) == ["Wait"]
+    assert sorted(file_calls(tree)) == ["open", "path.parent.mkdir", "pd.read_parquet"]
+    assert named_twice([("Wait", "a.py"), ("Own", "a.py"), ("Wait", "b.py")]) == {
+        "Wait": ["a.py", "b.py"]
+    }
 
 
 NUMBERS = re.compile(r"[,+]*\.?\d*[feg%]")  # formats of numbers that round, but for a plain "g"

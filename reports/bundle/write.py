@@ -84,7 +84,6 @@ class Bundle:
 
     @property
     def page(self) -> Path:
-        """The page to print and sign."""
         return self.folder / PAGE_NAME
 
 
@@ -139,7 +138,6 @@ def write_verdict(judged: Judged, folder: Path) -> None:
 
 
 def comparison_path(folder: Path, key: str) -> Path:
-    """Where the comparison of the demand *key* lies."""
     return folder / COMPARISONS / f"{key}.json"
 
 

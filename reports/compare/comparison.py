@@ -62,7 +62,6 @@ class SideInput:
 
     @property
     def profile_side(self) -> ProfileSide:
-        """Every profiled start of its runs."""
         return ProfileSide(
             name=self.name, starts=tuple(start for run in self.runs for start in run.starts)
         )

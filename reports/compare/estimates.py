@@ -44,12 +44,10 @@ class MetricPair:
 
     @property
     def name(self) -> str:
-        """Of the metric."""
         return self.baseline.name
 
     @property
     def run_counts(self) -> tuple[int, int]:
-        """Of baseline and candidate."""
         return self.baseline.data.run_count, self.candidate.data.run_count
 
     @property

@@ -301,7 +301,6 @@ def _verdict(
 
 
 def _remarks(items: Sequence[_Estimated]) -> tuple[str, ...]:
-    """What the metrics together show about how they were measured."""
     session = max((item.noise.session_ratio for item in items), default=0.0)
     if session < _SESSION_RATIO_NOTABLE:
         return ()

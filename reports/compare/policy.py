@@ -41,12 +41,10 @@ class Margins:
 
     @property
     def floor_ratio(self) -> float:
-        """The floor as a log ratio."""
         return math.log1p(self.floor_share)
 
     @property
     def margin_ratio(self) -> float:
-        """The margin as a log ratio."""
         return math.log1p(self.margin_share)
 
 
@@ -99,11 +97,9 @@ class ComparisonPolicy:
 
     @property
     def direction_alpha(self) -> float:
-        """The part of alpha that one direction may spend."""
         return self.alpha / 2.0
 
     def margins_of(self, metric: MeasuredMetric) -> Margins:
-        """The margins of *metric*."""
         for rule in self.rules:
             if fnmatchcase(metric.name, rule.pattern):
                 return rule.margins

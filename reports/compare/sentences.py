@@ -32,7 +32,6 @@ class MetricFindings:
 
 
 def sentence_of(found: MetricFindings) -> str:
-    """What is to be said of one metric that has an estimate."""
     match found.status:
         case Change.REGRESSED | Change.IMPROVED:
             return _changed(found)

@@ -33,7 +33,6 @@ class Change(StrEnum):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What a command that ends so returns."""
         return _EXIT_CODES[self]
 
 
@@ -162,7 +161,6 @@ class Comparison:
     objectives: tuple[Objective, ...] = ()  # demanded of the candidate, whatever the baseline was
 
     def count_of(self, change: Change) -> int:
-        """How many metrics ended so."""
         return sum(metric.status is change for metric in self.metrics)
 
     def counting_as(self, change: Change) -> tuple[str, ...]:
@@ -231,7 +229,6 @@ def resummed(comparison: Comparison) -> Comparison:
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """*comparison* as plain JSON values."""
     return asdict(comparison)
 
 

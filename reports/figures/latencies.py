@@ -43,7 +43,6 @@ class StampColumn:
     present: NDArray[np.bool_]
 
     def taken(self, rows: NDArray[np.intp]) -> "StampColumn":
-        """Of the operations in *rows*."""
         return StampColumn(ns=self.ns[rows], present=self.present[rows])
 
 
@@ -121,7 +120,6 @@ def _span(code: NDArray[np.integer], chosen: int | None) -> slice:
 
 
 def measured_count(operations: pd.DataFrame) -> int:
-    """How many operations were due in the measured phase."""
     return int(np.count_nonzero(operations["measured"].to_numpy(np.bool_)))
 
 
@@ -141,6 +139,5 @@ def _ended(operations: pd.DataFrame, outcomes: Collection[Outcome]) -> NDArray[n
 
 
 def stamps(operations: pd.DataFrame, name: str) -> StampColumn:
-    """The stamps *name*."""
     column = operations[name]
     return StampColumn(ns=column.to_numpy(np.int64, na_value=0), present=column.notna().to_numpy())

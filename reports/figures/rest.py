@@ -47,7 +47,6 @@ def rest_per_operation(profiles: Sequence[Profile]) -> float | None:
 
 
 def measured(profile: Profile) -> list[ProfileSegment]:
-    """Its segments of the measured phase."""
     return [segment for segment in profile.segments if segment.start_ns >= 0]
 
 

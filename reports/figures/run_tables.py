@@ -50,7 +50,6 @@ class RunTables:
 def profiles_of(
     passes: Sequence[ProfiledPass], metric: Metric
 ) -> tuple[tuple[ProfiledPass, Profile], ...]:
-    """The profiles of *metric*, each with its pass."""
     return tuple(
         (one, profile) for one in passes for profile in one.profiles if profile.metric is metric
     )

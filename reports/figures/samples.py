@@ -30,7 +30,6 @@ class RunValues:
 
     @property
     def run_count(self) -> int:
-        """How many runs."""
         return len(self.values)
 
 
@@ -60,7 +59,6 @@ class RunTails:
 
     @property
     def run_count(self) -> int:
-        """How many runs."""
         return len(self.runs)
 
 

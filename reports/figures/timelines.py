@@ -43,13 +43,11 @@ class Bins:
 
     @property
     def middle_s(self) -> tuple[float, ...]:
-        """Where a bin's value is drawn."""
         middle_ns = (self.edge_ns[:-1] + self.edge_ns[1:]) / 2
         return tuple(round(float(value) / NANOS_PER_SECOND, 3) for value in middle_ns)
 
     @property
     def width_s(self) -> NDArray[np.float64]:
-        """How long each bin is."""
         return np.diff(self.edge_ns) / NANOS_PER_SECOND
 
     def __len__(self) -> int:

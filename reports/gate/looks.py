@@ -54,7 +54,6 @@ class GatheredPairs:
 
     @property
     def count(self) -> int:
-        """Pairs, or runs of the candidate."""
         return len(self.candidate)
 
     def since(self, count: int) -> "GatheredPairs":

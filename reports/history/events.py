@@ -86,12 +86,10 @@ class SettingHistory:
 
     @property
     def gaps(self) -> tuple[HistoryRun, ...]:
-        """The runs that are no points."""
         return tuple(run for run in self.runs if run.unfit)
 
     @property
     def open_events(self) -> tuple[HistoryEvent, ...]:
-        """What somebody must look at."""
         return tuple(event for event in self.events if event.state is AlertState.OPEN)
 
     @property
@@ -120,7 +118,6 @@ class History:
 
     @property
     def run_count(self) -> int:
-        """All runs, points or not."""
         return sum(len(item.runs) for item in self.settings)
 
     @property

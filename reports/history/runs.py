@@ -51,7 +51,6 @@ class RunSetting:
 
     @property
     def title(self) -> str:
-        """For people."""
         scenario, profile, target, instrumentation, broker, machine, cores = self.family
         named = f"{scenario} ({profile})" if profile else scenario
         under = f", under {instrumentation}" if instrumentation != PLAIN else ""

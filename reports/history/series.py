@@ -83,12 +83,10 @@ class HistorySeries:
 
     @property
     def point_count(self) -> int:
-        """Runs with a value."""
         return sum(value is not None for value in self.values)
 
     @property
     def last_value(self) -> float | None:
-        """The newest point."""
         return next((value for value in reversed(self.values) if value is not None), None)
 
     @property
@@ -98,7 +96,6 @@ class HistorySeries:
 
     @property
     def open_alerts(self) -> tuple[Alert, ...]:
-        """What somebody must look at."""
         return tuple(alert for alert in self.alerts if alert.state is AlertState.OPEN)
 
     @property

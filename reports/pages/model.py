@@ -180,7 +180,6 @@ class FlameGraph:
 
     @property
     def is_differential(self) -> bool:
-        """Whether it shows a change."""
         return bool(self.base_own)
 
 
@@ -343,12 +342,10 @@ class Page:
 
 
 def charts_of(page: Page) -> tuple[Chart, ...]:
-    """The charts of *page* that have something to draw, in order."""
     return tuple(chart for section in page.sections for chart in section.charts if chart.series)
 
 
 def trends_of(page: Page) -> tuple[TrendSet, ...]:
-    """The trends of *page*, in order."""
     return tuple(section.trends for section in page.sections if section.trends)
 
 

@@ -49,7 +49,6 @@ class Obstacle:
 
     @property
     def sentence(self) -> str:
-        """For people."""
         return f"{self.field}: {self.base} against {self.candidate}"
 
 
@@ -153,7 +152,6 @@ def compare_profiles(base: ProfileSide, candidate: ProfileSide) -> ProfileCompar
 
 
 def has_compared(side: ProfileSide) -> bool:
-    """Whether *side* has a profile of any metric that is compared."""
     return bool(_by_metric(side))
 
 

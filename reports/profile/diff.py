@@ -105,12 +105,10 @@ class ProfileDiff:
 
     @property
     def named(self) -> tuple[FunctionChange, ...]:
-        """What a reader should look at, in order."""
         return tuple(change for change in self.changes if change.is_named)
 
     @property
     def tested(self) -> tuple[FunctionChange, ...]:
-        """Those that cost enough to be looked at."""
         return tuple(change for change in self.changes if change.is_tested)
 
     @property

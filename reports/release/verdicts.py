@@ -148,5 +148,4 @@ def verdict_of(findings: Sequence[ReleaseFinding]) -> tuple[Word, ExitCode]:
 
 
 def sign_off_to_json(sign_off: SignOff) -> dict[str, Any]:
-    """*sign_off* as plain JSON values."""
     return asdict(sign_off)

@@ -37,7 +37,6 @@ _SCRIPTS = ("scales.js", "charts.js", "strips.js", "flame.js", "trends.js", "pag
 
 
 def render_page(page: Page) -> str:
-    """The HTML of *page*."""
     template = _environment().get_template("page.html.j2")
     strips = [_strip_json(strip) for strip in strips_of(page)]
     trends = [asdict(item) for item in trends_of(page)]

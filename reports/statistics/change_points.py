@@ -78,7 +78,6 @@ class Shift:
 
     @property
     def ratio(self) -> float:
-        """After / before."""
         return self.after_value / self.before_value
 
 

@@ -82,7 +82,6 @@ class Aims:
 
 
 def noise_of(effect: Effect, session_ratio: float) -> Noise:
-    """The noise of *effect*."""
     return Noise(
         ratio_error=effect.ratio_error, freedom=effect.freedom, session_ratio=session_ratio
     )

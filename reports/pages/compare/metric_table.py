@@ -68,7 +68,6 @@ def change_ratio(metric: MetricVerdict) -> float | None:
 
 
 def ratio_text(ratio: float, compared: Compared = Compared.RATIO) -> str:
-    """A ratio as a change with its sign."""
     change = 100.0 * (ratio - 1.0)
     if compared is Compared.DIFFERENCE:
         return f"{signed(change)} points"
@@ -78,7 +77,6 @@ def ratio_text(ratio: float, compared: Compared = Compared.RATIO) -> str:
 
 
 def side_text(metric: MetricVerdict, side: SideValues) -> str:
-    """What a side says, in the metric's unit."""
     if side.value is None or not math.isfinite(side.value):
         return NO_DATA.text
     return quantity(side.value, metric.unit)

@@ -59,7 +59,6 @@ _TERMS = (
 
 
 def view_comparison(dossier: Dossier, more: Sequence[Section] = ()) -> Page:
-    """The page of *dossier*; *more*: sections besides, such as the history of its metrics."""
     comparison = dossier.comparison
     sections = (
         _metrics(comparison),

@@ -84,7 +84,6 @@ def gate_dossier(outcome: GateOutcome, facts: GateFacts) -> Dossier:
 
 
 def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
-    """What verdict.json says of the gate besides the comparison."""
     return {
         "gate_id": facts.gate_id,
         "sides": facts.sides,
@@ -120,7 +119,6 @@ def _look_json(look: Look) -> dict[str, Any]:
 
 
 def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]:
-    """How the gate was led, for its page."""
     lead = (
         "Both sides were alive at once and took turns with the same operations, in the order"
         " A B B A; each pair is one process start of each side."

@@ -96,7 +96,6 @@ def counted(number: int, what: str) -> str:
 
 
 def event_sentence(event: HistoryEvent) -> str:
-    """The event in one line."""
     first, more = event.alerts[0], len(event.alerts) - 1
     others = f" and {counted(more, 'more metric')}" if more else ""
     where = f"between {event.before.run_id} and {event.after.run_id}"
@@ -106,7 +105,6 @@ def event_sentence(event: HistoryEvent) -> str:
 
 
 def verdict_sentence(history: History) -> str:
-    """What the exit code says, in one sentence."""
     open_count = sum(len(item.open_events) for item in history.current)
     match history.exit_code:
         case ExitCode.OBJECTIVE_MISSED:
@@ -244,7 +242,6 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
 
 
 def trend_set(item: SettingHistory, chosen: Sequence[HistorySeries]) -> TrendSet:
-    """The trends of the *chosen* series of *item*."""
     return TrendSet(
         names=tuple(run.run_id for run in item.runs),
         dates=tuple(f"{run.started_at:%Y-%m-%d %H:%M}" for run in item.runs),

@@ -50,7 +50,6 @@ class FunctionCost:
 
     @property
     def is_frameless(self) -> bool:
-        """Whether no Python frame explains it."""
         return self.function == _FRAMELESS
 
 
@@ -71,12 +70,10 @@ class Costs:
     sample_count: int
 
     def share(self, cost: float) -> float:
-        """Of the whole, 0 to 1."""
         return cost / self.whole_cost if self.whole_cost else 0.0
 
     @property
     def frameless_cost(self) -> float:
-        """What no Python frame explains."""
         return sum(one.own_cost for one in self.functions if one.is_frameless)
 
 

@@ -120,7 +120,6 @@ def _start_row(word: str, record: RunRecord) -> tuple[Cell, ...]:
 
 
 def profile_diff_sections(comparison: ProfileComparison) -> tuple[Section, ...]:
-    """A summary, then a section for each metric that was compared."""
     return (
         Section(
             id="profile-diff",

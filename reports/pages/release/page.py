@@ -64,9 +64,7 @@ class FileDigest(Protocol):
     """A file that was looked at."""
 
     @property
-    def sha256(self) -> str:
-        """Its digest."""
-        ...
+    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,6 @@ def response_curves(of: Latencies) -> Chart:
 
 
 def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
-    """The response of each kind."""
     return Chart(
         id="response-by-kind",
         title="Response by kind",

@@ -55,7 +55,6 @@ def leak_sentence(record: RunRecord, slope: MemorySlope | None) -> str:
 
 
 def slope_table(rows: tuple[tuple[str, RunRecord, MemorySlope | None], ...]) -> Table:
-    """The slope of each named run."""
     return Table(
         id="memory-slope",
         title="Growth of resident memory",

@@ -44,7 +44,6 @@ from reports.text import flattened
 
 
 def view_run(tables: RunTables) -> Page:
-    """The page of the run in *tables*."""
     record = tables.record
     by_kind = latencies_by_kind(tables.operations)
     return Page(
@@ -73,7 +72,6 @@ def view_run(tables: RunTables) -> Page:
 
 
 def notices(tables: RunTables) -> tuple[Notice, ...]:
-    """What must be read before the numbers."""
     record = tables.record
     found: list[Notice] = []
     if not record.complete:

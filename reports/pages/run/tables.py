@@ -60,7 +60,6 @@ def max_cell(of: Distribution | None) -> Cell:
 
 
 def kinds_table(record: RunRecord) -> Table:
-    """Response and service of every kind of operation."""
     return Table(
         id="kinds-table",
         title="Latency by kind of operation",
@@ -116,7 +115,6 @@ def visible_table(record: RunRecord) -> Table:
 
 
 def conservation_table(record: RunRecord) -> Table:
-    """Every operation that was planned, and where it ended."""
     rows: dict[str, Operations] = {**dict(sorted(record.operations_by_kind.items()))}
     rows[ALL_KINDS] = record.operations
     names = (
@@ -150,7 +148,6 @@ def conservation_table(record: RunRecord) -> Table:
 
 
 def outcomes_table(record: RunRecord) -> Table:
-    """Outcomes by code, in the service's own words."""
     ordered = sorted(
         record.outcomes, key=lambda item: (_outcome_rank(item.outcome), -item.count, item.kind)
     )
@@ -170,17 +167,14 @@ def outcomes_table(record: RunRecord) -> Table:
 
 
 def checks_table(record: RunRecord) -> Table:
-    """Every validity check, those that failed first."""
     return _limits_table("checks-table", "Validity checks", record.validity.checks)
 
 
 def objectives_table(record: RunRecord) -> Table:
-    """Every objective, those that were missed first."""
     return _limits_table("objectives-table", "Objectives", record.performance.objectives)
 
 
 def invariants_table(record: RunRecord) -> Table:
-    """Every invariant, those that are broken first."""
     ordered = sorted(record.correctness.invariants, key=lambda item: -badness(TONES[item.status]))
     return Table(
         id="invariants-table",

@@ -37,7 +37,6 @@ def phase_bands(record: RunRecord) -> tuple[Band, ...]:
 
 
 def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
-    """Response p50, p99 and maximum over time."""
     found = response_lines(record, operations)
     notes = []
     withheld = sorted({"p50", "p99"} - set(found.lines))
@@ -68,7 +67,6 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
 
 
 def rate_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
-    """Operations due, sent and done in each second."""
     return Chart(
         id="rate-over-time",
         title="Rate over time",

@@ -116,7 +116,6 @@ def in_flight_chart(record: RunRecord, samples: pd.DataFrame) -> Chart:
 
 
 def resource_table(record: RunRecord) -> Table:
-    """What each process used over the measured phase."""
     return Table(
         id="resources-table",
         title="Use over the measured phase",

@@ -61,7 +61,6 @@ _PERFORMANCE_SENTENCES = {
 
 
 def verdict_group(record: RunRecord) -> VerdictGroup:
-    """The three verdicts of a run and what its exit code says."""
     verdicts = (_validity(record), _correctness(record), _performance(record))
     try:
         meaning = EXIT_SENTENCES[ExitCode(record.exit_code)]

@@ -14,7 +14,7 @@ from reports.compare.comparable import Difference
 from reports.compare.comparison import Dossier, SideInput
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, number_columns, text_columns
+from reports.pages.cells import NO_DATA, number_columns, table_section, text_columns
 from reports.pages.compare.figure_table import figures_table
 from reports.pages.compare.metric_table import (
     change_text,
@@ -31,7 +31,6 @@ from reports.pages.model import (
     Notice,
     Page,
     Section,
-    Table,
     Term,
     Tone,
     VerdictGroup,
@@ -227,19 +226,13 @@ def _objectives(objectives: Sequence[Objective]) -> Section | None:
         )
         for item in objectives
     )
-    return Section(
+    return table_section(
         id="objectives",
         title="Objectives",
         lead="What the policy demands of the candidate, whatever the baseline was: of the middle of"
         " its runs.",
-        tables=(
-            Table(
-                id="objectives-table",
-                title="Objectives",
-                columns=text_columns("status", "metric", "found"),
-                rows=rows,
-            ),
-        ),
+        columns=text_columns("status", "metric", "found"),
+        rows=rows,
     )
 
 
@@ -283,23 +276,17 @@ def _runs(dossier: Dossier) -> Section:
         for name, side in _sides(dossier)
         for run in side.runs
     )
-    return Section(
+    return table_section(
         id="runs",
         title="Runs",
         lead="Validity and audit of every run of both sides.",
-        tables=(
-            Table(
-                id="runs-table",
-                title="Runs",
-                columns=(
-                    *text_columns("side", "run", "validity", "correctness", "performance"),
-                    *number_columns("exit code"),
-                    *text_columns("faults of its tables"),
-                ),
-                rows=rows,
-                absence="Measured elsewhere: no run of this program.",
-            ),
+        columns=(
+            *text_columns("side", "run", "validity", "correctness", "performance"),
+            *number_columns("exit code"),
+            *text_columns("faults of its tables"),
         ),
+        rows=rows,
+        absence="Measured elsewhere: no run of this program.",
     )
 
 
@@ -317,19 +304,14 @@ def _differences(found: Sequence[Difference]) -> Section:
         )
         for item in found
     )
-    return Section(
+    return table_section(
         id="differences",
         title="Differences",
         lead="What is not the same in all runs, besides the figures.",
-        tables=(
-            Table(
-                id="differences-table",
-                title="Scenario, schedule, machine, settings, target",
-                columns=text_columns("what", "first run", "another run", "means"),
-                rows=rows,
-                absence="None: same scenario, schedule, seed, machine, settings and target.",
-            ),
-        ),
+        table_title="Scenario, schedule, machine, settings, target",
+        columns=text_columns("what", "first run", "another run", "means"),
+        rows=rows,
+        absence="None: same scenario, schedule, seed, machine, settings and target.",
     )
 
 

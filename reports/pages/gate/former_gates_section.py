@@ -7,9 +7,9 @@ from typing import Any
 from harness.model.text import plain
 from reports.compare.verdicts import Change, Comparison
 from reports.figures.samples import Compared
-from reports.pages.cells import number_columns, text_columns
+from reports.pages.cells import number_columns, table_section, text_columns
 from reports.pages.compare.metric_table import ratio_text
-from reports.pages.model import Cell, Section, Table
+from reports.pages.model import Cell, Section
 from reports.pages.run.verdict_section import TONES
 from reports.reading.former_gates import FormerGate
 from reports.text import DASH
@@ -28,22 +28,16 @@ def former_gates_section(
     shown = names[:_METRIC_COUNT_MAX]
     kinds = {item.name: item.compared for item in comparison.metrics}
     return (
-        Section(
+        table_section(
             id="former-gates",
             title="Former gates",
             lead="What gates of the same scenario and policy found before, the newest last: whether"
             " this one's changes are out of the ordinary.",
-            tables=(
-                Table(
-                    id="former-gates-table",
-                    title="Former gates",
-                    columns=(
-                        *text_columns("gate", "base", "candidate", "verdict"),
-                        *number_columns(*(plain(name) for name in shown)),
-                    ),
-                    rows=tuple(_row(gate, shown, kinds) for gate in gates),
-                ),
+            columns=(
+                *text_columns("gate", "base", "candidate", "verdict"),
+                *number_columns(*(plain(name) for name in shown)),
             ),
+            rows=tuple(_row(gate, shown, kinds) for gate in gates),
         ),
     )
 

@@ -12,7 +12,7 @@ from harness.model.verdict import EXIT_SENTENCES, ExitCode
 from reports.history.alerts import Alert, AlertState
 from reports.history.events import Commits, History, HistoryEvent, SettingHistory
 from reports.history.series import HistorySeries, Trust
-from reports.pages.cells import NO_DATA, number_columns, text_columns
+from reports.pages.cells import NO_DATA, number_columns, table_section, text_columns
 from reports.pages.model import (
     Cell,
     Notice,
@@ -177,19 +177,13 @@ def _events_section(history: History, commits: Mapping[str, Commits]) -> tuple[S
     events = [(item, event) for item in history.current for event in item.events]
     events.sort(key=lambda pair: (list(AlertState).index(pair[1].state), -pair[1].worst_ratio))
     return (
-        Section(
+        table_section(
             id="events",
             title="Events",
             lead="What changed, in the settings that are measured now: open ones first.",
-            tables=(
-                Table(
-                    id="events-table",
-                    title="Events",
-                    columns=text_columns("state", "what", "between", "commits", "since then"),
-                    rows=tuple(_event_row(event, commits.get(event.id)) for _, event in events),
-                    absence="Nothing changed its level.",
-                ),
-            ),
+            columns=text_columns("state", "what", "between", "commits", "since then"),
+            rows=tuple(_event_row(event, commits.get(event.id)) for _, event in events),
+            absence="Nothing changed its level.",
             terms=_TERMS,
         ),
     )
@@ -339,19 +333,11 @@ def _skipped_section(history: History) -> tuple[Section, ...]:
     if not history.skipped:
         return ()
     return (
-        Section(
+        table_section(
             id="skipped",
             title="Not used",
             lead="What lies in the folders and is in no series above.",
-            tables=(
-                Table(
-                    id="skipped-table",
-                    title="Not used",
-                    columns=text_columns("what", "why"),
-                    rows=tuple(
-                        (Cell(text=item.place), Cell(text=item.reason)) for item in history.skipped
-                    ),
-                ),
-            ),
+            columns=text_columns("what", "why"),
+            rows=tuple((Cell(text=item.place), Cell(text=item.reason)) for item in history.skipped),
         ),
     )

@@ -9,7 +9,7 @@ from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from harness.model.text import plain, quantity, rate, share, significant, trimmed
 from harness.model.verdict import Validity
-from reports.pages.cells import cell, number_columns, text_columns
+from reports.pages.cells import cell, number_columns, table_section, text_columns
 from reports.pages.model import Cell, Fact, Notice, Page, Section, Table, Term, Tone
 from reports.pages.profile.flames import UNITS, FlameWords, differential_flame_graph
 from reports.pages.run.verdict_section import TONES
@@ -83,23 +83,18 @@ def _notices(*sides: ProfileSide) -> tuple[Notice, ...]:
 
 def _starts_section(*sides: ProfileSide) -> Section:
     titles = ("side", "run", "profiler", "validity", "correctness")
-    return Section(
+    return table_section(
         id="starts",
         title="Process starts",
-        tables=(
-            Table(
-                id="starts-table",
-                title="What was compared",
-                columns=(
-                    *text_columns(*titles),
-                    *number_columns("answered", "sent slower than planned"),
-                ),
-                rows=tuple(
-                    _start_row(word, start.record)
-                    for word, side in zip(("before", "now"), sides, strict=True)
-                    for start in side.starts
-                ),
-            ),
+        table_title="What was compared",
+        columns=(
+            *text_columns(*titles),
+            *number_columns("answered", "sent slower than planned"),
+        ),
+        rows=tuple(
+            _start_row(word, start.record)
+            for word, side in zip(("before", "now"), sides, strict=True)
+            for start in side.starts
         ),
     )
 

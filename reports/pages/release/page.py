@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.model.release_file import ReleasePolicy
 from harness.model.text import plain
 from harness.model.verdict import badness, worst
-from reports.pages.cells import number_columns, text_columns
+from reports.pages.cells import number_columns, table_section, text_columns
 from reports.pages.model import Cell, Fact, Section, Table, Tone
 from reports.pages.run.verdict_section import TONES
 from reports.release.verdicts import (
@@ -231,57 +231,45 @@ def _told(finding: ReleaseFinding) -> Cell:
 
 def _demands(findings: Sequence[ReleaseFinding]) -> Section:
     ordered = sorted(findings, key=lambda item: (not item.is_open, -badness(item.state)))
-    return Section(
+    return table_section(
         id="demands",
         title="Everything that was demanded",
         lead="What is not on this list was not looked at.",
-        tables=(
-            Table(
-                id="demands-table",
-                title="Everything that was demanded",
-                columns=text_columns("runs", "demand", "state", "what was found"),
-                rows=tuple(
-                    (
-                        Cell(text=plain(item.demand)),
-                        Cell(text=plain(item.subject)),
-                        Cell(
-                            text=item.state,
-                            tone=Tone.WARNING if item.waived_by else _TONES[item.state],
-                            detail=f"waived by {plain(item.waived_by)}" if item.waived_by else "",
-                        ),
-                        Cell(text=plain(item.sentence)),
-                    )
-                    for item in ordered
+        columns=text_columns("runs", "demand", "state", "what was found"),
+        rows=tuple(
+            (
+                Cell(text=plain(item.demand)),
+                Cell(text=plain(item.subject)),
+                Cell(
+                    text=item.state,
+                    tone=Tone.WARNING if item.waived_by else _TONES[item.state],
+                    detail=f"waived by {plain(item.waived_by)}" if item.waived_by else "",
                 ),
-            ),
+                Cell(text=plain(item.sentence)),
+            )
+            for item in ordered
         ),
     )
 
 
 def _waivers(waivers: Sequence[WaiverUse]) -> Section:
-    return Section(
+    return table_section(
         id="waivers",
         title="Waivers",
         lead="What somebody has decided to accept. Lost money can't be waived.",
-        tables=(
-            Table(
-                id="waivers-table",
-                title="Waivers",
-                columns=text_columns("of", "owner", "reason", "last day", "here", "covers"),
-                rows=tuple(
-                    (
-                        Cell(text=plain(item.metric)),
-                        Cell(text=plain(item.owner)),
-                        Cell(text=plain(item.reason)),
-                        Cell(text=item.until),
-                        Cell(text=_said_of(item.state), tone=_WAIVER_TONES[item.state]),
-                        Cell(text=plain(", ".join(item.covers)) or DASH),
-                    )
-                    for item in waivers
-                ),
-                absence="The policy has none.",
-            ),
+        columns=text_columns("of", "owner", "reason", "last day", "here", "covers"),
+        rows=tuple(
+            (
+                Cell(text=plain(item.metric)),
+                Cell(text=plain(item.owner)),
+                Cell(text=plain(item.reason)),
+                Cell(text=item.until),
+                Cell(text=_said_of(item.state), tone=_WAIVER_TONES[item.state]),
+                Cell(text=plain(", ".join(item.covers)) or DASH),
+            )
+            for item in waivers
         ),
+        absence="The policy has none.",
     )
 
 
@@ -294,35 +282,29 @@ def _runs(runs: Sequence[RunUse], policy: ReleasePolicy) -> Section:
         f"{demand.key}: {demand.run_count}" + (f" on {demand.broker}" if demand.broker else "")
         for demand in policy.demands
     )
-    return Section(
+    return table_section(
         id="runs",
         title="Runs",
         lead=f"Demanded: {plain('; '.join(counts))}.",
-        tables=(
-            Table(
-                id="runs-table",
-                title="Runs",
-                columns=text_columns("run", "counts", "validity", "correctness", "performance"),
-                rows=tuple(
-                    (
-                        Cell(text=plain(run.name), detail=_origin(run)),
-                        Cell(
-                            text=plain(run.demand) if run.is_used else "no",
-                            detail=plain(run.why),
-                            tone=Tone.GOOD if run.is_used else Tone.UNKNOWN,
-                        ),
-                        *(
-                            Cell(text=plain(word) or DASH, tone=TONES.get(word))
-                            for word in (run.validity, run.correctness, run.performance)
-                        ),
-                    )
-                    for run in sorted(runs, key=lambda item: (not item.is_used, item.name))
+        columns=text_columns("run", "counts", "validity", "correctness", "performance"),
+        rows=tuple(
+            (
+                Cell(text=plain(run.name), detail=_origin(run)),
+                Cell(
+                    text=plain(run.demand) if run.is_used else "no",
+                    detail=plain(run.why),
+                    tone=Tone.GOOD if run.is_used else Tone.UNKNOWN,
                 ),
-                note="Each run's own report is in the bundle, as a copy that was not checked:"
-                " runs/RUN/report.html. What counts is on this page and in the records.",
-                absence="No run was found.",
-            ),
+                *(
+                    Cell(text=plain(word) or DASH, tone=TONES.get(word))
+                    for word in (run.validity, run.correctness, run.performance)
+                ),
+            )
+            for run in sorted(runs, key=lambda item: (not item.is_used, item.name))
         ),
+        note="Each run's own report is in the bundle, as a copy that was not checked:"
+        " runs/RUN/report.html. What counts is on this page and in the records.",
+        absence="No run was found.",
     )
 
 
@@ -344,33 +326,25 @@ def _environment(sign_off: SignOff) -> Section:
 
 
 def _inputs(sign_off: SignOff, files: Mapping[str, Mapping[str, FileDigest]]) -> Section:
-    return Section(
+    return table_section(
         id="inputs",
         title="Inputs",
         lead="SHA-256 of the records; of every other file, copied or not, it is in inputs.json.",
         facts=(_fact("policy (BLAKE2b)", sign_off.policy_digest),),
-        tables=(
-            Table(
-                id="inputs-table",
-                title="Inputs",
-                columns=(
-                    *text_columns("run"),
-                    *number_columns("files"),
-                    *text_columns("record.json"),
-                ),
-                rows=tuple(
-                    (
-                        Cell(text=plain(place)),
-                        Cell(text=str(len(of_run))),
-                        Cell(
-                            text=of_run["record.json"].sha256 if "record.json" in of_run else DASH
-                        ),
-                    )
-                    for place, of_run in sorted(files.items())
-                ),
-                absence="No run was found.",
-            ),
+        columns=(
+            *text_columns("run"),
+            *number_columns("files"),
+            *text_columns("record.json"),
         ),
+        rows=tuple(
+            (
+                Cell(text=plain(place)),
+                Cell(text=str(len(of_run))),
+                Cell(text=of_run["record.json"].sha256 if "record.json" in of_run else DASH),
+            )
+            for place, of_run in sorted(files.items())
+        ),
+        absence="No run was found.",
     )
 
 

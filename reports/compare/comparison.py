@@ -6,7 +6,7 @@ Pure: two sides in, judged, waived and held to the policy's objectives.
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.model.metrics import HEADLINE_PATTERNS, PROFILE_PATTERN, is_chosen, is_visible
@@ -161,15 +161,7 @@ def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
         "policy": dossier.rules.source,
         "command": dossier.command,
         "differences": [
-            {
-                "name": item.name,
-                "a": told(item.a),
-                "b": told(item.b),
-                "run_id": item.run_id,
-                "is_obstacle": item.is_obstacle,
-                "is_ignored": item.is_ignored,
-            }
-            for item in dossier.differences
+            {**asdict(item), "a": told(item.a), "b": told(item.b)} for item in dossier.differences
         ],
         "runs": {
             name: [_run_json(run) for run in side.runs]

@@ -5,6 +5,7 @@ Pure. `schema_version` first; numbers are those of the page. History of the form
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from reports.history.alerts import Alert
@@ -23,7 +24,7 @@ def history_to_json(history: History, commits: Mapping[str, Commits]) -> dict[st
         "exit_code": int(history.exit_code),
         "run_count": history.run_count,
         "interrupted_count": history.interrupted_count,
-        "skipped": [{"place": item.place, "reason": item.reason} for item in history.skipped],
+        "skipped": [asdict(item) for item in history.skipped],
         "settings": [_setting(item, commits) for item in history.settings],
     }
 

@@ -91,7 +91,7 @@ def _finding_of_runs(
             text += f" Not usable: {', '.join(reasons)}."
         elif not used_count:
             text += " There is none, so nothing of it is proven."
-    return ReleaseFinding(demand=demand.key, subject="runs", state=state, sentence=text)
+    return ReleaseFinding(demand.key, "runs", state, text)
 
 
 def _seen_in(
@@ -195,15 +195,12 @@ def _told_by_worst(demand: RunDemand, seen: Sequence[_Seen]) -> ReleaseFinding:
         text = f"{text} So in {alike} of {len(seen)} runs."
     if state is not ReleaseState.MET:
         text = f"{told.run}: {text}"
-    return ReleaseFinding(demand=demand.key, subject=told.subject, state=state, sentence=text)
+    return ReleaseFinding(demand.key, told.subject, state, text)
 
 
 def _unseen(demand: RunDemand, subject: str) -> ReleaseFinding:
     return ReleaseFinding(
-        demand=demand.key,
-        subject=subject,
-        state=ReleaseState.NOT_PROVEN,
-        sentence="No usable run says anything about it.",
+        demand.key, subject, ReleaseState.NOT_PROVEN, "No usable run says anything about it."
     )
 
 
@@ -216,7 +213,7 @@ def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) 
             ReleaseState.NOT_PROVEN,
             f"Without a whole {kind} profile: {', '.join(lacking)}.",
         )
-    return ReleaseFinding(demand=demand.key, subject=f"profile-{kind}", state=state, sentence=text)
+    return ReleaseFinding(demand.key, f"profile-{kind}", state, text)
 
 
 def _profile_fault(one: Evidence, kind: str) -> str:
@@ -247,19 +244,15 @@ def _findings_of_comparison(
             text = f"It was not compared with {demand.baseline}."
         else:
             text = sentence("; ".join(comparison.faults) or "There is no metric to compare")
-        yield ReleaseFinding(
-            demand=demand.key, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
-        )
+        yield ReleaseFinding(demand.key, subject, ReleaseState.NOT_PROVEN, text)
         return
     if comparison.doubts:
         text = sentence("; ".join(comparison.doubts))
-        yield ReleaseFinding(
-            demand=demand.key, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
-        )
+        yield ReleaseFinding(demand.key, subject, ReleaseState.NOT_PROVEN, text)
     for metric in comparison.metrics:
         yield ReleaseFinding(
-            demand=demand.key,
-            subject=f"{subject}: {metric.name}",
-            state=_OF_CHANGE[metric.status],
-            sentence=sentence(metric.sentence),
+            demand.key,
+            f"{subject}: {metric.name}",
+            _OF_CHANGE[metric.status],
+            sentence(metric.sentence),
         )

@@ -106,17 +106,17 @@ def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[ReleaseFinding]:
                 lost += 1
                 where = f"{run.evidence.name} ({twin})" if twin else run.evidence.name
                 yield ReleaseFinding(
-                    demand=run.demand.key if run.demand else RELEASE,
-                    subject="money",
-                    state=ReleaseState.MONEY_LOST,
-                    sentence=f"{where}: {_loss(failed)}",
+                    run.demand.key if run.demand else RELEASE,
+                    "money",
+                    ReleaseState.MONEY_LOST,
+                    f"{where}: {_loss(failed)}",
                 )
     if not lost:
         yield ReleaseFinding(
-            demand=RELEASE,
-            subject="money",
-            state=ReleaseState.MET if audited else ReleaseState.NOT_PROVEN,
-            sentence=f"No law failed in any of {audited} audited runs, profiled ones included."
+            RELEASE,
+            "money",
+            ReleaseState.MET if audited else ReleaseState.NOT_PROVEN,
+            f"No law failed in any of {audited} audited runs, profiled ones included."
             if audited
             else "No run was audited.",
         )
@@ -143,17 +143,14 @@ def _finding_of_build(used: Sequence[Assigned]) -> ReleaseFinding:
             labels[label] = labels.get(label, 0) + 1
     if len(labels) == 1:
         return ReleaseFinding(
-            demand=RELEASE,
-            subject="build",
-            state=ReleaseState.MET,
-            sentence=f"Every run is of {plain(next(iter(labels)))}.",
+            RELEASE, "build", ReleaseState.MET, f"Every run is of {plain(next(iter(labels)))}."
         )
     counted = ", ".join(f"{plain(label)} ({count})" for label, count in labels.items())
     return ReleaseFinding(
-        demand=RELEASE,
-        subject="build",
-        state=ReleaseState.NOT_PROVEN,
-        sentence=f"The runs are of {len(labels)} builds: {counted}."
+        RELEASE,
+        "build",
+        ReleaseState.NOT_PROVEN,
+        f"The runs are of {len(labels)} builds: {counted}."
         if labels
         else "No usable run says which build it is of.",
     )
@@ -179,15 +176,8 @@ def _finding_of_one(
     if differing or silent:
         shown = "; ".join(differing[:_SHOWN_DIFFERENCES])
         text = f"The runs differ. {shown}." if differing else f"No usable run says its {subject}."
-        return ReleaseFinding(
-            demand=RELEASE, subject=subject, state=ReleaseState.NOT_PROVEN, sentence=text
-        )
-    return ReleaseFinding(
-        demand=RELEASE,
-        subject=subject,
-        state=ReleaseState.MET,
-        sentence=f"Every run has the same {subject}.",
-    )
+        return ReleaseFinding(RELEASE, subject, ReleaseState.NOT_PROVEN, text)
+    return ReleaseFinding(RELEASE, subject, ReleaseState.MET, f"Every run has the same {subject}.")
 
 
 def _said(text: str) -> str:
@@ -206,16 +196,9 @@ def _finding_of_law(law: str, used: Sequence[Assigned]) -> ReleaseFinding:
                     open_runs.append(run.evidence.name)
     if proved and not open_runs:
         runs = f"{proved} run" + ("s" if proved != 1 else "")
-        return ReleaseFinding(
-            demand=RELEASE,
-            subject=law,
-            state=ReleaseState.MET,
-            sentence=f"{law} was proved in {runs}.",
-        )
+        return ReleaseFinding(RELEASE, law, ReleaseState.MET, f"{law} was proved in {runs}.")
     why = f"could not be decided in {', '.join(open_runs)}" if open_runs else "was proved in no run"
-    return ReleaseFinding(
-        demand=RELEASE, subject=law, state=ReleaseState.NOT_PROVEN, sentence=f"{law} {why}."
-    )
+    return ReleaseFinding(RELEASE, law, ReleaseState.NOT_PROVEN, f"{law} {why}.")
 
 
 def _waived(finding: ReleaseFinding, waivers: Sequence[Waiver], today: date) -> ReleaseFinding:

@@ -31,7 +31,7 @@ class ReleaseState(StrEnum):
     MONEY_LOST = "money lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReleaseFinding:
     """
     What became of one thing that the policy demands.

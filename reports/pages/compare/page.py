@@ -36,7 +36,7 @@ from reports.pages.model import (
     VerdictGroup,
     VerdictView,
 )
-from reports.pages.run.verdict_section import TONES
+from reports.pages.run.verdict_section import TONES, verdict_view
 from reports.text import sentence, told
 
 _REASON_COUNT_MAX = 6
@@ -108,14 +108,7 @@ def _validity(dossier: Dossier) -> VerdictView:
     if not dossier.baseline.runs and not comparison.faults:
         said = "Measured elsewhere: only what the files say could be checked."
     reasons = (*comparison.faults, *(f"{plain(run_id)}: WARN" for run_id in warned))
-    return VerdictView(
-        name="Validity",
-        question="May the sides be compared?",
-        word=word,
-        tone=TONES[word],
-        sentence=said,
-        reasons=_bounded(reasons),
-    )
+    return verdict_view("Validity", "May the sides be compared?", word, said, _bounded(reasons))
 
 
 def _correctness(dossier: Dossier) -> VerdictView:
@@ -124,27 +117,19 @@ def _correctness(dossier: Dossier) -> VerdictView:
     ]
     if not statuses:
         word, said = "NO DATA", "No run was audited here, so nothing is proved."
-        return VerdictView(
-            name="Correctness",
-            question="Is every cent accounted for?",
-            word=word,
-            tone=Tone.UNKNOWN,
-            sentence=said,
-            reasons=(),
-        )
+        return verdict_view("Correctness", "Is every cent accounted for?", word, said, ())
     status = worst(statuses, Correctness.UNKNOWN)
     said = {
         Correctness.PASSED: "Every law that was checked holds in every run of both sides.",
         Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
         Correctness.FAILED: "The audit of a run found money or operations that don't add up.",
     }[status]
-    return VerdictView(
-        name="Correctness",
-        question="Is every cent accounted for?",
-        word=status,
-        tone=TONES[status],
-        sentence=said,
-        reasons=_bounded(dossier.comparison.doubts),
+    return verdict_view(
+        "Correctness",
+        "Is every cent accounted for?",
+        status,
+        said,
+        _bounded(dossier.comparison.doubts),
     )
 
 
@@ -159,13 +144,12 @@ def _change(comparison: Comparison) -> VerdictView:
         for item in comparison.objectives
         if item.status is not Performance.PASSED
     ]
-    return VerdictView(
-        name="Change",
-        question="What became worse?",
-        word=comparison.status,
-        tone=TONES[comparison.status],
-        sentence=_said(comparison),
-        reasons=_bounded([*missed, *map(_reason, worst)]),
+    return verdict_view(
+        "Change",
+        "What became worse?",
+        comparison.status,
+        _said(comparison),
+        _bounded([*missed, *map(_reason, worst)]),
     )
 
 

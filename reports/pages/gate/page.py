@@ -6,7 +6,7 @@ others were watched, and nothing is called worse that fresh pairs did not confir
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from harness.model.text import count, plain, share, significant
@@ -20,7 +20,6 @@ from reports.gate.looks import (
     PAIR_COUNT_NEEDED,
     GateOutcome,
     GateStep,
-    Look,
 )
 from reports.pages.cells import number_columns, text_columns
 from reports.pages.compare.metric_table import change_text
@@ -100,21 +99,11 @@ def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
             }
             for pair in facts.pairs
         ],
-        "looks": [_look_json(look) for look in outcome.looks],
-        "memory_looks": [_look_json(look) for look in outcome.memory_looks],
+        "looks": [asdict(look) for look in outcome.looks],
+        "memory_looks": [asdict(look) for look in outcome.memory_looks],
         "confirmed": list(outcome.confirmed),
         "unconfirmed": list(outcome.unconfirmed),
         "watched": [item.name for item in outcome.dossier.comparison.metrics if item.is_watched],
-    }
-
-
-def _look_json(look: Look) -> dict[str, Any]:
-    return {
-        "step": look.step.value,
-        "pair_count": look.pair_count,
-        "alpha": look.alpha,
-        "worse": list(look.worse),
-        "open": list(look.open),
     }
 
 

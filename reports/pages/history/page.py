@@ -224,7 +224,8 @@ def _setting_section(item: SettingHistory, commits: Mapping[str, Commits]) -> Se
     remarks = [f"It differs from the setting before: {text}" for text in item.changes]
     remarks += [f"{run.run_id} is no point: {', '.join(run.unfit)}" for run in item.gaps]
     remarks += list(item.doubts)
-    past = () if item.is_current else (_past_events(item, commits),)
+    events = _events_table(f"events-{item.setting.id}", item.events, commits)
+    past = () if item.is_current else (events,)
     return Section(
         id=f"setting-{item.setting.id}",
         title=item.setting.title + ("" if item.is_current else f", until {last}"),
@@ -247,12 +248,14 @@ def trend_set(item: SettingHistory, chosen: Sequence[HistorySeries]) -> TrendSet
     )
 
 
-def _past_events(item: SettingHistory, commits: Mapping[str, Commits]) -> Table:
+def _events_table(
+    table_id: str, events: Sequence[HistoryEvent], commits: Mapping[str, Commits]
+) -> Table:
     return Table(
-        id=f"events-{item.setting.id}",
+        id=table_id,
         title="Events",
         columns=text_columns("state", "what", "between", "commits", "since then"),
-        rows=tuple(_event_row(event, commits.get(event.id)) for event in item.events),
+        rows=tuple(_event_row(event, commits.get(event.id)) for event in events),
         absence="Nothing changed its level.",
     )
 

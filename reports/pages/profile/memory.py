@@ -6,7 +6,7 @@ from harness.model.memory_slope import MemorySlope
 from harness.model.profile import Metric, Profile, ProfileSegment
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, share, size
-from reports.figures.rest import rest_per_operation
+from reports.figures.rest import measured, rest_per_operation
 from reports.figures.run_tables import ProfiledPass, RunTables, profiles_of
 from reports.pages import glossary
 from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
@@ -86,7 +86,7 @@ def _growth_sentence(survivors: Sequence[Profile], growth: Sequence[Growth]) -> 
 
 def _has_slope(profile: Profile) -> bool:
     """Whether growth_of could say anything of it."""
-    counts = [s.operation_count for s in profile.segments if s.start_ns >= 0]
+    counts = [segment.operation_count for segment in measured(profile)]
     return len(counts) >= SEGMENT_COUNT_MIN and min(counts) < max(counts)
 
 
@@ -150,16 +150,12 @@ def _peak_parts(peaks: Sequence[Profile], survivors: Sequence[Profile]) -> dict[
     inside = [
         (profile, segment, number)
         for profile in peaks
-        for number, segment in enumerate(_inside(profile), start=1)
+        for number, segment in enumerate(measured(profile), start=1)
     ]
     if inside:
         profile, segment, number = max(inside, key=lambda item: sum(item[1].weights.values()))
         parts[f"peak of segment {number}"] = (profile, segment)
     return parts
-
-
-def _inside(profile: Profile) -> list[ProfileSegment]:
-    return [segment for segment in profile.segments if segment.start_ns >= 0]
 
 
 def _charts(tables: RunTables, one: ProfiledPass) -> tuple[Chart, ...]:
@@ -210,7 +206,7 @@ def _allocation_tables(costs: dict[Metric, Costs]) -> tuple[Table, ...]:
 
 def _growth_table(survivors: Sequence[Profile], growth: Sequence[Growth]) -> Table:
     """Top growth: the functions whose survivors grow most with the operations."""
-    segment_count = sum(len(_inside(profile)) for profile in survivors)
+    segment_count = sum(len(measured(profile)) for profile in survivors)
     return Table(
         id="growth",
         title="What survives, by function",
@@ -249,7 +245,7 @@ def _allocators_table(of: dict[Metric, list[Profile]]) -> Table:
         (Metric.SURVIVING_BYTES, Unit.BYTES),
     )
     sums = {
-        metric: _by_allocator([s for profile in of[metric] for s in _inside(profile)])
+        metric: _by_allocator([s for profile in of[metric] for s in measured(profile)])
         for metric, _ in metrics
     }
     names = sorted(

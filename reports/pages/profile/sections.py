@@ -9,6 +9,7 @@ from harness.model.overhead import overhead
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, significant
 from harness.model.verdict import Correctness
+from reports.figures.rest import measured
 from reports.figures.run_tables import ProfiledPass, RunTables
 from reports.pages.cells import NO_DATA, cell, number_columns, text_columns
 from reports.pages.model import Cell, Section, Table, Tone
@@ -78,7 +79,7 @@ def _seen_row(one: ProfiledPass) -> tuple[Cell, ...]:
         empty = Cell(text="no profile", tone=Tone.BAD)
         return (Cell(text=plain(one.name)), empty, *(NO_DATA,) * 4, *_audit_cells(one.record))
     first = one.profiles[0]
-    inside = [segment for segment in first.segments if segment.start_ns >= 0]
+    inside = measured(first)
     sample_count = sum(segment.sample_count for segment in inside)
     cpu_ns = sum(segment.cpu_ns for segment in inside)
     profiler = first.profiler

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from harness.model.profile import Metric, Profile
 from harness.model.text import Unit, count, duration, plain
+from reports.figures.rest import measured
 from reports.pages.cells import cell, number_columns, text_columns
 from reports.pages.model import Cell, Notice, Page, Section, Table, Tone
 from reports.pages.profile.flames import FlameWords, flame_graph
@@ -41,7 +42,7 @@ def view_kept_profiles(name: str, reason: str, profiles: Sequence[Profile]) -> P
 
 
 def _section(profile: Profile) -> Section:
-    inside = [segment for segment in profile.segments if segment.start_ns >= 0]
+    inside = measured(profile)
     until_ns = max((segment.end_ns for segment in inside), default=0)
     answered = sum(segment.operation_count for segment in inside)
     key = profile.metric.replace("_", "-")

@@ -74,18 +74,31 @@ def verdict_group(record: RunRecord) -> VerdictGroup:
     )
 
 
+def verdict_view(
+    name: str, question: str, word: str, said: str, reasons: Sequence[str]
+) -> VerdictView:
+    """One verdict; a *word* that is no status, such as NO DATA, is unknown."""
+    return VerdictView(
+        name=name,
+        question=question,
+        word=word,
+        tone=TONES.get(word, Tone.UNKNOWN),
+        sentence=said,
+        reasons=tuple(reasons),
+    )
+
+
 def _validity(record: RunRecord) -> VerdictView:
     section = record.validity
     if not section.checks:
         return _nothing_checked("Validity", _VALIDITY_QUESTION, section.status, "check")
     faults = [check for check in section.checks if check.status is not Validity.VALID]
-    return VerdictView(
-        name="Validity",
-        question=_VALIDITY_QUESTION,
-        word=section.status,
-        tone=TONES[section.status],
-        sentence=_VALIDITY_SENTENCES[section.status],
-        reasons=_bounded([_limit_reason(check) for check in faults], "check"),
+    return verdict_view(
+        "Validity",
+        _VALIDITY_QUESTION,
+        section.status,
+        _VALIDITY_SENTENCES[section.status],
+        _bounded([_limit_reason(check) for check in faults], "check"),
     )
 
 
@@ -97,13 +110,12 @@ def _correctness(record: RunRecord) -> VerdictView:
         (item for item in section.invariants if item.status is not Correctness.PASSED),
         key=lambda item: item.status is not Correctness.FAILED,
     )
-    return VerdictView(
-        name="Correctness",
-        question=_CORRECTNESS_QUESTION,
-        word=section.status,
-        tone=TONES[section.status],
-        sentence=_CORRECTNESS_SENTENCES[section.status],
-        reasons=_bounded([_invariant_reason(item) for item in faults], "invariant"),
+    return verdict_view(
+        "Correctness",
+        _CORRECTNESS_QUESTION,
+        section.status,
+        _CORRECTNESS_SENTENCES[section.status],
+        _bounded([_invariant_reason(item) for item in faults], "invariant"),
     )
 
 
@@ -111,24 +123,22 @@ def _performance(record: RunRecord) -> VerdictView:
     section = record.performance
     obstacle = _obstacle(record)
     if obstacle:
-        return VerdictView(
-            name="Performance",
-            question=_PERFORMANCE_QUESTION,
-            word="NO VERDICT",
-            tone=Tone.UNKNOWN,
-            sentence=f"It would mean nothing: {obstacle}.",
-            reasons=(f"the record says {section.status}",),
+        return verdict_view(
+            "Performance",
+            _PERFORMANCE_QUESTION,
+            "NO VERDICT",
+            f"It would mean nothing: {obstacle}.",
+            (f"the record says {section.status}",),
         )
     if not section.objectives and TONES[section.status] is Tone.GOOD:
         return _nothing_checked("Performance", _PERFORMANCE_QUESTION, section.status, "objective")
     faults = [item for item in section.objectives if TONES[item.status] is not Tone.GOOD]
-    return VerdictView(
-        name="Performance",
-        question=_PERFORMANCE_QUESTION,
-        word=section.status,
-        tone=TONES[section.status],
-        sentence=_PERFORMANCE_SENTENCES[section.status],
-        reasons=_bounded([_limit_reason(item) for item in faults], "objective"),
+    return verdict_view(
+        "Performance",
+        _PERFORMANCE_QUESTION,
+        section.status,
+        _PERFORMANCE_SENTENCES[section.status],
+        _bounded([_limit_reason(item) for item in faults], "objective"),
     )
 
 
@@ -144,14 +154,8 @@ def _obstacle(record: RunRecord) -> str:
 
 
 def _nothing_checked(name: str, question: str, status: str, what: str) -> VerdictView:
-    return VerdictView(
-        name=name,
-        question=question,
-        word="NO DATA",
-        tone=Tone.UNKNOWN,
-        sentence=f"Not a single {what} was looked at, so nothing is proved.",
-        reasons=(f"the record says {status}",),
-    )
+    said = f"Not a single {what} was looked at, so nothing is proved."
+    return verdict_view(name, question, "NO DATA", said, [f"the record says {status}"])
 
 
 def _limit_reason(item: Check | Objective) -> str:

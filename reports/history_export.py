@@ -23,32 +23,19 @@ from harness.storage.run_folder import whole_file
 from reports.history.events import Gathered
 from reports.text import told
 
-SCHEMA = pa.schema(
-    [
-        ("run_id", pa.string()),
-        ("place", pa.string()),
-        ("started_at", pa.timestamp("s", tz="UTC")),
-        ("setting", pa.string()),
-        ("scenario", pa.string()),
-        ("profile", pa.string()),
-        ("target", pa.string()),
-        ("instrumentation", pa.string()),
-        ("broker", pa.string()),
-        ("machine", pa.string()),
-        ("core_count", pa.int32()),
-        ("git_sha", pa.string()),
-        ("git_dirty", pa.bool_()),
-        ("validity", pa.string()),
-        ("correctness", pa.string()),
-        ("performance", pa.string()),
-        ("is_point", pa.bool_()),
-        ("unfit", pa.string()),
-        ("metric", pa.string()),
-        ("unit", pa.string()),
-        ("better", pa.string()),
-        ("value", pa.float64()),
-    ]
+_NO_TEXT = {
+    "started_at": pa.timestamp("s", tz="UTC"),
+    "core_count": pa.int32(),
+    "git_dirty": pa.bool_(),
+    "is_point": pa.bool_(),
+    "value": pa.float64(),
+}
+_NAMES = (
+    *("run_id", "place", "started_at", "setting", "scenario", "profile", "target"),
+    *("instrumentation", "broker", "machine", "core_count", "git_sha", "git_dirty", "validity"),
+    *("correctness", "performance", "is_point", "unfit", "metric", "unit", "better", "value"),
 )
+SCHEMA = pa.schema([(name, _NO_TEXT.get(name, pa.string())) for name in _NAMES])
 
 
 def export_table(gathered: Gathered) -> pa.Table:

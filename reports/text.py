@@ -1,9 +1,9 @@
 """What pages say of foreign values: sentences, and the leaves of nested mappings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.model.text import Unit, exact, plain, quantity
+from harness.model.text import Unit, count, exact, plain, quantity
 
 NO_DATA_TEXT = "no data"
 DASH = "\N{EN DASH}"  # nothing to say here, by its nature
@@ -18,6 +18,18 @@ def sentence(text: str) -> str:
 def told(text: str | None) -> str:
     """*text*; None and nothing, of what nobody recorded, read as no data."""
     return text or NO_DATA_TEXT
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 run", "2 runs"."""
+    return f"{count(number)} {what}{'s' * (number != 1)}"
+
+
+def bounded(texts: Sequence[str], count_max: int, more: str = "more") -> tuple[str, ...]:
+    """The first of *texts*, and how many *more* are listed below them on the page."""
+    left = len(texts) - count_max
+    shown = tuple(texts[:count_max])
+    return (*shown, f"and {left} {more}, all listed below") if left > 0 else shown
 
 
 def flattened(mapping: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str | None], ...]:

@@ -9,7 +9,8 @@ from harness.cli.console import people, printable
 from harness.model.text import quantity, share
 from reports.history.events import Commits, History, SettingHistory
 from reports.history.series import HistorySeries
-from reports.pages.history.page import counted, event_sentence, state_cell, verdict_sentence
+from reports.pages.history.page import event_sentence, state_cell, verdict_sentence
+from reports.text import counted
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARK_COUNT = 20

@@ -144,7 +144,6 @@ def _copies_differ(judged: Judged, folder: Path) -> Iterator[str]:
 
 
 def _plain(document: Any) -> Any:
-    """*document* as it is read back from a file."""
     return json.loads(json.dumps(document))
 
 

@@ -142,7 +142,6 @@ def comparison_path(folder: Path, key: str) -> Path:
 
 
 def _fill(request: BundleRequest, folder: Path) -> None:
-    """Everything that is judged: the policy, copies of the runs, and what was looked at."""
     (folder / POLICY_NAME).write_text(request.policy_text, encoding="utf-8")
     if request.policy.comparison:
         (folder / RULES_NAME).write_text(request.rules_text, encoding="utf-8")

@@ -67,7 +67,6 @@ class Difference:
     is_ignored: bool = False
 
     def __str__(self) -> str:
-        """As a fault."""
         if self.a is None and self.b is None:
             return f"{self.name} is not recorded in {self.run_id}; nobody knows what was compared"
         a, b = told(self.a), told(self.b)

@@ -86,7 +86,6 @@ class Dossier:
 
 
 def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
-    """The rules of a policy file; None: those of the program."""
     spec = policy.comparison if policy else ComparisonSpec()
     default = ComparisonPolicy()
     return Rules(
@@ -110,7 +109,6 @@ def rules_of(policy: PolicyFile | None, design: Design = Design.APART) -> Rules:
 def compared_sides(
     baseline: SideInput, candidate: SideInput, rules: Rules, command: str = ""
 ) -> Dossier:
-    """The comparison of *candidate* with *baseline* under *rules*."""
     records = [run.record for side in (baseline, candidate) for run in side.runs]
     unlike = differences(records, rules.ignored)
     patterns = (*rules.patterns, *_of_profiles(baseline, candidate, rules))
@@ -155,7 +153,6 @@ def compared_sides(
 
 
 def dossier_to_json(dossier: Dossier) -> dict[str, Any]:
-    """*dossier* as plain JSON values: the comparison, and what it rests on."""
     return {
         **comparison_to_json(dossier.comparison),
         "policy": dossier.rules.source,

@@ -63,7 +63,6 @@ def unestimated(
     sentence: str,
     policy: ComparisonPolicy,
 ) -> MetricVerdict:
-    """The verdict *status* of a metric of which no effect was estimated."""
     known = a or b
     assert known is not None
     margins = policy.margins_of(known)

@@ -57,7 +57,6 @@ class MetricPair:
 
     @property
     def is_difference(self) -> bool:
-        """Whether shares of failures are compared, not sizes."""
         return self.baseline.compared is Compared.DIFFERENCE
 
     def logs(self) -> tuple[Values, Values]:
@@ -83,7 +82,6 @@ def estimated(pair: MetricPair, design: Design) -> Effect:
 
 
 def without_noise(effect: Effect) -> Effect:
-    """*effect* of an exact metric."""
     return replace(effect, ratio_error=RATIO_ERROR_MIN / 100.0, freedom=1e6)
 
 
@@ -108,7 +106,6 @@ def tail_value(metric: MeasuredMetric) -> float | None:
 
 
 def _numbers(metric: MeasuredMetric) -> Values:
-    """One number a run."""
     if isinstance(metric.data, RunValues):
         return np.array(metric.data.values, np.float64)
     return run_quantiles(metric.data)

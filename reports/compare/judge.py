@@ -18,13 +18,13 @@ the statistics themselves is INCONCLUSIVE with its text, never a pass.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 
 from harness.model.text import plain, share
-from reports.compare.effects import effect_or_verdict, verdict_of_unanswered
+from reports.compare.effects import effect_or_verdict, unestimated, verdict_of_unanswered
 from reports.compare.estimates import (
     MetricPair,
     side_values,
@@ -223,7 +223,15 @@ def _judged(
         is_drift=is_drift,
         is_difference=pair.is_difference,
     )
-    return _verdict(pair, status, sentence_of(findings), estimate)
+    a, b = pair.baseline, pair.candidate
+    return replace(
+        unestimated(a, b, status, sentence_of(findings), policy),
+        floor_share=margins.floor_share,
+        margin_share=margins.margin_share,
+        baseline=side_values(a, tail_value(a)),
+        candidate=side_values(b, tail_value(b)),
+        estimate=estimate,
+    )
 
 
 def _further(item: _Estimated, status: Change, aims: Aims, policy: ComparisonPolicy) -> int | None:
@@ -279,25 +287,6 @@ def _estimate(item: _Estimated, p_corrected: float, aims: Aims, further: int | N
 def _exp(log_ratio: float) -> float:
     """A ratio that JSON can hold."""
     return math.exp(min(max(log_ratio, -700.0), 700.0))
-
-
-def _verdict(
-    pair: MetricPair, status: Change, sentence: str, estimate: Estimate | None
-) -> MetricVerdict:
-    a, b = pair.baseline, pair.candidate
-    return MetricVerdict(
-        name=pair.name,
-        unit=a.unit,
-        better=a.better,
-        status=status,
-        sentence=sentence,
-        floor_share=pair.margins.floor_share,
-        margin_share=pair.margins.margin_share,
-        baseline=side_values(a, tail_value(a)),
-        candidate=side_values(b, tail_value(b)),
-        estimate=estimate,
-        compared=a.compared,
-    )
 
 
 def _remarks(items: Sequence[_Estimated]) -> tuple[str, ...]:

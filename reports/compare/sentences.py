@@ -11,6 +11,7 @@ from harness.model.record import Better
 from harness.model.text import share, significant, trimmed
 from reports.compare.policy import Margins
 from reports.compare.verdicts import Change, Estimate
+from reports.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def _changed(found: MetricFindings) -> str:
             f"{_capital(_worse_or_better(found, estimate.ratio))}; one build gives the same number"
             " in every run, so this is no noise, though unrelated changes of a build move it too."
         )
-    metrics = "1 metric" if found.family_count == 1 else f"{found.family_count} metrics"
+    metrics = counted(found.family_count, "metric")
     return (
         f"{text}: beyond chance for {metrics} together, and over the floor of"
         f" {_margin(found, found.margins.floor_share)}."
@@ -93,8 +94,7 @@ def _remedy(found: MetricFindings) -> str:
     further = found.estimate.more_run_count
     if further is None:
         return f"{seen}; more runs alone won't settle it: measure both sides in turn."
-    runs = "1 more run" if further == 1 else f"{further} more runs"
-    return f"{seen}; about {runs} a side would settle it."
+    return f"{seen}; about {counted(further, 'more run')} a side would settle it."
 
 
 def _interval(found: MetricFindings) -> str:

@@ -18,6 +18,7 @@ from harness.model.verdict import EXIT_SENTENCES, ExitCode, Performance
 from reports.compare.policy import ComparisonPolicy, Design
 from reports.figures.samples import Compared
 from reports.statistics.location import Method
+from reports.text import counted
 
 SCHEMA_VERSION = 1
 
@@ -121,7 +122,6 @@ class MetricVerdict:
 
     @property
     def is_waived(self) -> bool:
-        """Worse, and accepted for a time."""
         return bool(self.waiver) and self.status is Change.REGRESSED
 
     @property
@@ -259,7 +259,7 @@ def _sentence(
     unknown: Sequence[Objective],
 ) -> str:
     metrics = comparison.metrics
-    total = f"{len(metrics)} metric" + ("s" if len(metrics) != 1 else "")
+    total = counted(len(metrics), "metric")
     if comparison.faults:
         return f"The inputs can't support a verdict: {comparison.faults[0]}."
     if not metrics:

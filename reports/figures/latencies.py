@@ -104,7 +104,6 @@ class _Parts:
         self._code = code[present]
 
     def of(self, chosen: int | None) -> NDArray[np.int64]:
-        """Those of one kind; None: of all."""
         return self._ns[_span(self._code, chosen)]
 
 

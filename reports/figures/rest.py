@@ -51,7 +51,6 @@ def measured(profile: Profile) -> list[ProfileSegment]:
 
 
 def _cost_of_operation(profile: Profile) -> float | None:
-    """None where nothing was answered."""
     segments = measured(profile)
     count = sum(segment.operation_count for segment in segments)
     if not count:

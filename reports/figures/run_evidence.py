@@ -47,7 +47,6 @@ class RunEvidence:
 
 
 def evidence_of(tables: RunTables, starts: Sequence[ProfiledStart] = ()) -> RunEvidence:
-    """What a comparison keeps of the run in *tables*."""
     record = tables.record
     samples = dict(_samples(record, latencies_by_kind(tables.operations)))
     return RunEvidence(

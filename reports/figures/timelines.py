@@ -73,7 +73,6 @@ class ResponseLines:
 
 
 def bins_of(record: RunRecord, operations: pd.DataFrame, width_s_min: int = 1) -> Bins:
-    """The bins from the start of the warm-up to the last answer."""
     start_ns = -int(record.phases.get("warmup_ns", 0))
     measure_ns = int(record.phases.get("measure_ns", 0))
     done_ns = _present(operations, "done_ns")
@@ -94,7 +93,6 @@ def bins_of(record: RunRecord, operations: pd.DataFrame, width_s_min: int = 1) -
 
 
 def response_lines(record: RunRecord, operations: pd.DataFrame) -> ResponseLines:
-    """Response p50, p99 and maximum of the operations due in each bin."""
     bins = bins_of(record, operations, _width_s_for_p99(record))
     groups, lost_counts = _response_by_bin(operations, bins), _lost_by_bin(operations, bins)
     due = tuple(zip(groups, lost_counts, strict=True))
@@ -198,7 +196,6 @@ def _response_by_bin(operations: pd.DataFrame, bins: Bins) -> tuple[NDArray[np.i
 
 
 def _lost_by_bin(operations: pd.DataFrame, bins: Bins) -> tuple[int, ...]:
-    """How many of the operations due in each bin wanted an answer and had none."""
     due_ns = _present(operations, "intended_ns", unanswered(operations))
     counts, _ = np.histogram(due_ns, bins=bins.edge_ns)
     return tuple(counts.tolist())

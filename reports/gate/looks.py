@@ -74,7 +74,6 @@ class LookPlan:
 
     @property
     def is_enough(self) -> bool:
-        """Whether one suspicion can be confirmed at all."""
         return bool(self.look_counts)
 
 
@@ -98,7 +97,7 @@ class GateStep(StrEnum):
     CONFIRMATION = "confirmation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Look:
     """
     One look, for the reader.
@@ -168,7 +167,6 @@ class Sequential:
 
     @property
     def is_confirming(self) -> bool:
-        """Whether the pairs that are gathered now are for a confirmation."""
         return bool(self._suspects)
 
     def look(self, gathered: GatheredPairs, *, is_last: bool = False) -> None:
@@ -186,15 +184,7 @@ class Sequential:
         dossier, alpha = self._judged(gathered)
         worse = dossier.comparison.counting_as(Change.REGRESSED)
         still_open = self._open(dossier)
-        self.looks.append(
-            Look(
-                step=GateStep.LOOK,
-                pair_count=gathered.count,
-                alpha=alpha,
-                worse=worse,
-                open=still_open,
-            )
-        )
+        self.looks.append(Look(GateStep.LOOK, gathered.count, alpha, worse, still_open))
         if dossier.comparison.faults:
             self._end(dossier)
         elif worse and not is_last:
@@ -216,15 +206,7 @@ class Sequential:
         )
         if fresh.count < CONFIRM_COUNT_MIN:
             self._unasked |= set(self._suspects)
-        self.looks.append(
-            Look(
-                step=GateStep.CONFIRMATION,
-                pair_count=fresh.count,
-                alpha=alpha,
-                worse=confirmed,
-                open=(),
-            )
-        )
+        self.looks.append(Look(GateStep.CONFIRMATION, fresh.count, alpha, confirmed, ()))
         dossier, _ = self._judged(gathered)
         worse = dossier.comparison.counting_as(Change.REGRESSED)
         unasked = tuple(name for name in worse if name not in self._suspects)
@@ -244,7 +226,6 @@ class Sequential:
         self._doubt(names)
 
     def _doubt(self, names: Iterable[str]) -> None:
-        """*names* looked worse, and no fresh pairs confirm it."""
         self._unconfirmed = tuple(dict.fromkeys((*self._unconfirmed, *names)))
 
     def _confirmed(self, fresh: GatheredPairs) -> tuple[tuple[str, ...], float]:

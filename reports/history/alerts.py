@@ -62,7 +62,6 @@ class Alert:
 
     @property
     def is_worse(self) -> bool:
-        """It went in the direction that nobody wants."""
         return self.worse_ratio > 1.0
 
     @property
@@ -85,7 +84,6 @@ def alerts_of(
     values: Sequence[float | None],
     accepted: Mapping[Shift, Acceptance],
 ) -> tuple[Alert, ...]:
-    """The alerts of the metric *name*, whose points are *values*."""
     alerts = []
     for place, shift in enumerate(shifts):
         if not is_told(shift, better):

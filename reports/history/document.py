@@ -18,7 +18,6 @@ SCHEMA_VERSION = 1
 
 
 def history_to_json(history: History, commits: Mapping[str, Commits]) -> dict[str, Any]:
-    """*history* as plain JSON values; *commits* by the id of an event."""
     return {
         "schema_version": SCHEMA_VERSION,
         "exit_code": int(history.exit_code),

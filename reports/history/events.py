@@ -47,7 +47,6 @@ class HistoryEvent:
 
     @property
     def worst_ratio(self) -> float:
-        """Of its alerts."""
         return max(alert.worse_ratio for alert in self.alerts)
 
 
@@ -122,7 +121,6 @@ class History:
 
     @property
     def current(self) -> tuple[SettingHistory, ...]:
-        """The settings that the present is judged by."""
         return tuple(item for item in self.settings if item.is_current)
 
     @property

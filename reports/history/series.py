@@ -100,7 +100,6 @@ class HistorySeries:
 
     @property
     def worst_ratio(self) -> float:
-        """Of the open alerts; 1 without any."""
         return max((alert.worse_ratio for alert in self.open_alerts), default=1.0)
 
     @property
@@ -132,7 +131,6 @@ def series_of(
     patterns: Sequence[str],
     acceptances: Sequence[Acceptance],
 ) -> tuple[HistorySeries, ...]:
-    """The series of the metrics that fit *patterns*, over *runs* of *setting*, oldest first."""
     columns = columns_of(setting, runs)
     found = timelines(columns)
     made = [
@@ -144,7 +142,6 @@ def series_of(
 
 
 def columns_of(setting: RunSetting, runs: Sequence[HistoryRun]) -> tuple[HistoryColumn, ...]:
-    """Every metric of *runs*, in the order in which they first have it."""
     names = dict.fromkeys(name for run in runs for name in run.figures)
     return tuple(_column(name, setting, runs) for name in names)
 

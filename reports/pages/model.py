@@ -8,10 +8,9 @@ browser; templates only place it. Holds no HTML, no colour, no pixel.
 The one idea: a run's report and the comparison of two runs are both a Page.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
-from typing import Any
 
 from harness.model.text import Unit
 
@@ -364,8 +363,3 @@ def strips_of(page: Page) -> tuple[Strip, ...]:
 def flames_of(page: Page) -> tuple[FlameGraph, ...]:
     """The flame graphs of *page* that have something to draw, in order."""
     return tuple(flame for section in page.sections for flame in section.flames if flame.own)
-
-
-def page_to_json(page: Page) -> dict[str, Any]:
-    """*page* as plain JSON values."""
-    return asdict(page)

@@ -197,7 +197,6 @@ def _metric_json(item: MetricDiff) -> dict[str, Any]:
 
 
 def _by_metric(side: ProfileSide) -> dict[tuple[Metric, str], tuple[Profile, ...]]:
-    """Profiles by metric and profiler, one a start."""
     found: dict[tuple[Metric, str], tuple[Profile, ...]] = {}
     for start in side.starts:
         for profile in start.profiles:

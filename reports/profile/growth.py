@@ -218,7 +218,6 @@ def _ordinary(counts: Vector, survivors: Vector, starts: Starts) -> NDArray[np.b
 
 
 def _centred(values: Vector, starts: Starts) -> Vector:
-    """Without the mean of each start."""
     found = values.copy()
     for start in np.unique(starts):
         found[starts == start] -= values[starts == start].mean()

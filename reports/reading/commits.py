@@ -8,6 +8,7 @@ from harness.machine.git import git_or_none
 from harness.model.text import plain
 from reports.history.events import Commits, History, HistoryEvent
 from reports.history.runs import HistoryRun
+from reports.text import counted
 
 _SHOWN_COUNT = 20
 _TIMEOUT_S = 20.0
@@ -66,7 +67,7 @@ def _asked(repository: Path, before: HistoryRun, after: HistoryRun, dirty: str) 
     more = f", the newest {len(shown)} shown" if len(lines) > len(shown) else ""
     return Commits(
         lines=tuple(shown),
-        sentence=f"{len(lines)} commit{'s' * (len(lines) != 1)}{more}{aside}{dirty}",
+        sentence=f"{counted(len(lines), 'commit')}{more}{aside}{dirty}",
     )
 
 
@@ -75,5 +76,4 @@ def _has(repository: Path, sha: str) -> bool:
 
 
 def _git(repository: Path, *arguments: str) -> str | None:
-    """What git says; None where it fails."""
     return git_or_none(repository, *arguments, timeout_s=_TIMEOUT_S)

@@ -109,7 +109,6 @@ def _named(name: str, runs_folder: Path) -> Iterator[Path]:
 
 
 def _matching(pattern: str, runs_folder: Path) -> tuple[Path, ...]:
-    """Runs, or files, whose path or whose name fits *pattern*."""
     found = sorted(_glob(Path(pattern)))
     found = [path for path in found if path.is_file() or (path / "record.json").is_file()]
     found = found or [path for path in run_folders(runs_folder) if fnmatchcase(path.name, pattern)]

@@ -84,14 +84,12 @@ class Assigned:
 
     @property
     def is_used(self) -> bool:
-        """Whether it counts for its demand."""
         return self.demand is not None and self.evidence.is_collected and not self.faults
 
 
 def assigned(
     policy: ReleasePolicy, evidence: Sequence[Evidence], circumstances: Circumstances
 ) -> tuple[Assigned, ...]:
-    """Every run with its demand, in the order given."""
     return tuple(_assign(policy, item, circumstances) for item in evidence)
 
 

@@ -182,7 +182,6 @@ def _is_as_bad(one: Objective, other: Objective) -> bool:
 
 
 def _judged(specs: Sequence[ObjectiveSpec], record: RunRecord) -> tuple[Objective, ...]:
-    """*specs*, and what is demanded of every run, against the record's own figures."""
     return judge_objectives(specs, record).objectives
 
 

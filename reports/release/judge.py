@@ -32,7 +32,7 @@ from reports.release.verdicts import (
     Word,
     verdict_of,
 )
-from reports.text import sentence
+from reports.text import counted, sentence
 
 _SHOWN_DIFFERENCES = 3
 # What everything else rests on: waived by its own name or not at all.
@@ -145,12 +145,12 @@ def _finding_of_build(used: Sequence[Assigned]) -> ReleaseFinding:
         return ReleaseFinding(
             RELEASE, "build", ReleaseState.MET, f"Every run is of {plain(next(iter(labels)))}."
         )
-    counted = ", ".join(f"{plain(label)} ({count})" for label, count in labels.items())
+    each = ", ".join(f"{plain(label)} ({count})" for label, count in labels.items())
     return ReleaseFinding(
         RELEASE,
         "build",
         ReleaseState.NOT_PROVEN,
-        f"The runs are of {len(labels)} builds: {counted}."
+        f"The runs are of {len(labels)} builds: {each}."
         if labels
         else "No usable run says which build it is of.",
     )
@@ -195,7 +195,7 @@ def _finding_of_law(law: str, used: Sequence[Assigned]) -> ReleaseFinding:
                 if item.status is Correctness.UNKNOWN and item.missing:
                     open_runs.append(run.evidence.name)
     if proved and not open_runs:
-        runs = f"{proved} run" + ("s" if proved != 1 else "")
+        runs = counted(proved, "run")
         return ReleaseFinding(RELEASE, law, ReleaseState.MET, f"{law} was proved in {runs}.")
     why = f"could not be decided in {', '.join(open_runs)}" if open_runs else "was proved in no run"
     return ReleaseFinding(RELEASE, law, ReleaseState.NOT_PROVEN, f"{law} {why}.")

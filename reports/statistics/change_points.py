@@ -171,7 +171,6 @@ class Detector:
 
     @property
     def level_value(self) -> float | None:
-        """The current level, in the metric's unit."""
         if self._level is not None:
             return math.exp(self._level.middle)
         return math.exp(median(self._points)) if self._points else None
@@ -268,7 +267,6 @@ class Detector:
         return ShiftKind.RETURN if is_soon and is_back else ShiftKind.CHANGE
 
     def _fit(self) -> None:
-        """Take level and noise anew from the level's last points."""
         window = self._points[-_WINDOW_COUNT:]
         middle = median(window)
         residuals = [value - middle for value in window]

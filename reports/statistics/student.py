@@ -1,6 +1,6 @@
 """Student's t, with as few degrees of freedom as a fraction allows. Pure."""
 
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 FREEDOM_MAX = 1e6  # beyond it the normal distribution, which the routine approaches
 
@@ -8,8 +8,3 @@ FREEDOM_MAX = 1e6  # beyond it the normal distribution, which the routine approa
 def student_quantile(freedom: float, upper_share: float) -> float:
     """The value that t exceeds with probability *upper_share*."""
     return -float(stdtrit(min(freedom, FREEDOM_MAX), upper_share))
-
-
-def student_upper_share(freedom: float, t: float) -> float:
-    """The probability that t exceeds *t*."""
-    return float(stdtr(min(freedom, FREEDOM_MAX), -t))

@@ -122,7 +122,6 @@ class _Counted:
         return _log_quantiles(weights, self.above, self.counts, self.grid, 1.0 - self.q)
 
     def log_value(self) -> float:
-        """Of all runs, each once."""
         (log_value,) = self.log_quantiles(np.ones((1, len(self.counts))))
         if not math.isfinite(log_value):
             raise UnansweredQuantileError(

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ import pytest
 from harness.model.profile import MISSING, Metric
 from harness.model.text import Unit
 from harness.storage.run_folder import StoredRun, load_run, pass_folder, write_record
-from reports.pages.model import Page, Section, Table, Tone, flames_of, page_to_json
+from reports.pages.model import Page, Section, Table, Tone, flames_of
 from reports.pages.profile.cost_tables import costs_of, functions_table
 from reports.pages.profile.sections import profile_sections
 from reports.pages.run.leak import leak_sentence, slope_of
@@ -295,7 +295,7 @@ class TestWhole:
 
     def test_it_is_plain_json(self, page: Page) -> None:
         """What is drawn is what is stored: no NaN, no numpy number."""
-        document = json.loads(json.dumps(page_to_json(page), allow_nan=False))
+        document = json.loads(json.dumps(asdict(page), allow_nan=False))
 
         assert len(flames_of(page)) == 3
         assert "cpu-profile" in {part["id"] for part in document["sections"]}

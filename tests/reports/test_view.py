@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from harness.model.validity import count_operations, judge_validity
 from harness.model.verdict import Correctness, Performance, Validity
 from harness.storage.run_folder import StoredRun
 from reports.figures.run_tables import RunTables
-from reports.pages.model import Page, Section, Table, Tone, VerdictView, charts_of, page_to_json
+from reports.pages.model import Page, Section, Table, Tone, VerdictView, charts_of
 from reports.pages.run.page import view_run
 from reports.pages.run.tables import (
     checks_table,
@@ -119,7 +119,7 @@ class TestPage:
             performance=judge_objectives(specs, tables.record),
         )
         judged = (*record.validity.checks, *record.performance.objectives)
-        page = page_to_json(view_run(replace(tables, record=record)))
+        page = asdict(view_run(replace(tables, record=record)))
         texts = [item.sentence for item in judged] + [json.dumps(page, ensure_ascii=False)]
 
         assert all(item.sentence in texts[-1] for item in record.validity.checks)
@@ -135,7 +135,7 @@ class TestPage:
 
     def test_it_is_plain_json(self, page: Page) -> None:
         """No NaN, no numpy number: what is shown can be stored and compared."""
-        document = json.loads(json.dumps(page_to_json(page), allow_nan=False))
+        document = json.loads(json.dumps(asdict(page), allow_nan=False))
 
         assert [section["id"] for section in document["sections"]] == list(OUTLINE)
 

@@ -8,7 +8,7 @@ from reports.figures.samples import Compared
 from reports.pages.cells import NO_DATA, number_columns, text_columns
 from reports.pages.model import Cell, Strip, Table, Tone
 from reports.pages.run.verdict_section import TONES
-from reports.text import DASH
+from reports.text import DASH, counted
 
 _ORDER = (
     Change.INVALID,
@@ -25,7 +25,6 @@ def worst_first(comparison: Comparison) -> tuple[MetricVerdict, ...]:
 
 
 def metrics_table(comparison: Comparison) -> Table:
-    """Every metric with its verdict, both sides, the change and how sure it is."""
     return Table(
         id="metrics-table",
         title="Metrics, worst first",
@@ -105,7 +104,7 @@ def _row(metric: MetricVerdict) -> tuple[Cell, ...]:
 
 
 def _side_cell(metric: MetricVerdict, side: SideValues) -> Cell:
-    runs = "1 run" if side.run_count == 1 else f"{side.run_count} runs"
+    runs = counted(side.run_count, "run")
     text = side_text(metric, side)
     if text == NO_DATA.text:
         return Cell(text=text, is_missing=True, detail=runs if side.run_count else "")

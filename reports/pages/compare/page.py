@@ -37,7 +37,7 @@ from reports.pages.model import (
     VerdictView,
 )
 from reports.pages.run.verdict_section import TONES, verdict_view
-from reports.text import sentence, told
+from reports.text import bounded, sentence, told
 
 _REASON_COUNT_MAX = 6
 _TERMS = (
@@ -161,9 +161,7 @@ def _reason(metric: MetricVerdict) -> str:
 
 
 def _bounded(reasons: Sequence[str]) -> tuple[str, ...]:
-    shown = tuple(map(plain, reasons[:_REASON_COUNT_MAX]))
-    more = len(reasons) - len(shown)
-    return (*shown, f"and {more} more, all listed below") if more else shown
+    return bounded([plain(reason) for reason in reasons], _REASON_COUNT_MAX)
 
 
 def _said(comparison: Comparison) -> str:

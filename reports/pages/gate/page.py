@@ -50,12 +50,10 @@ class GateFacts:
 
     @property
     def spoilt_count(self) -> int:
-        """Pairs that could not be used."""
         return sum(bool(pair.spoilt) for pair in self.pairs)
 
 
 def gate_dossier(outcome: GateOutcome, facts: GateFacts) -> Dossier:
-    """The dossier of *outcome* with the gate's sentence, remarks and exit code."""
     comparison = outcome.dossier.comparison
     is_let_pass = (
         facts.inconclusive_passes
@@ -208,7 +206,6 @@ def _remarks(outcome: GateOutcome, facts: GateFacts) -> list[str]:
 
 
 def _more(comparison: Comparison, facts: GateFacts) -> list[str]:
-    """How many pairs would settle what is open."""
     if comparison.status is not Change.INCONCLUSIVE:
         return []
     counts = [

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from reports.compare.comparison import Dossier
 from reports.history.events import Gathered, SettingHistory, history_of
-from reports.pages.history.page import counted, trend_set
+from reports.pages.history.page import trend_set
 from reports.pages.model import Section, Tone, Trend, TrendMark
+from reports.text import counted
 
 _POINT_COUNT_MIN = 3
 _RUN_COUNT_MAX = 60
@@ -20,7 +21,6 @@ _METRIC_COUNT_MAX = 6
 
 
 def history_section(dossier: Dossier, gathered: Gathered) -> tuple[Section, ...]:
-    """The trends of the metrics that changed most, in the setting of the candidate's runs."""
     candidate = [run.record.run_id for run in dossier.candidate.runs]
     baseline = [run.record.run_id for run in dossier.baseline.runs]
     metrics = sorted(dossier.comparison.metrics, key=lambda item: -abs(item.worse_ratio))

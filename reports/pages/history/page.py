@@ -27,7 +27,7 @@ from reports.pages.model import (
     VerdictGroup,
     VerdictView,
 )
-from reports.text import DASH
+from reports.text import DASH, counted
 
 _STATE_TONES = {
     AlertState.OPEN: Tone.BAD,
@@ -88,11 +88,6 @@ def change_text(alert: Alert) -> str:
     ratio = alert.worse_ratio if alert.is_worse else 1.0 / alert.worse_ratio
     lost = " (a gain is lost)" if alert.is_gain_lost else ""
     return f"{share(ratio - 1.0)} {'worse' if alert.is_worse else 'better'}{lost}"
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things: "1 run", "2 runs"."""
-    return f"{count(number)} {what}{'s' * (number != 1)}"
 
 
 def event_sentence(event: HistoryEvent) -> str:
@@ -174,16 +169,14 @@ def _notices(history: History) -> tuple[Notice, ...]:
 
 
 def _events_section(history: History, commits: Mapping[str, Commits]) -> tuple[Section, ...]:
-    events = [(item, event) for item in history.current for event in item.events]
-    events.sort(key=lambda pair: (list(AlertState).index(pair[1].state), -pair[1].worst_ratio))
+    events = [event for item in history.current for event in item.events]
+    events.sort(key=lambda event: (list(AlertState).index(event.state), -event.worst_ratio))
     return (
-        table_section(
+        Section(
             id="events",
             title="Events",
             lead="What changed, in the settings that are measured now: open ones first.",
-            columns=text_columns("state", "what", "between", "commits", "since then"),
-            rows=tuple(_event_row(event, commits.get(event.id)) for _, event in events),
-            absence="Nothing changed its level.",
+            tables=(_events_table("events-table", events, commits),),
             terms=_TERMS,
         ),
     )

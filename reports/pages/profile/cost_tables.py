@@ -152,7 +152,6 @@ def functions_table(
     of: Callable[[FunctionCost], float],
     note: str = "",
 ) -> Table:
-    """The functions that cost most by *of*, the dearest first."""
     ordered = sorted(costs.functions, key=lambda one: (-of(one), str(one.function)))
     shown = [one for one in ordered if of(one)][:ROW_COUNT_MAX]
     left = len([one for one in ordered if of(one)]) - len(shown)
@@ -193,7 +192,6 @@ def _interval(costs: Costs, one: FunctionCost) -> str:
 
 
 def packages_table(costs: Costs, *, table_id: str, title: str) -> Table:
-    """What an operation costs in each package; adds up to the whole."""
     sums: dict[str, float] = {}
     for one in costs.functions:
         package = one.function.package

@@ -18,7 +18,6 @@ _HOT_COUNT = 3
 
 
 def cpu_sections(tables: RunTables) -> tuple[Section, ...]:
-    """A section for each profiler that gave a CPU profile; none where none did."""
     found = profiles_of(tables.passes, Metric.CPU_NS)
     return tuple(
         _section(

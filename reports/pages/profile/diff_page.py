@@ -57,7 +57,6 @@ _TERMS = (
 def view_profile_diff(
     base: ProfileSide, candidate: ProfileSide, comparison: ProfileComparison
 ) -> Page:
-    """The page of *comparison* alone; *base* and *candidate* are its sides."""
     return Page(
         title=f"{plain(base.name)} · {plain(candidate.name)}",
         subtitle="What changed, function by function",

@@ -25,7 +25,6 @@ _NOT_KEPT = "no data: the segment that keeps every allocation is missing"
 
 
 def memory_section(tables: RunTables) -> tuple[Section, ...]:
-    """The section; none where no memory profile was asked for, or came."""
     of: dict[Metric, list[Profile]] = {
         metric: [profile for _, profile in profiles_of(tables.passes, metric)]
         for metric in Metric

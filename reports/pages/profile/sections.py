@@ -22,7 +22,6 @@ _REPLAY_LAW = "I20"  # the journal, replayed into a fresh instance, makes the sa
 
 
 def profile_sections(tables: RunTables) -> tuple[Section, ...]:
-    """The sections of the run's profiles; none if nothing was profiled."""
     if not tables.passes:
         return ()
     return (

@@ -27,7 +27,6 @@ def _coloured(by_kind: Mapping[str, Latencies]) -> dict[str, str]:
 
 
 def response_curves(of: Latencies) -> Chart:
-    """Response against service of all measured operations."""
     return Chart(
         id="response-and-service",
         title="Response and service, all operations",
@@ -79,7 +78,6 @@ def response_by_kind(by_kind: Mapping[str, Latencies]) -> Chart:
 
 
 def lateness_curve(lateness_ns: NDArray[np.int64]) -> Chart:
-    """What the generator itself caused."""
     return Chart(
         id="lateness",
         title="Lateness of the generator",
@@ -92,7 +90,6 @@ def lateness_curve(lateness_ns: NDArray[np.int64]) -> Chart:
 
 
 def visible_curves(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Chart:
-    """Event-visible latency by kind, with the broker's own floor."""
     curves = drawn(
         tuple(
             curve(

@@ -25,7 +25,6 @@ _TITLES = {
 
 
 def view_kept_profiles(name: str, reason: str, profiles: Sequence[Profile]) -> Page:
-    """The page of the failed run *name*, which ended for *reason*."""
     return Page(
         title=plain(name),
         subtitle="Profiles of a run that was not finished",

@@ -78,7 +78,6 @@ def kinds_table(record: RunRecord) -> Table:
 
 
 def lateness_table(record: RunRecord) -> Table:
-    """What the generator itself caused, and what dependents had to wait for."""
     waits = (
         (f"wait of {plain(kind)}", latency.wait_ns)
         for kind, latency in _all_last(record.latency).items()
@@ -92,7 +91,6 @@ def lateness_table(record: RunRecord) -> Table:
 
 
 def visible_table(record: RunRecord) -> Table:
-    """Event-visible latency by kind, above the broker's own floor."""
     table = _distributions_table(
         "visible-table",
         "Visible by kind, and the broker's own floor",

@@ -56,7 +56,6 @@ _METRICS = (
 
 
 def resource_charts(record: RunRecord, samples: pd.DataFrame) -> tuple[Chart, ...]:
-    """CPU, memory and context switches over time, a line a process."""
     return tuple(
         Chart(
             id=metric.replace("_", "-"),
@@ -95,7 +94,6 @@ def service_memory_chart(
 
 
 def in_flight_chart(record: RunRecord, samples: pd.DataFrame) -> Chart:
-    """Operations sent and not yet answered, sampled while the run went on."""
     line = _sampled(samples, "load", "in_flight", "in flight", "in-flight")
     sampled_count = int((samples["metric"] == "in_flight").sum())
     return Chart(

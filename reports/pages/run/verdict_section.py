@@ -18,7 +18,7 @@ from harness.model.verdict import (
     worst,
 )
 from reports.pages.model import Tone, VerdictGroup, VerdictView
-from reports.text import sentence
+from reports.text import bounded, sentence
 
 _REASON_COUNT_MAX = 5
 
@@ -98,7 +98,7 @@ def _validity(record: RunRecord) -> VerdictView:
         _VALIDITY_QUESTION,
         section.status,
         _VALIDITY_SENTENCES[section.status],
-        _bounded([_limit_reason(check) for check in faults], "check"),
+        bounded([_limit_reason(check) for check in faults], _REASON_COUNT_MAX, "more checks"),
     )
 
 
@@ -115,7 +115,7 @@ def _correctness(record: RunRecord) -> VerdictView:
         _CORRECTNESS_QUESTION,
         section.status,
         _CORRECTNESS_SENTENCES[section.status],
-        _bounded([_invariant_reason(item) for item in faults], "invariant"),
+        bounded([_invariant_reason(item) for item in faults], _REASON_COUNT_MAX, "more invariants"),
     )
 
 
@@ -138,7 +138,7 @@ def _performance(record: RunRecord) -> VerdictView:
         _PERFORMANCE_QUESTION,
         section.status,
         _PERFORMANCE_SENTENCES[section.status],
-        _bounded([_limit_reason(item) for item in faults], "objective"),
+        bounded([_limit_reason(item) for item in faults], _REASON_COUNT_MAX, "more objectives"),
     )
 
 
@@ -168,10 +168,3 @@ def _invariant_reason(item: Invariant) -> str:
     if item.violation_count:
         return f"{reason} {count(item.violation_count)} violations; the first: {plain(item.first)}"
     return reason
-
-
-def _bounded(reasons: Sequence[str], what: str) -> tuple[str, ...]:
-    if len(reasons) <= _REASON_COUNT_MAX:
-        return tuple(reasons)
-    more = len(reasons) - _REASON_COUNT_MAX
-    return (*reasons[:_REASON_COUNT_MAX], f"and {more} more {what}s, all listed below")

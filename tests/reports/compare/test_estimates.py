@@ -12,7 +12,7 @@ from reports.statistics.location import Method, effect_of_pairs, effect_of_runs,
 from reports.statistics.noise import Noise
 from reports.statistics.rank_tests import drift_ratio, signed_rank_chance
 from reports.statistics.session import SESSION_PRIOR_RATIO, session_ratios
-from reports.statistics.student import student_quantile, student_upper_share
+from reports.statistics.student import student_quantile
 from reports.statistics.tail_ratio import paired_tail_effect, run_quantiles, tail_effect
 from tests.reports.compare.sides import compare, tail
 
@@ -22,9 +22,8 @@ class TestStudent:
 
     @pytest.mark.parametrize("freedom", [1.0, 3.7, 30.0])
     def test_it_is_scipy_s(self, freedom: float) -> None:
-        """Quantile and upper share agree with scipy.stats.t."""
+        """The quantile agrees with scipy.stats.t."""
         assert student_quantile(freedom, 0.01) == pytest.approx(stats.t.isf(0.01, freedom))
-        assert student_upper_share(freedom, 2.5) == pytest.approx(stats.t.sf(2.5, freedom))
 
 
 class TestMean:

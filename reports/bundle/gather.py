@@ -49,7 +49,7 @@ def read_run_evidence(found: Found) -> Evidence:
     run = load_run(folder)
     twins = run.twins()
     if not fault:
-        _refuse_contradictions(folder, run.record)
+        _reject_contradictions(folder, run.record)
     fault = fault or next(filter(None, map(_other_verdict, (run, *twins.values()))), "")
     return Evidence(
         name=folder.name,
@@ -150,7 +150,7 @@ def _failure(folder: Path) -> str:
         return "it was not finished, and no file says why"
 
 
-def _refuse_contradictions(folder: Path, record: RunRecord) -> None:
+def _reject_contradictions(folder: Path, record: RunRecord) -> None:
     found = list(_bounded(contradictions(record)))
     if found:
         raise RecordError(f"{folder.name}: the record contradicts itself: {'; '.join(found)}")

@@ -9,7 +9,8 @@ A bundle judged from its own files alone: used to make it, and to check it.
         policy.toml             the release policy, as it was
         comparison.toml         the policy of comparisons, where the release policy names one
         runs/RUN/               record, verdict, audit, report and profiles of every run that was
-                                looked at; its tables where it is compared, twins below passes/
+                                looked at; its tables where it is compared; its profiled runs
+                                below passes/
         baselines/NAME/RUN/     the runs that a baseline's name meant
         manifest.json           reports.bundle.manifest
 

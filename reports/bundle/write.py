@@ -2,7 +2,7 @@
 Making a bundle: copy what was looked at, judge the copies, write the verdict and the page, seal.
 
 Copied of every run is what its verdict rests on: record, verdict, audit, report and profiles, of
-its profiled twins likewise. Its tables, which may be a hundred times as large, are copied only
+of its profiled runs likewise. Its tables, which may be a hundred times as large, are copied only
 where a comparison needs them; what stays behind is bound by its digest in inputs.json.
 """
 
@@ -209,7 +209,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_judged(place: Path, *, with_tables: bool) -> bool:
-    """Whether a file of a run, or of a twin in it, is one that a verdict rests on."""
+    """Whether a file of a run, or of a profiled run in it, is one that a verdict rests on."""
     inside = place.parts[2:] if place.parts[0] == "passes" and len(place.parts) > 2 else place.parts
     if any(part.endswith(INCOMPLETE_SUFFIX) for part in place.parts[:-1]):
         return False

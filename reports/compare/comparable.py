@@ -14,7 +14,7 @@ Pure. Obstacles, by dotted name:
 Two sides that differ in one of them are INVALID, with its name and both values; so are sides that
 don't say (a machine nobody recorded is no known machine). A policy can ignore what a team has found
 harmless. The target is the one thing that is meant to differ: what the record says of it, its
-Python and dependencies included, is shown and refuses nothing.
+Python and dependencies included, is shown and is no obstacle.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

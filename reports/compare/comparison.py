@@ -1,5 +1,5 @@
 """
-Everything that a comparison rests on and led to, in one value: what page and files are made from.
+A comparison together with its inputs: what page and JSON are built from.
 
 Pure: two sides in, judged, waived and held to the policy's objectives.
 """
@@ -275,7 +275,7 @@ def _given_twice(baseline: SideInput, candidate: SideInput) -> Iterator[str]:
 
 
 def _objectives(candidate: SideInput, rules: Rules) -> Iterator[Objective]:
-    """What the policy demands of any run, of the middle of the candidate's."""
+    """What the policy demands of any run, of the median of the candidate's."""
     is_spoilt = any(is_embedded(run.record) for run in candidate.runs)
     for spec in rules.objectives:
         values = [

@@ -6,7 +6,7 @@ is seeded. A metric is called
 
     REGRESSED, IMPROVED  when its effect is beyond chance for all metrics of the comparison together
                          (Holm, Scand. J. Stat. 6, 1979, p. 65, each direction for itself), its
-                         estimate is larger than the floor, and the ranks agree (witness)
+                         estimate is larger than the floor, and the ranks agree (rank_tests)
     UNCHANGED            when the 90 % interval lies within the margin: two one-sided tests at 5 %
                          (Schuirmann, J. Pharmacokin. Biopharm. 15, 1987, p. 657)
     INCONCLUSIVE         otherwise, saying how many more runs would settle it
@@ -296,6 +296,6 @@ def _remarks(items: Sequence[_Estimated]) -> tuple[str, ...]:
     text = (
         f"The metrics scatter by {share(session, 2)} more than their own runs explain, so the two"
         " sessions differ, or many metrics really changed; it counts as noise. Measuring both"
-        " sides in turn tells the two apart."
+        " sides in alternation tells the two apart."
     )
     return (text,)

@@ -74,7 +74,7 @@ class ComparisonPolicy:
             size of the margin.
         collapse_ratio: An improvement by more than this factor is a fault until explained.
         run_count_min: Runs a side below which nothing is called anything.
-        rank_alpha: The level of the second opinion (reports.statistics.rank_tests).
+        rank_alpha: The significance level of the rank tests (reports.statistics.rank_tests).
         required: Names, or patterns of names, that must be among the metrics.
     """
 
@@ -88,7 +88,7 @@ class ComparisonPolicy:
     required: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what would let everything pass."""
+        """Reject what would let everything pass."""
         assert 0.0 < self.alpha < 0.5
         assert 0.0 < self.equivalence_alpha < 0.5
         assert 0.0 < self.rank_alpha < 0.5

@@ -77,12 +77,12 @@ def _open(found: MetricFindings) -> str:
     if found.is_drift:
         return (
             f"{_capital(_worse_or_better(found, found.estimate.ratio))}, but the runs of a side"
-            " drift by as much from first to last: measure both sides in turn."
+            " drift by as much from first to last: measure both sides alternately (gate)."
         )
     if found.is_contradicted:
         return (
             f"The middle is {_worse_or_better(found, found.estimate.ratio)}, but the ranks of the"
-            " runs don't bear it out: the values of both sides overlap or come in clusters."
+            " runs don't confirm it: the values of both sides overlap or come in clusters."
         )
     return f"{where}. {_remedy(found)}"
 
@@ -93,7 +93,7 @@ def _remedy(found: MetricFindings) -> str:
     )
     further = found.estimate.more_run_count
     if further is None:
-        return f"{seen}; more runs alone won't settle it: measure both sides in turn."
+        return f"{seen}; more runs alone won't settle it: measure both sides alternately (gate)."
     return f"{seen}; about {counted(further, 'more run')} a side would settle it."
 
 

@@ -163,11 +163,11 @@ def _faults(runs: Sequence[RunEvidence]) -> Iterator[str]:
 
 
 def _twin_faults(run: RunEvidence) -> Iterator[str]:
-    """A profiled twin is not asked for its times; that it lost no money is."""
+    """The times of a profiled run do not count; its audit does."""
     for start in run.starts:
         is_twin = start.record.run_id != run.record.run_id
         if is_twin and start.record.correctness.status is Correctness.FAILED:
-            yield f"the audit of its twin under {plain(start.record.instrumentation)} failed"
+            yield f"the audit of its run under {plain(start.record.instrumentation)} failed"
 
 
 def _record_faults(run: RunEvidence) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _record_faults(run: RunEvidence) -> Iterator[str]:
     if record.correctness.status is Correctness.FAILED:
         broken = [i for i in record.correctness.invariants if i.status is Correctness.FAILED]
         laws = ", ".join(f"{plain(item.id)} {plain(item.title)}" for item in broken)
-        yield f"its audit failed ({laws or 'no law is named'})"
+        yield f"its audit failed ({laws or 'no invariant is named'})"
 
 
 def _doubts(record: RunRecord) -> Iterator[str]:

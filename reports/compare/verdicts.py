@@ -137,7 +137,7 @@ class MetricVerdict:
 
     @property
     def counts(self) -> Change:
-        """The status as far as the whole is concerned: what is waived doesn't turn it red."""
+        """Status used in the overall verdict: waived or merely watched metrics do not fail it."""
         is_content = self.is_watched and self.status is Change.INCONCLUSIVE
         return Change.UNCHANGED if self.is_waived or is_content else self.status
 

@@ -32,7 +32,7 @@ class RunEvidence:
     Attributes:
         samples: Of the measured phase, by kind (and "all") and family.
         timelines: What happened when; none of a run without tables.
-        starts: The run and its twins, as far as they were profiled.
+        starts: The run itself if it was profiled, and its profiled runs.
         faults: What makes it unfit beyond what its record says, in sentences.
         is_counted: It is asked for its counts alone, whatever was slow or late.
     """

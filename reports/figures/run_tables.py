@@ -16,7 +16,7 @@ from harness.model.record import RunRecord
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledPass:
     """
-    A run under a profiler: a twin of the plain run, or the run that is shown itself.
+    A run under a profiler: one beside the unprofiled run, or the run that is shown itself.
 
     Attributes:
         name: What was attached: "cpu", "memory".
@@ -37,7 +37,7 @@ class RunTables:
     """
     One run. A table that could not be read is empty, and *faults* says why.
 
-    *passes* are those of its twins, or its own where it was profiled itself; none of a plain run.
+    *passes* are its profiled runs, or the run itself if it was profiled; none of a plain run.
     """
 
     record: RunRecord

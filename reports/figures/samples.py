@@ -81,7 +81,7 @@ class Side:
     Attributes:
         faults: Why the whole side can't support a verdict, in sentences; none: it can.
         doubts: What keeps it from proving anything good, though what it shows is true, such as a
-            law of the audit that the scenario requires and nobody could check.
+            invariant of the audit that the scenario requires and nobody could check.
         is_audit_failed: One of its runs lost or created money: a fault of its own exit code.
     """
 

@@ -1,17 +1,17 @@
 """
-When to look at the pairs of a gate, and what the looks together say.
+The interim analyses (looks) of a gate: when they are, and what they say together.
 
 Pure: a state that is asked how many pairs it wants next, is given them, and ends with an outcome.
 
     look, at most three times; the error of both directions is shared among the looks (policy)
-        something looks worse  -> fresh pairs, as many as set aside, judged alone for what looked
-                                  worse: only what is worse there too is REGRESSED
+        something looks worse  -> independent pairs, as many as set aside, judged alone for what
+                                  looked worse: only what is worse there too is REGRESSED
         all that must be settled is UNCHANGED or IMPROVED  -> done
         otherwise              -> more pairs, or done when they are spent
 
 A confirmation uses none of the pairs that raised the suspicion, since those were chosen by it: the
-luck that made them look bad is not in the fresh ones. Both tests must agree, so the chance that
-noise alone turns a gate red is the product of their levels, where pairs are independent: at the
+luck that made them look bad is not in the others. Both tests must agree, so the chance that noise
+alone turns a gate red is the product of their levels, where pairs are independent: at the
 levels of the program 2.5 % for all looks and metrics together, times 5 % for a suspect. So a
 confirmation asks each suspect by itself, one-sided at the policy's alpha; one that shared a smaller
 level among the suspects missed a planted slowdown of 5 % that 17 pairs together showed beyond
@@ -67,7 +67,7 @@ class GatheredPairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookPlan:
-    """At how many pairs to look, and how many fresh ones a confirmation takes."""
+    """At how many pairs to look, and how many independent ones a confirmation takes."""
 
     look_counts: tuple[int, ...]
     confirm_count: int
@@ -103,7 +103,7 @@ class Look:
     One look, for the reader.
 
     Attributes:
-        pair_count: How many pairs it used; of a confirmation, fresh ones.
+        pair_count: How many pairs it used; of a confirmation, independent ones.
         alpha: Its level: of both directions and all metrics together; of a confirmation, of being
             worse, of each metric by itself.
         worse: What it called worse.
@@ -161,7 +161,7 @@ class Sequential:
         self._suspected_count = 0  # pairs at the time
         self._unconfirmed: tuple[str, ...] = ()
         self._confirmation = ""  # how it was made, in a sentence
-        self._unasked: set[str] = set()  # looked worse, and no fresh pairs were asked since
+        self._unasked: set[str] = set()  # looked worse, and no independent pairs were asked since
         self.outcome: GateOutcome | None = None
         self.wanted_count = plan.look_counts[0]
 
@@ -200,9 +200,9 @@ class Sequential:
         fresh, plan = gathered.since(self._suspected_count), self._plan
         confirmed, alpha = self._confirmed(fresh)
         self._confirmation = (
-            "Fresh pairs alone confirm it."
+            "Independent pairs alone confirm it."
             if fresh.is_paired
-            else "Fresh runs confirm it, against the same stored baseline."
+            else "Independent runs confirm it, against the same stored baseline."
         )
         if fresh.count < CONFIRM_COUNT_MIN:
             self._unasked |= set(self._suspects)
@@ -221,7 +221,7 @@ class Sequential:
             self.wanted_count = max(gathered.count + 1, plan.look_counts[self._look_count])
 
     def _leave_unasked(self, names: Sequence[str]) -> None:
-        """*names* look worse, and the gate ends without asking fresh pairs about them."""
+        """*names* look worse, and the gate ends without asking independent pairs about them."""
         self._unasked |= set(names)
         self._doubt(names)
 
@@ -301,9 +301,9 @@ class Sequential:
         if metric.status is not Change.REGRESSED or metric.is_waived:
             return metric
         why = (
-            "the gate ended before fresh pairs could be asked"
+            "the gate ended before independent pairs could be asked"
             if is_unasked
-            else "fresh pairs did not confirm it"
+            else "independent pairs did not confirm it"
         )
         sentence = f"It looked worse, and {why}; so it is not called worse."
         return replace(metric, status=Change.INCONCLUSIVE, sentence=sentence)

@@ -3,7 +3,7 @@ What a gate counts besides its pairs: bytes and allocations of an operation, und
 
 Pure. They don't repeat: how many operations meet in a commit or a request to the broker is chance,
 and equal starts differ by percents. So they are judged like any other figure, over several starts
-of both sides with an interval, and confirmed by fresh ones (reports.gate.looks). They are
+of both sides with an interval, and confirmed by independent ones (reports.gate.looks). They are
 asked for by name: a policy whose metrics or objectives name one of COUNTED has them counted.
 """
 

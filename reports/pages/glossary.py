@@ -16,8 +16,8 @@ SENT = Term(
 )
 ACHIEVED = Term(
     name="achieved",
-    sentence="How many the service answered, refusals included; a record is answered when its event"
-    " was seen, where events are observed.",
+    sentence="How many the service answered, rejections included; a record is answered when its"
+    " event was seen, where events are observed.",
 )
 RESPONSE = Term(
     name="response",
@@ -46,7 +46,7 @@ VISIBLE = Term(
     " than all that were seen.",
 )
 FLOOR = Term(
-    name="broker's own floor",
+    name="broker baseline",
     sentence="How long the broker alone needs to pass a message on; no visible latency can be"
     " below it.",
 )
@@ -60,7 +60,7 @@ INTERVAL = Term(
     " given how many operations were measured.",
 )
 WITHHELD = Term(
-    name="n too small",
+    name="insufficient samples",
     sentence="Too few operations to say this percentile at all; it shows how many it needs.",
 )
 IN_FLIGHT = Term(name="in flight", sentence="Operations sent and not yet answered.")
@@ -76,7 +76,7 @@ DROPPED = Term(
     sentence="Not sent because too many were in flight: the service could not keep up.",
 )
 CANCELLED = Term(
-    name="cancelled", sentence="Not sent because an operation it needs had been refused."
+    name="cancelled", sentence="Not sent because an operation it needs had been rejected."
 )
 STRANDED = Term(
     name="stranded",
@@ -85,19 +85,19 @@ STRANDED = Term(
 )
 INVARIANT = Term(
     name="invariant",
-    sentence="A law of the ledger that must hold after every run, whatever the load was.",
+    sentence="What must hold of the ledger after every run, whatever the load was.",
 )
 FACTS_CHECKED = Term(
-    name="facts checked",
-    sentence="How many single statements the law was tested on; none means nothing was proved.",
+    name="checks performed",
+    sentence="On how many facts the invariant was tested; none means nothing was proved.",
 )
 OWN = Term(
-    name="by itself",
+    name="self",
     sentence="What a function costs without the functions that it calls; all functions' own costs"
     " add up to the whole. The small figure is its 95 % interval, from segment to segment.",
 )
 TOTAL = Term(
-    name="with what it calls",
+    name="cumulative",
     sentence="What would be saved if the function were never called; costs of callers and callees"
     " overlap, so these don't add up.",
 )

@@ -78,7 +78,7 @@ class FunctionChange:
 
     @property
     def change(self) -> float:
-        """Of the cost of an operation; above 0 it is dearer."""
+        """Of the cost of an operation; above 0 it costs more."""
         return self.candidate_cost - self.base_cost
 
 
@@ -90,7 +90,7 @@ class ProfileDiff:
     Attributes:
         base_cost, candidate_cost: Of an operation, all functions, as measured.
         common_ratio: What most of the cost changed by; taken out of every function.
-        changes: Named ones first, the most dearer first; then the others by change.
+        changes: Named ones first, the largest increase first; then the others by change.
         start_counts: Process starts on either side.
         start_ratio: What starts of one build are taken to differ by, of a function's cost.
     """
@@ -187,7 +187,7 @@ def diff_profiles(base: Sequence[Profile], candidate: Sequence[Profile]) -> Prof
 
 
 def ranked(changes: Sequence[FunctionChange]) -> tuple[FunctionChange, ...]:
-    """Named ones first, the most dearer first; then the others by change."""
+    """Named ones first, the largest increase first; then the others by change."""
     return tuple(sorted(changes, key=lambda item: (not item.is_named, -item.change)))
 
 
@@ -215,7 +215,7 @@ def corrected(p_values: Vector) -> Vector:
 
 def _start_variation(a: "_Side", b: "_Side", ratio: float) -> float:
     """So large that half of the changes are as small as chance makes them, or START_VARIATION."""
-    # Chosen by what both sides say together: those chosen by the dearer one would seem to differ.
+    # Chosen by what both sides say together: those chosen by one side would seem to differ.
     costs, _ = _alike(a, b, ratio)
     is_chosen = costs >= TESTED_SHARE_MIN * costs.sum()
     change = (b.mean / ratio - a.mean)[is_chosen]
@@ -239,7 +239,7 @@ def _start_variation(a: "_Side", b: "_Side", ratio: float) -> float:
 def _detectable(
     a: "_Side", b: "_Side", ratio: float, start_ratio: float, tested_count: int
 ) -> Vector:
-    """See detectable_at; a function that became dearer is also noisier, so it takes some steps."""
+    """See detectable_at; a function that costs more is also noisier, so it takes some steps."""
     found = np.zeros_like(a.mean)
     for _ in range(_STEP_COUNT):
         error, freedom = _error(a, b, ratio, start_ratio, _alike(a, b, ratio, found))

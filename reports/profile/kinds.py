@@ -51,7 +51,7 @@ def kind_costs(
     profiles: Sequence[Profile], addresses: Mapping[str, str]
 ) -> tuple[tuple[KindCost, ...], int]:
     """
-    The cost of each address, the dearest first, and what belongs to none.
+    The cost of each address, the most expensive first, and what belongs to none.
 
     Args:
         profiles: Of one metric; segments of the measured phase count.

@@ -37,7 +37,7 @@ class FormerGate:
 
 
 def read_former_gates(runs_folder: Path, settings: Mapping[str, str]) -> tuple[FormerGate, ...]:
-    """The newest gates in *runs_folder* that were led by the same *settings*, oldest first."""
+    """The newest gates in *runs_folder* that ran with the same *settings*, oldest first."""
     found: list[FormerGate] = []
     for path in sorted(runs_folder.glob("gate-*/verdict.json"), reverse=True):
         gate = _read(path, settings)

@@ -19,7 +19,7 @@ from reports.history.events import Gathered
 from reports.history.runs import HistoryRun, Skipped, history_run
 
 _OURS = frozenset({ACCEPTED, BASELINES, "compared"})  # beside the runs, and no runs
-_GATE = "gate-"  # begins the folder of a gate, whose runs take turns and are points of no series
+_GATE = "gate-"  # begins the folder of a gate, whose runs alternate and are points of no series
 
 
 def gather(folders: Sequence[Path]) -> Gathered:

@@ -50,6 +50,8 @@ def read_run(run: StoredRun) -> RunTables:
         faults,
     )
     samples = _table("samples.parquet", run.samples, _SAMPLE_COLUMNS, faults)
+    if run.record.kernels:  # a micro suite sends no operations and samples no process
+        faults = []
     return RunTables(
         record=run.record, operations=operations, samples=samples, faults=tuple(faults)
     )
@@ -57,7 +59,7 @@ def read_run(run: StoredRun) -> RunTables:
 
 def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
     """
-    Every profiled start of *runs*: their own profiles, and those of their twins.
+    Every profiled start of *runs*: their own profiles, and those of their profiled runs.
 
     Raises:
         RecordError: one is missing or damaged.
@@ -74,7 +76,7 @@ def read_profile_side(runs: Sequence[StoredRun]) -> ProfileSide:
 
 
 def read_profiled_run(run: StoredRun) -> RunTables:
-    """As read_run, with the profiles of the run's twins, or its own."""
+    """As read_run, with the profiles of the run's profiled runs, or its own."""
     tables = read_run(run)
     passes: list[ProfiledPass] = []
     faults: list[str] = []
@@ -121,7 +123,7 @@ def read_evidence(run: StoredRun) -> RunEvidence:
     """
     What a comparison keeps of *run*: its tables are read, distilled and let go.
 
-    Profiles are its own or its twins'; damaged ones are a fault of the run.
+    Profiles are its own or its profiled runs'; damaged ones are a fault of the run.
     """
     if run.record.kernels:
         return evidence_without_tables(run.record)

@@ -30,8 +30,8 @@ class Evidence:
         name: Of the folder, unique among all.
         record: None if there is none that can be read.
         fault: Why the folder has no whole record, in a few words; empty if it has.
-        twins: Profiled twins by name.
-        damaged_profiles: Names of the twins of which a profile is gone, or not as it was written.
+        twins: Profiled runs by name.
+        damaged_profiles: Names of those of which a profile is gone, or not as it was written.
         is_collected: False for a run that was left out by hand.
     """
 

@@ -32,7 +32,7 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
         yield f"validity says {record.validity.status}, its checks {validity}"
     audit = worst((law.status for law in record.correctness.invariants), Correctness.UNKNOWN)
     if record.correctness.status is not audit:
-        yield f"correctness says {record.correctness.status}, its laws {audit}"
+        yield f"correctness says {record.correctness.status}, its invariants {audit}"
     missed = [one.id for one in record.performance.objectives if one.status in _MISSED]
     if bool(missed) is not (record.performance.status in _MISSED):
         named = ", ".join(missed) or "none"

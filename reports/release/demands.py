@@ -1,5 +1,5 @@
 """
-What becomes of one demand: enough runs, their objectives, laws, profiles and comparison.
+What becomes of one demand: enough runs, their objectives, invariants, profiles and comparison.
 
 Pure. Each thing demanded of several runs is one finding, told by its worst run.
 """
@@ -110,7 +110,7 @@ def _seen_in(
 
 
 def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
-    """The laws that the demand names, those its scenario requires, and the audit as a whole."""
+    """The invariants that the demand names or its scenario requires, and the audit as a whole."""
     laws = {law.id: law for law in record.correctness.invariants}
     still_open = undecided(record.correctness.invariants, required_laws(record))
     for identity in dict.fromkeys((*demand.laws, *still_open)):
@@ -120,21 +120,23 @@ def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
             subject=identity,
             state=ReleaseState.MET if is_proved else ReleaseState.NOT_PROVEN,
             run=run,
-            sentence=f"{law.status}. {sentence(law.sentence)}" if law else "It has no such law.",
+            sentence=f"{law.status}. {sentence(law.sentence)}"
+            if law
+            else "It has no such invariant.",
         )
     checked = sum(law.checked_count > 0 for law in laws.values())
     yield _Seen(
         subject="audit",
         state=ReleaseState.MET if checked and not still_open else ReleaseState.NOT_PROVEN,
         run=run,
-        sentence=f"{checked} laws were checked; its scenario requires {len(still_open)} more."
+        sentence=f"{checked} invariants were checked; its scenario requires {len(still_open)} more."
         if still_open or not checked
-        else f"Every law that its scenario requires was checked, {checked} in all.",
+        else f"Every invariant that its scenario requires was checked, {checked} in all.",
     )
 
 
 def required_laws(record: RunRecord) -> tuple[str, ...] | None:
-    """The laws that its scenario requires; None: all that had anything to judge."""
+    """The invariants that its scenario requires; None: all that had anything to judge."""
     parameters = record.scenario.get("parameters")
     audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
     required = audit.get("required") if isinstance(audit, Mapping) else None
@@ -204,7 +206,7 @@ def _unseen(demand: RunDemand, subject: str) -> ReleaseFinding:
 
 
 def _finding_of_profile(demand: RunDemand, kind: str, used: Sequence[Evidence]) -> ReleaseFinding:
-    """Of each usable run its own twin: profiled under the same plan, whole, and audited."""
+    """Of each usable run its profiled run: of the same plan, whole, and audited."""
     lacking = [f"{one.name} ({why})" for one in used if (why := _profile_fault(one, kind))]
     state, text = ReleaseState.MET, f"Every run has its {kind} profile."
     if lacking:

@@ -1,8 +1,8 @@
 """
 The judgement on a release: policy, runs and comparisons in, a finding for every demand out.
 
-Pure. Trusts no status that it can work out itself: money lost is read off the laws, a missed
-objective off its value and limit, and a record whose verdicts contradict its own parts is refused
+Pure. Trusts no status that it can work out itself: money lost is read off the invariants, a missed
+objective off its value and limit, and a record whose verdicts contradict its own parts is rejected
 before (reports.release.contradictions). Fail closed: every demand gives a finding, and one without
 evidence is NOT PROVEN.
 """
@@ -116,7 +116,7 @@ def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[ReleaseFinding]:
             RELEASE,
             "money",
             ReleaseState.MET if audited else ReleaseState.NOT_PROVEN,
-            f"No law failed in any of {audited} audited runs, profiled ones included."
+            f"No invariant failed in any of {audited} audited runs, profiled ones included."
             if audited
             else "No run was audited.",
         )
@@ -124,10 +124,10 @@ def _findings_of_money(runs: Sequence[Assigned]) -> Iterator[ReleaseFinding]:
 
 def _loss(failed: Sequence[Invariant]) -> str:
     if not failed:
-        return "its audit failed, and no law says which."
+        return "its audit failed, and no invariant says which."
     first = failed[0]
     said = f"{plain(first.id)} {plain(first.title)}: {sentence(first.sentence)}"
-    more = f" And {len(failed) - 1} more laws." if failed[1:] else ""
+    more = f" And {len(failed) - 1} more invariants." if failed[1:] else ""
     return f"{said} The first: {sentence(first.first) if first.first else 'not told.'}{more}"
 
 

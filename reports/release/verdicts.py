@@ -38,7 +38,7 @@ class ReleaseFinding:
 
     Attributes:
         demand: The key of the runs it is about, or RELEASE.
-        subject: What was demanded of them: a metric, a law, "runs", "build" ...
+        subject: What was demanded of them: a metric, an invariant, "runs", "build" ...
         waived_by: Who accepts that it is not met, until when and why; empty: nobody.
     """
 

@@ -17,7 +17,7 @@ _CORRELATION_MAX = 0.8  # beyond it a series is a walk, which no level describes
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle of *values*, of which there is at least one."""
+    """The median of *values*, of which there is at least one."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     if len(ordered) % 2:

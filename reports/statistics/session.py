@@ -1,5 +1,5 @@
 """
-What changes between two sessions by itself: the noise that no repetition within a session shows.
+Between-session variance, estimated from all metrics of a comparison.
 
 Pure. Two sides measured one after the other, on other days or after a reboot, differ even if the
 code does not, and their runs can't tell by how much: the interval from the runs alone is too

@@ -117,7 +117,7 @@ class TestTimeline:
         chart = response_chart(small.record, small.operations)
 
         assert [line.name for line in chart.series] == ["p50", "max"]
-        assert chart.note.startswith("p99 withheld: n too small")
+        assert chart.note.startswith("p99 withheld: insufficient samples")
 
     def test_bins_widen_until_they_carry_a_p99(self, tables: RunTables) -> None:
         """500 answers a second for 60 s: two seconds hold enough, and 30 bins show the course."""

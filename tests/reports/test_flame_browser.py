@@ -123,8 +123,8 @@ def test_pointing_at_a_frame_says_its_figures(opened: Browser) -> None:
     opened.mouse("mouseMoved", x, y)
 
     assert tip(opened) == {
-        "with what it calls": "267 µs an operation",
-        "by itself": "0 ns an operation",
+        "cumulative": "267 µs an operation",
+        "self": "0 ns an operation",
         "share": "24.0 %",
         "samples": "960",
     }

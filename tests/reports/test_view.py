@@ -265,7 +265,7 @@ class TestTables:
         row = _row(kinds_table(tables.record), "transfer")
 
         assert row[1].text == "5,887"
-        assert row[6].text == "n too small (needs 6,636)"
+        assert row[6].text == "insufficient samples (needs 6,636)"
         assert row[6].is_missing
 
     def test_answers_stand_beside_those_that_did_not_come(self, tables: RunTables) -> None:
@@ -285,7 +285,7 @@ class TestTables:
 
     def test_the_brokers_floor_stands_under_what_it_explains(self, tables: RunTables) -> None:
         """Its p50 and p99 were measured, its p90 was not."""
-        row = _row(visible_table(tables.record), "broker's own floor")
+        row = _row(visible_table(tables.record), "broker baseline")
 
         assert [entry.text for entry in row[2:5]] == ["7.90 ms", "no data", "15.8 ms"]
 

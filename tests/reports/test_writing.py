@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
-from harness.storage.run_folder import StoredRun
+from harness.storage.run_folder import StoredRun, load_run
 from reports.compare.comparison import SideInput, compared_sides, rules_of
 from reports.figures.samples import Side
 from reports.render.html import CONTENT_POLICY
 from reports.writing import render_run_report, write_comparison, write_run_report, write_text
+from tests.golden.render import STORED
 from tests.reports.synthetic import Shape, write_synthetic_run
 
 SIZE_MAX_BYTES = 2_500_000
@@ -46,6 +47,19 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
             ),
         ),
     )
+
+
+@pytest.mark.parametrize("suite", ["timed", "counted"])
+def test_a_micro_run_has_a_report(suite: str) -> None:
+    """It has kernels, and neither operations nor tables that could be missing."""
+    run = load_run(min((STORED / "kernels" / suite).iterdir()))
+
+    html = render_run_report(run)
+
+    assert [kernel.name for kernel in run.record.kernels if kernel.name not in html] == []
+    assert "Kernels" in html
+    assert "operations.parquet is missing" not in html
+    assert 'id="latency"' not in html
 
 
 def test_text_of_a_service_can_not_become_markup(hostile_run: StoredRun) -> None:

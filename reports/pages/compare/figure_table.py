@@ -15,7 +15,7 @@ _Column = dict[str, list[float]]
 
 
 def figures_table(baseline: Sequence[RunEvidence], candidate: Sequence[RunEvidence]) -> Table:
-    """The middle of each figure over the runs of a side; one that not all runs have says so."""
+    """The median of each figure over the runs of a side; one that not all runs have says so."""
     units = {f.name: f.unit for run in (*baseline, *candidate) for f in run.figures}
     sides = _values(baseline), _values(candidate)
     rows = []

@@ -16,7 +16,7 @@ from reports.text import sentence
 # that may all have to be escaped, stay below it.
 _ROW_COUNT_MAX = 30
 _LINE_LENGTH_MAX = 200
-_NOT_TIMED = "0"  # seconds; readers of JUnit's form refuse a case without a time
+_NOT_TIMED = "0"  # seconds; readers of JUnit's form reject a case without a time
 _MARKS = {
     Change.INVALID: "⛔",
     Change.REGRESSED: "🔴",

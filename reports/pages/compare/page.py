@@ -120,7 +120,7 @@ def _correctness(dossier: Dossier) -> VerdictView:
         return verdict_view("Correctness", "Is every cent accounted for?", word, said, ())
     status = worst(statuses, Correctness.UNKNOWN)
     said = {
-        Correctness.PASSED: "Every law that was checked holds in every run of both sides.",
+        Correctness.PASSED: "Every invariant that was checked holds in every run of both sides.",
         Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
         Correctness.FAILED: "The audit of a run found money or operations that don't add up.",
     }[status]
@@ -211,7 +211,7 @@ def _objectives(objectives: Sequence[Objective]) -> Section | None:
     return table_section(
         id="objectives",
         title="Objectives",
-        lead="What the policy demands of the candidate, whatever the baseline was: of the middle of"
+        lead="What the policy demands of the candidate, whatever the baseline was: of the median of"
         " its runs.",
         columns=text_columns("status", "metric", "found"),
         rows=rows,
@@ -237,7 +237,7 @@ def _courses(dossier: Dossier) -> Section | None:
     return Section(
         id="time",
         title="Over time",
-        lead="The middle of the runs of a side, and around it the range from the least to the most."
+        lead="The median of the runs of a side, and around it the range from the least to the most."
         " Zoom one of these charts and the others follow.",
         charts=charts,
         terms=(glossary.RESPONSE, glossary.IN_FLIGHT),
@@ -312,7 +312,7 @@ def _figures(dossier: Dossier) -> Section | None:
     return Section(
         id="figures",
         title="All figures",
-        lead="Every figure of the runs side by side, judged or not: the middle of the runs of a"
+        lead="Every figure of the runs side by side, judged or not: the median of the runs of a"
         " side, with no claim.",
         tables=(table,),
     )

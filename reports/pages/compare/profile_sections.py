@@ -18,14 +18,14 @@ def profile_sections(baseline: SideInput, candidate: SideInput) -> tuple[Section
         return ()
     if not all(present):
         lacking = sides[present.index(False)].name
-        return (_refused((f"{lacking} has no profile to compare with",)),)
+        return (_not_comparable((f"{lacking} has no profile to compare with",)),)
     found = obstacles(*sides)
     if found:
-        return (_refused(tuple(item.sentence for item in found)),)
+        return (_not_comparable(tuple(item.sentence for item in found)),)
     return profile_diff_sections(compare_profiles(*sides))
 
 
-def _refused(reasons: tuple[str, ...]) -> Section:
+def _not_comparable(reasons: tuple[str, ...]) -> Section:
     return Section(
         id="profile-diff",
         title="What changed",

@@ -1,8 +1,9 @@
 """
-What a gate says at its end: the comparison of its pairs, in its own words, with how it was led.
+What a gate says at its end: the comparison of its pairs, in its own words, with how it ran.
 
 Pure. The words differ from those of a comparison in what was asked: some metrics had to be settled,
-others were watched, and nothing is called worse that fresh pairs did not confirm.
+others were watched, and a regression is reported only if a second, independent set of pairs
+confirms it.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
     """
-    How a gate was led.
+    How a gate ran.
 
     Attributes:
         sides: What each side is, by name: revision, commit, target file.
@@ -107,17 +108,18 @@ def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
 
 def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]:
     lead = (
-        "Both sides were alive at once and took turns with the same operations, in the order"
-        " A B B A; each pair is one process start of each side."
+        "Both sides were alive at once and had the load in alternate measurement windows,"
+        " in the order A B B A, with the same operations; each pair is one process start of each"
+        " side."
         if any(pair.first for pair in facts.pairs)
-        else "The base is stored runs of another time, so no turns could be taken: what the two"
+        else "The base is stored runs of another time, so windows could not alternate: what the two"
         " sessions differ by counts as noise, and a candidate is held against the same base again"
         " when it is confirmed."
     )
     return (
         Section(
             id="gate",
-            title="How the gate was led",
+            title="How the gate ran",
             lead=lead,
             facts=(
                 *(
@@ -160,7 +162,7 @@ def _sentence(outcome: GateOutcome, comparison: Comparison) -> str:
             worst = [item for item in metrics if item.name in outcome.confirmed]
             shown = ", ".join(_change(item) for item in worst[:3])
             more = f" and {len(worst) - 3} more" if worst[3:] else ""
-            return f"Worse, and confirmed by fresh pairs: {shown}{more}."
+            return f"Worse, and confirmed by a second, independent set of pairs: {shown}{more}."
         case Change.UNCHANGED if watched:
             waived = [item.name for item in metrics if item.is_waived]
             waivers = f" Waived: {', '.join(waived)}." if waived else ""
@@ -181,7 +183,8 @@ def _remarks(outcome: GateOutcome, facts: GateFacts) -> list[str]:
     comparison = outcome.dossier.comparison
     if outcome.unconfirmed:
         remarks.append(
-            f"Looked worse, and not confirmed by fresh pairs: {', '.join(outcome.unconfirmed)}."
+            "Looked worse, and not confirmed by a second, independent set of pairs:"
+            f" {', '.join(outcome.unconfirmed)}."
         )
     if facts.spoilt_count:
         count = facts.spoilt_count
@@ -232,10 +235,10 @@ def _looks_table(outcome: GateOutcome) -> Table:
         *(("", look) for look in outcome.looks),
         *((" under memray", look) for look in outcome.memory_looks),
     ]
-    names = {GateStep.LOOK: "look", GateStep.CONFIRMATION: "confirmation, fresh pairs alone"}
+    names = {GateStep.LOOK: "look", GateStep.CONFIRMATION: "confirmation, independent pairs alone"}
     return Table(
         id="looks",
-        title="Looks",
+        title="Interim analyses",
         columns=(
             *text_columns("what"),
             *number_columns("pairs", "level"),
@@ -251,9 +254,9 @@ def _looks_table(outcome: GateOutcome) -> Table:
             )
             for where, look in looks
         ),
-        note=f"At most {LOOK_COUNT_MAX} looks share the error; nothing is called worse unless at"
-        f" least {CONFIRM_COUNT_MIN} fresh pairs say so too.",
-        absence="no look was possible",
+        note=f"At most {LOOK_COUNT_MAX} interim analyses share the error (alpha spending); nothing"
+        f" is called worse unless at least {CONFIRM_COUNT_MIN} independent pairs say so too.",
+        absence="no interim analysis was possible",
     )
 
 

@@ -40,7 +40,7 @@ _METRICS_SHOWN_MAX = 8
 _TERMS = (
     Term(
         name="level",
-        sentence="The middle of the points of a stretch without a change; the line in a chart.",
+        sentence="The median of the points of a stretch without a change; the line in a chart.",
     ),
     Term(
         name="noise",

@@ -163,9 +163,9 @@ def functions_table(
         columns=(
             *text_columns("function"),
             *number_columns(
-                "an operation", "share", *(["samples"] if has_samples else []), group="by itself"
+                "an operation", "share", *(["samples"] if has_samples else []), group="self"
             ),
-            *number_columns("an operation", "share", group="with what it calls"),
+            *number_columns("an operation", "share", group="cumulative"),
         ),
         rows=tuple(_function_row(costs, one, has_samples) for one in shown),
         note=" ".join(part for part in (note, rest) if part),

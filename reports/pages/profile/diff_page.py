@@ -20,7 +20,7 @@ ROW_COUNT_MAX = 40  # functions beside the named ones; profile-diff.json has all
 _SENTENCE_NAME_COUNT = 3
 _DRAWN = (Metric.CPU_NS, Metric.ALLOCATED_BYTES)
 _EXPLANATION = (
-    "Red costs an operation more than before, blue less; as wide as the dearer of both sides."
+    "Red costs an operation more than before, blue less; as wide as the more expensive side."
 )
 
 _TITLES = {
@@ -230,7 +230,7 @@ def _row(diff: ProfileDiff, change: FunctionChange) -> tuple[Cell, ...]:
     unit = UNITS[diff.metric]
     tone, word = Tone.UNKNOWN, ""
     if change.is_named:
-        tone, word = (Tone.BAD, "dearer") if change.change > 0 else (Tone.GOOD, "cheaper")
+        tone, word = (Tone.BAD, "costs more") if change.change > 0 else (Tone.GOOD, "costs less")
     whole = share(change.change / diff.base_cost) if diff.base_cost > 0 else "no data"
     return (
         Cell(text=plain(change.function.function), detail=plain(change.function.module)),

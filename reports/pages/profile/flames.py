@@ -4,9 +4,9 @@ Flame graphs from profiles: segments of the measured phase added up, stacks merg
 Colours are by package, since that is what a reader can act on: the service's own packages, the
 event loop, gRPC, the Kafka client, Python's library, native code, and what no Python frame
 explains. The graph stays small however many stacks there are: what is thinner than anybody can see
-is added up beside its neighbours. Widths of a differential graph are the dearer of both sides, so
-that code which is gone can be seen too (Gregg's graphs have the width of one side, and nothing to
-colour where the other had everything).
+is added up beside its neighbours. Widths of a differential graph are those of the more expensive
+side, so that code which is gone can be seen too (Gregg's graphs have the width of one side, and
+nothing to colour where the other had everything).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,7 +217,7 @@ def _drawn(
 
 
 def _cost(operation_count: int, base_operation_count: int) -> Callable[[_Weights], float]:
-    """What makes a node wide: its cost, or the dearer one of two sides."""
+    """What makes a node wide: its cost, or that of the more expensive side."""
 
     def cost(weights: _Weights) -> float:
         mine = weights.own / max(1, operation_count)
@@ -255,7 +255,7 @@ def _fold_small(root: _Node, limit: float, cost: Callable[[_Weights], float]) ->
 def _in_order(
     root: _Node, parent: int, cost: Callable[[_Weights], float]
 ) -> Iterator[tuple[_Node, int]]:
-    """All nodes below *root*, each with its parent's number; a parent first, the dearer first."""
+    """All nodes below *root* with their parents' numbers; parents, then what costs most, first."""
     number = parent
     pending = [(child, parent) for child in reversed(_dearest_first(root, cost))]
     while pending:

@@ -39,7 +39,7 @@ def _passes_section(tables: RunTables) -> Section:
         " run's; what a profiler did to the service stands here."
         if is_twin
         else "The service was profiled in this very run: its timings are those of a disturbed"
-        " service, and without a plain twin nobody can say by how much."
+        " service, and without an unprofiled run nobody can say by how much."
     )
     return Section(
         id="profiles",

@@ -130,7 +130,7 @@ def _floor_lines(record: RunRecord, curves: tuple[Series, ...]) -> tuple[Series,
     start, end = min(line.x[0] for line in curves), max(line.x[-1] for line in curves)
     return tuple(
         Series(
-            name=f"broker's floor {name}",
+            name=f"broker baseline {name}",
             colour="floor",
             x=(start, end),
             y=(float(value), float(value)),

@@ -5,17 +5,18 @@ Pure: a record and two tables in, a Page out. The order is that of the questions
 trust it, is the money right, what was it, how fast, where did the time go, what proves it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from statistics import median
 
-from harness.model.metrics import ALL_KINDS
+from harness.model.metrics import ALL_KINDS, kernel_values
 from harness.model.record import RunRecord
-from harness.model.text import Unit, count, plain, significant
+from harness.model.text import Unit, count, plain, quantity, significant
 from harness.model.units import NANOS_PER_SECOND
 from reports.figures.latencies import Latencies, latencies_by_kind, lateness_ns
 from reports.figures.run_tables import RunTables
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, cell
+from reports.pages.cells import NO_DATA, cell, number_columns, table_section, text_columns
 from reports.pages.model import Cell, Fact, Notice, Page, Section, Tone
 from reports.pages.profile.sections import profile_sections
 from reports.pages.run.curves import (
@@ -44,8 +45,8 @@ from reports.text import flattened
 
 
 def view_run(tables: RunTables) -> Page:
+    """The page of the run in *tables*; one of a micro suite has kernels, and no operations."""
     record = tables.record
-    by_kind = latencies_by_kind(tables.operations)
     return Page(
         title=f"{_scenario_name(record)} · {plain(record.run_id)}",
         subtitle=_subtitle(record),
@@ -53,21 +54,48 @@ def view_run(tables: RunTables) -> Page:
         notices=notices(tables),
         sections=(
             _identity(record),
-            _rate(record),
-            _latency(by_kind),
-            _time(tables),
-            _kinds(record),
-            _lateness(tables),
-            _visible(record, by_kind),
-            _outcomes(record),
-            _resources(tables),
-            *profile_sections(tables),
+            *([_kernels(record)] if record.kernels else _of_operations(tables)),
             _validity(record),
             _correctness(record),
             _performance(record),
             _environment(record),
             _repeat(record),
         ),
+    )
+
+
+def _of_operations(tables: RunTables) -> Iterator[Section]:
+    record, by_kind = tables.record, latencies_by_kind(tables.operations)
+    yield _rate(record)
+    yield _latency(by_kind)
+    yield _time(tables)
+    yield _kinds(record)
+    yield _lateness(tables)
+    yield _visible(record, by_kind)
+    yield _outcomes(record)
+    yield _resources(tables)
+    yield from profile_sections(tables)
+
+
+def _kernels(record: RunRecord) -> Section:
+    rows = []
+    for kernel in record.kernels:
+        starts = kernel_values(kernel)
+        ends = [quantity(end, kernel.unit) for end in (min(starts), max(starts))] if starts else []
+        rows.append(
+            (
+                Cell(text=plain(kernel.name), detail=plain(kernel.title)),
+                cell(median(starts) if starts else None, kernel.unit, " to ".join(ends)),
+                Cell(text=count(len(starts))),
+            )
+        )
+    return table_section(
+        id="kernels",
+        title="Kernels",
+        lead="What one operation of each hot function costs: the median over process starts of the"
+        " median of their rounds, and from the least to the most of a start.",
+        columns=(*text_columns("kernel"), *number_columns("an operation", "process starts")),
+        rows=tuple(rows),
     )
 
 
@@ -112,6 +140,7 @@ def _identity(record: RunRecord) -> Section:
     scenario, target = record.scenario, record.target
     capabilities = target.get("capabilities")
     capabilities = capabilities if isinstance(capabilities, Mapping) else {}
+    build = target.get("build") if isinstance(target.get("build"), str) else ""
     facts = (
         ("run", record.run_id),
         ("scenario", scenario.get("name")),
@@ -120,7 +149,7 @@ def _identity(record: RunRecord) -> Section:
         ("scenario digest", scenario.get("digest")),
         ("schedule digest", record.schedule_digest),
         ("target", target.get("name")),
-        ("target's build", target.get("build") or capabilities.get("build")),
+        ("target's build", build or capabilities.get("build")),
         ("broker", record.broker.get("kind")),
         ("instrumentation", record.instrumentation),
         ("started", _moment(record.created_at)),

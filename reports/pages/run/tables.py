@@ -2,7 +2,7 @@
 The tables of a run's page, each from the record alone, so that every number equals record.json.
 
 Rows that say something is wrong come first. A percentile with too few samples reads
-"n too small (needs 6,636)", a value that was never measured "no data".
+"insufficient samples (needs 6,636)", a value that was never measured "no data".
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def quantile_cell(of: Distribution | None, q: float, *, missing: str = "answer")
     if item.is_unanswered:
         return Cell(text=f"no {missing} ({of.unanswered_count:,} had none)", is_missing=True)
     if item.value is None:
-        return Cell(text=f"n too small (needs {item.needed_count:,})", is_missing=True)
+        return Cell(text=f"insufficient samples (needs {item.needed_count:,})", is_missing=True)
     return Cell(text=duration(item.value), detail=_interval(item))
 
 
@@ -93,7 +93,7 @@ def lateness_table(record: RunRecord) -> Table:
 def visible_table(record: RunRecord) -> Table:
     table = _distributions_table(
         "visible-table",
-        "Visible by kind, and the broker's own floor",
+        "Visible by kind, and the broker baseline",
         tuple(
             (plain(kind), latency.visible_ns)
             for kind, latency in _all_last(record.latency).items()
@@ -104,7 +104,7 @@ def visible_table(record: RunRecord) -> Table:
     floor = record.broker.get("floor_ns")
     floor = floor if isinstance(floor, Mapping) else {}
     row = (
-        Cell(text="broker's own floor", detail=plain(str(record.broker.get("kind", "")))),
+        Cell(text="broker baseline", detail=plain(str(record.broker.get("kind", "")))),
         cell(_number(floor.get("count")), Unit.COUNT),
         *(cell(_number(floor.get(quantile_name(q))), Unit.NS) for q in HEADLINE_QUANTILES),
         cell(_number(floor.get("max")), Unit.NS),
@@ -178,8 +178,8 @@ def invariants_table(record: RunRecord) -> Table:
         id="invariants-table",
         title="Invariants",
         columns=(
-            *text_columns("id", "status", "law"),
-            *number_columns("facts checked", "violations"),
+            *text_columns("id", "status", "invariant"),
+            *number_columns("checks performed", "violations"),
             *text_columns("first", "worst"),
         ),
         rows=tuple(_invariant_row(item) for item in ordered),

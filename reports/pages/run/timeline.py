@@ -42,8 +42,8 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
     withheld = sorted({"p50", "p99"} - set(found.lines))
     if found.lines and withheld:
         notes.append(
-            f"{' and '.join(withheld)} withheld: n too small, at most {found.answer_count_max:,}"
-            f" answers in a bin (p99 needs {needed_count(0.99):,})"
+            f"{' and '.join(withheld)} withheld: insufficient samples, at most"
+            f" {found.answer_count_max:,} answers in a bin (p99 needs {needed_count(0.99):,})"
         )
     if found.lost_count:
         notes.append(
@@ -53,7 +53,7 @@ def response_chart(record: RunRecord, operations: pd.DataFrame) -> Chart:
     return Chart(
         id="response-over-time",
         title="Response over time",
-        explanation=f"Of the operations due in {_each(found.bins)}: the middle one, the slowest of"
+        explanation=f"Of the operations due in {_each(found.bins)}: the median, the slowest of"
         " the fastest 99 %, and the slowest of all.",
         x_axis=TIME_AXIS,
         y_axis=RESPONSE_AXIS,

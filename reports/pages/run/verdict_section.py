@@ -1,7 +1,7 @@
 """
 The three verdicts as a release manager reads them: a word, a sentence, the reasons when not green.
 
-Does not judge: the record's statuses are the verdicts. It only refuses to show green where nothing
+Does not judge: the record's statuses are the verdicts. It only declines to show green where nothing
 was looked at, because a reader would take it for a proof.
 """
 
@@ -46,7 +46,7 @@ _VALIDITY_SENTENCES = {
     Validity.INVALID: "The generator, the machine or the inputs can't support any conclusion.",
 }
 _CORRECTNESS_SENTENCES = {
-    Correctness.PASSED: "Every law that was checked holds; no money was lost or created.",
+    Correctness.PASSED: "Every invariant that was checked holds; no money was lost or created.",
     Correctness.UNKNOWN: "Nothing wrong was found, but not everything could be checked.",
     Correctness.FAILED: "The audit found money or operations that don't add up.",
 }

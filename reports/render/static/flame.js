@@ -76,7 +76,7 @@ const Flames = (() => {
       const key = html("div", "flame-key");
       this.plot.before(key);
       if (this.isDifferential) {
-        for (const [shade, text] of [["less-5", "cheaper"], ["same", "unchanged"], ["more-5", "dearer"]]) {
+        for (const [shade, text] of [["less-5", "costs less"], ["same", "unchanged"], ["more-5", "costs more"]]) {
           html("i", `f-${shade}`, html("span", "", key)).after(text);
         }
         return;
@@ -393,8 +393,8 @@ const Flames = (() => {
         ];
       }
       const rows = [
-        ["with what it calls", this.costWords(this.cost(node.total))],
-        ["by itself", this.costWords(this.cost(node.own))],
+        ["cumulative", this.costWords(this.cost(node.total))],
+        ["self", this.costWords(this.cost(node.own))],
         ["share", percent(node.total / (root.total || 1))],
       ];
       if (zoomed !== root) rows.push(["of what is shown", percent(node.total / (zoomed.total || 1))]);

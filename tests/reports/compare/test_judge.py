@@ -435,7 +435,7 @@ def test_mde_is_what_is_found_four_times_in_five() -> None:
     assert 0.68 < found / total < 0.95
 
 
-def test_a_policy_that_lets_everything_pass_is_refused() -> None:
+def test_a_policy_that_lets_everything_pass_is_not_comparable() -> None:
     """Asserted at construction."""
     with pytest.raises(AssertionError):
         replace(ComparisonPolicy(), alpha=0.0)

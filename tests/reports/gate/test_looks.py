@@ -1,4 +1,4 @@
-"""Looks at pairs: stop when settled, and call nothing worse that fresh pairs don't confirm."""
+"""Interim analyses: stop when settled; nothing is worse that independent pairs don't confirm."""
 
 import re
 from dataclasses import replace
@@ -115,7 +115,7 @@ class TestPlan:
         assert not plan_looks(count).is_enough
 
     def test_a_confirmation_always_fits(self) -> None:
-        """The last look leaves the fresh pairs that it may need, and there are at most three."""
+        """The last look leaves the pairs that it may need, and there are at most three."""
         for count in range(PAIR_COUNT_NEEDED, 200):
             plan = plan_looks(count)
 
@@ -137,7 +137,7 @@ class TestOutcomes:
         assert outcome.dossier.comparison.exit_code == ExitCode.OK
 
     def test_five_per_cent_is_confirmed_and_red(self, run: RunEvidence) -> None:
-        """A look, then fresh pairs alone; both say so, and the metric is named."""
+        """A look, then independent pairs alone; both say so, and the metric is named."""
         outcome = outcome_of(pairs(run, [1.05] * 20), plan_looks(20))
 
         assert outcome.confirmed == (COST,)
@@ -241,11 +241,11 @@ class TestUnasked:
         (cost,) = [item for item in comparison.metrics if item.name == COST]
 
         assert comparison.exit_code == ExitCode.INCONCLUSIVE
-        assert "ended before fresh pairs could be asked" in cost.sentence
+        assert "ended before independent pairs could be asked" in cost.sentence
         assert outcome.unconfirmed == (COST,)
 
     def test_more_runs_are_demanded_than_a_confirmation_has(self, run: RunEvidence) -> None:
-        """`runs_min` of the policy is for a look; six fresh pairs confirm all the same."""
+        """`runs_min` of the policy is for a look; six independent pairs confirm all the same."""
         rules = rules_of(None, Design.PAIRED)
         rules = replace(
             rules, patterns=(COST, TAIL), policy=replace(rules.policy, run_count_min=10)
@@ -286,12 +286,12 @@ def shifting(run: RunEvidence, count: int, *, spread: float) -> GatheredPairs:
 
 
 class TestWorseSinceTheConfirmation:
-    """What looks worse only with the fresh pairs of another suspect was not asked about yet."""
+    """What looks worse only with the pairs of another suspect was not asked about yet."""
 
     PLAN = LookPlan(look_counts=(6, 13), confirm_count=6)
 
     def test_it_is_asked_at_the_next_look(self, run: RunEvidence) -> None:
-        """The gate goes on, and fresh pairs confirm it."""
+        """The gate goes on, and independent pairs confirm it."""
         outcome = outcome_of(shifting(run, 24, spread=0.016), self.PLAN, settled=())
 
         assert [look.step for look in outcome.looks] == [GateStep.LOOK, GateStep.CONFIRMATION] * 2
@@ -319,7 +319,7 @@ class TestWorseSinceTheConfirmation:
 
         assert outcome.looks[0].worse == (COST,)
         assert outcome.dossier.comparison.exit_code == ExitCode.INCONCLUSIVE
-        assert "ended before fresh pairs could be asked" in tail.sentence
+        assert "ended before independent pairs could be asked" in tail.sentence
         assert outcome.unconfirmed == (COST, TAIL)
         assert any(TAIL in line for line in gate_dossier(outcome, FACTS).comparison.remarks)
 

@@ -1,4 +1,4 @@
-"""Bytes and allocations of an operation in a gate: several starts, an interval, fresh pairs."""
+"""Bytes and allocations of an operation in a gate: several starts, an interval, a second set."""
 
 from dataclasses import replace
 from datetime import date
@@ -201,7 +201,7 @@ def test_equal_builds_are_not_called_changed(run: RunEvidence) -> None:
 
 
 def test_a_confirmation_must_agree(run: RunEvidence) -> None:
-    """The first pairs look worse and the fresh ones don't: not red."""
+    """The first pairs look worse and the independent ones don't: not red."""
     worse, same = gathered(run, 1.05, 6), gathered(run, 1.0, 8, seed=2)
     every = GatheredPairs(
         baseline=(

@@ -64,7 +64,7 @@ def test_what_became_dearer_is_named_with_its_size(record: RunRecord) -> None:
     assert document["functions"][0]["function"] == "service.core:handle_3"
     assert document["functions"][0]["is_named"] is True
     assert "handle_3" in page
-    assert "dearer" in page
+    assert "costs more" in page
 
 
 def test_equal_builds_say_what_would_have_been_seen(record: RunRecord) -> None:

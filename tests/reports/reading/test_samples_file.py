@@ -108,7 +108,7 @@ def test_another_timer_is_another_thing(options: dict[str, Any], tmp_path: Path)
     assert compared(tmp_path, benchmarks(1e-6), other).exit_code is ExitCode.INVALID
 
 
-def test_a_name_that_is_there_twice_is_refused() -> None:
+def test_a_name_that_is_there_twice_is_not_comparable() -> None:
     """Two rounds of one benchmark in a file are no run."""
     document = benchmarks(1e-6)
     with pytest.raises(SamplesFileError, match="twice"):
@@ -155,7 +155,7 @@ def test_a_file_without_the_metric_is_a_run_without_a_value() -> None:
         ({"benchmarks": [{"name": "x"}]}, "benchmarks[0].stats: missing"),
     ],
 )
-def test_what_is_no_such_file_is_refused(wrong: Any, said: str) -> None:
+def test_what_is_no_such_file_is_not_comparable(wrong: Any, said: str) -> None:
     """Each fault with its key."""
     with pytest.raises(SamplesFileError) as caught:
         read_measured(wrong)
@@ -207,7 +207,7 @@ def test_never_green(other: dict[str, Any], code: ExitCode, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"acctbench_samples": 1, "metrics": [{', "[" * 9_000])
-def test_half_a_file_is_refused(text: str, tmp_path: Path) -> None:
+def test_half_a_file_is_not_comparable(text: str, tmp_path: Path) -> None:
     """A truncated file is never a smaller one."""
     with pytest.raises(UsageError, match=r"b\.json"):
         compared(tmp_path, document(runs=RUNS), text)

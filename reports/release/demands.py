@@ -4,7 +4,7 @@ What becomes of one demand: enough runs, their objectives, invariants, profiles 
 Pure. Each thing demanded of several runs is one finding, told by its worst run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.model.objectives import judge_objectives
@@ -14,6 +14,7 @@ from harness.model.release_file import RunDemand
 from harness.model.scenario import ObjectiveSpec
 from harness.model.text import plain
 from harness.model.verdict import Correctness, Performance, worst
+from reports.compare.sides import required_laws
 from reports.compare.verdicts import Change, Comparison
 from reports.release.candidates import Assigned, Evidence, Expected
 from reports.release.verdicts import ReleaseFinding, ReleaseState
@@ -133,14 +134,6 @@ def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
         if still_open or not checked
         else f"Every invariant that its scenario requires was checked, {checked} in all.",
     )
-
-
-def required_laws(record: RunRecord) -> tuple[str, ...] | None:
-    """The invariants that its scenario requires; None: all that had anything to judge."""
-    parameters = record.scenario.get("parameters")
-    audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
-    required = audit.get("required") if isinstance(audit, Mapping) else None
-    return tuple(map(str, required)) if isinstance(required, list | tuple) else None
 
 
 def _objectives(

@@ -22,9 +22,9 @@ from reports.gate.looks import (
     GateOutcome,
     GateStep,
 )
-from reports.pages.cells import number_columns, text_columns
+from reports.pages.cells import fact, number_columns, text_columns
 from reports.pages.compare.metric_table import change_text
-from reports.pages.model import Cell, Fact, Section, Table, Tone
+from reports.pages.model import Cell, Section, Table, Tone
 
 _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 
@@ -89,15 +89,7 @@ def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
         "budget_s": facts.budget_s,
         "spent_s": round(facts.spent_s, 3),
         "pair_s": round(facts.pair_s, 3),
-        "pairs": [
-            {
-                "number": pair.number,
-                "first": pair.first,
-                "length_s": round(pair.length_s, 3),
-                "spoilt": list(pair.spoilt),
-            }
-            for pair in facts.pairs
-        ],
+        "pairs": [{**asdict(pair), "length_s": round(pair.length_s, 3)} for pair in facts.pairs],
         "looks": [asdict(look) for look in outcome.looks],
         "memory_looks": [asdict(look) for look in outcome.memory_looks],
         "confirmed": list(outcome.confirmed),
@@ -122,20 +114,12 @@ def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]
             title="How the gate ran",
             lead=lead,
             facts=(
-                *(
-                    Fact(name=name, cell=Cell(text=plain(_side_text(side))))
-                    for name, side in facts.sides.items()
-                ),
-                *(
-                    Fact(name=name, cell=Cell(text=plain(text)))
-                    for name, text in facts.settings.items()
-                ),
-                Fact(
-                    name="time",
-                    cell=Cell(
-                        text=f"{count(facts.spent_s)} s of {count(facts.budget_s)} s,"
-                        f" {significant(facts.pair_s)} s a pair"
-                    ),
+                *(fact(name, plain(_side_text(side))) for name, side in facts.sides.items()),
+                *(fact(name, plain(text)) for name, text in facts.settings.items()),
+                fact(
+                    "time",
+                    f"{count(facts.spent_s)} s of {count(facts.budget_s)} s,"
+                    f" {significant(facts.pair_s)} s a pair",
                 ),
             ),
             tables=(_looks_table(outcome), _pairs_table(facts.pairs)),

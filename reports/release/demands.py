@@ -161,7 +161,6 @@ def _objectives(
 
 
 def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
-    """Of each metric the demand that ended worst."""
     found: dict[str, Objective] = {}
     for item in objectives:
         first = found.setdefault(item.id, item)
@@ -171,7 +170,6 @@ def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
 
 
 def _is_as_bad(one: Objective, other: Objective) -> bool:
-    """Whether *one* ended as badly as *other*, or worse."""
     state = _OF_OBJECTIVE[one.status]
     return worst((state, _OF_OBJECTIVE[other.status]), ReleaseState.NOT_PROVEN) is state
 

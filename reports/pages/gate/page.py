@@ -89,7 +89,15 @@ def gate_to_json(outcome: GateOutcome, facts: GateFacts) -> dict[str, Any]:
         "budget_s": facts.budget_s,
         "spent_s": round(facts.spent_s, 3),
         "pair_s": round(facts.pair_s, 3),
-        "pairs": [{**asdict(pair), "length_s": round(pair.length_s, 3)} for pair in facts.pairs],
+        "pairs": [
+            {
+                "number": pair.number,
+                "first": pair.first,
+                "length_s": round(pair.length_s, 3),
+                "spoilt": list(pair.spoilt),
+            }
+            for pair in facts.pairs
+        ],
         "looks": [asdict(look) for look in outcome.looks],
         "memory_looks": [asdict(look) for look in outcome.memory_looks],
         "confirmed": list(outcome.confirmed),

@@ -126,7 +126,6 @@ def _without_sentences(document: Any) -> Any:
 
 
 def _copies_differ(judged: Judged, folder: Path) -> Iterator[str]:
-    """Every copied file is the one that was looked at, and there is no other."""
     found, _ = read_digests(folder, "")
     copied = {
         f"{run}/{place}": kept

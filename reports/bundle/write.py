@@ -2,7 +2,7 @@
 Making a bundle: copy what was looked at, judge the copies, write the verdict and the page, seal.
 
 Copied of every run is what its verdict rests on: record, verdict, audit, report and profiles, of
-of its profiled runs likewise. Its tables, which may be a hundred times as large, are copied only
+its profiled runs likewise. Its tables, which may be a hundred times as large, are copied only
 where a comparison needs them; what stays behind is bound by its digest in inputs.json.
 """
 

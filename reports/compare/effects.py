@@ -157,7 +157,6 @@ def _settled_without_noise(pair: MetricPair, policy: ComparisonPolicy) -> Metric
 
 
 def _collapse(pair: MetricPair, effect: Effect, policy: ComparisonPolicy) -> str:
-    """Why an improvement is too good to be true; empty if it isn't."""
     gain = math.exp(min(-effect.log_ratio * pair.worse_sign, 700.0))
     if gain <= policy.collapse_ratio:
         return ""

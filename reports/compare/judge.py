@@ -235,7 +235,6 @@ def _judged(
 
 
 def _further(item: _Estimated, status: Change, aims: Aims, policy: ComparisonPolicy) -> int | None:
-    """How many more runs a side would settle it; None if settled or out of reach."""
     if status is not Change.INCONCLUSIVE or item.pair.margins.is_exact:
         return None
     run_count = min(item.pair.run_counts)

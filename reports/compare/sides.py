@@ -8,7 +8,7 @@ a side that loses its worst runs looks better.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -90,9 +90,7 @@ def _tails(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[M
             name = ".".join((*family, statistic))
             if is_chosen(name, patterns):
                 samples = tuple(run.samples.get(family, _NO_SAMPLES) for run in runs)
-                yield MeasuredMetric(
-                    name=name, unit=Unit.NS, better=Better.LESS, data=RunTails(q=q, runs=samples)
-                )
+                yield MeasuredMetric(name, Unit.NS, Better.LESS, RunTails(q=q, runs=samples))
 
 
 def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator[MeasuredMetric]:
@@ -112,10 +110,10 @@ def _numbers(runs: Sequence[RunEvidence], patterns: tuple[str, ...]) -> Iterator
             yield _median_of_all(figure, runs)
             continue
         yield MeasuredMetric(
-            name=name,
-            unit=figure.unit,
-            better=figure.better,
-            data=RunValues(values=values),
+            name,
+            figure.unit,
+            figure.better,
+            RunValues(values=values),
             compared=Compared.DIFFERENCE if is_failure(name) else Compared.RATIO,
         )
 
@@ -124,12 +122,7 @@ def _median_of_all(figure: Figure, runs: Sequence[RunEvidence]) -> MeasuredMetri
     """Where the median of a run falls among the unanswered: of all operations of all runs."""
     kind, family, _ = latency_parts(figure.name)
     samples = tuple(run.samples.get((kind, family), _NO_SAMPLES) for run in runs)
-    return MeasuredMetric(
-        name=figure.name,
-        unit=figure.unit,
-        better=figure.better,
-        data=RunTails(q=0.5, runs=samples),
-    )
+    return MeasuredMetric(figure.name, figure.unit, figure.better, RunTails(q=0.5, runs=samples))
 
 
 def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterator[MeasuredMetric]:
@@ -143,12 +136,7 @@ def _kernels(records: Sequence[RunRecord], patterns: tuple[str, ...]) -> Iterato
             own = [kernel for kernel in record.kernels if kernel_metric(kernel) == name]
             values += kernel_values(own[0]) if own else (math.nan,)
         first = next(k for run in records for k in run.kernels if kernel_metric(k) == name)
-        yield MeasuredMetric(
-            name=name,
-            unit=first.unit,
-            better=first.better,
-            data=RunValues(values=tuple(values)),
-        )
+        yield MeasuredMetric(name, first.unit, first.better, RunValues(values=tuple(values)))
 
 
 def _faults(runs: Sequence[RunEvidence]) -> Iterator[str]:
@@ -191,12 +179,16 @@ def _record_faults(run: RunEvidence) -> Iterator[str]:
         yield f"its audit failed ({laws or 'no invariant is named'})"
 
 
+def required_laws(record: RunRecord) -> tuple[str, ...] | None:
+    """The invariants that its scenario requires; None: all that had anything to judge."""
+    parameters = record.scenario.get("parameters")
+    audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
+    required = audit.get("required") if isinstance(audit, Mapping) else None
+    return tuple(map(str, required)) if isinstance(required, list | tuple) else None
+
+
 def _doubts(record: RunRecord) -> Iterator[str]:
-    parameters = record.scenario.get("parameters") or {}
-    required = (parameters.get("audit") or {}).get("required")
-    names = undecided(
-        record.correctness.invariants, required if isinstance(required, list) else None
-    )
+    names = undecided(record.correctness.invariants, required_laws(record))
     if names:
         yield (
             f"{plain(record.run_id)}: required and not decided by the audit:"

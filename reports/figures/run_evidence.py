@@ -15,9 +15,8 @@ from harness.model.metrics import ALL_KINDS, Figure, figures_of
 from harness.model.record import RunRecord
 from harness.model.text import duration
 from reports.figures.latencies import Latencies, latencies_by_kind, measured_count
-from reports.figures.profiled_start import ProfiledStart
 from reports.figures.rest import profile_figures
-from reports.figures.run_tables import RunTables
+from reports.figures.run_tables import ProfiledStart, RunTables
 from reports.figures.samples import RunSamples
 from reports.figures.timelines import TimeSeries, lines_to_compare
 

@@ -14,6 +14,14 @@ from harness.model.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledStart:
+    """One process start: its record, and what profilers saw of it."""
+
+    record: RunRecord
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfiledPass:
     """
     A run under a profiler: one beside the unprofiled run, or the run that is shown itself.

@@ -62,7 +62,7 @@ class RunTails:
         return len(self.runs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class MeasuredMetric:
     """One metric of one side, in *unit*."""
 

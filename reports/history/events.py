@@ -195,7 +195,6 @@ def _worst_first(series: HistorySeries) -> tuple[float, int, bool]:
 
 
 def _changes(before: RunSetting, after: RunSetting) -> tuple[str, ...]:
-    """What distinguishes two settings, by name with both texts."""
     old, new = dict(before.facts), dict(after.facts)
     return tuple(
         f"{name} was {told(old.get(name, _ABSENT))}, is {told(new.get(name, _ABSENT))}"

@@ -16,6 +16,11 @@ def cell(value: float | None, unit: str, detail: str = "") -> Cell:
     return Cell(text=quantity(value, unit), detail=detail)
 
 
+def fact(name: str, text: str) -> Fact:
+    """A name and a text; an empty one reads as no data."""
+    return Fact(name=name, cell=Cell(text=text) if text else NO_DATA)
+
+
 def text_columns(*titles: str) -> tuple[Column, ...]:
     """Columns of words, aligned to the left."""
     return tuple(Column(title=title, is_number=False) for title in titles)

@@ -14,7 +14,7 @@ from harness.model.profile import Metric, Profile
 from harness.model.record import RunRecord
 from harness.model.text import trimmed
 from harness.model.verdict import Correctness
-from reports.figures.profiled_start import ProfiledStart
+from reports.figures.run_tables import ProfiledStart
 from reports.profile.diff import ProfileDiff, diff_profiles
 from reports.profile.growth import diff_growth
 
@@ -207,7 +207,6 @@ def _by_metric(side: ProfileSide) -> dict[tuple[Metric, str], tuple[Profile, ...
 
 
 def _stretches(side: ProfileSide, key: tuple[Metric, str]) -> set[float]:
-    """How much slower than planned the operations of the metric's starts were sent."""
     return {
         float(start.record.load.get("stretch", 1.0))
         for start in side.starts

@@ -189,7 +189,6 @@ def _fit(profiles: Sequence[Profile]) -> _Fit | None:
 
 
 def _line(counts: Vector, survivors: Vector, starts: Starts) -> tuple[float, float, float]:
-    """Slope, its standard error, and degrees of freedom, of one function."""
     is_kept = _ordinary(counts, survivors, starts)
     x, y = (_centred(values[is_kept], starts[is_kept]) for values in (counts, survivors))
     spread = float((x**2).sum())

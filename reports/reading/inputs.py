@@ -59,7 +59,6 @@ def read_sides(
 
 
 def _side_name(names: Sequence[str]) -> str:
-    """The name of a side for a reader: as given, without folders."""
     short = [Path(part).name or part for name in names for part in name.split(",") if part]
     return ", ".join(short[:3]) + (f" and {len(short) - 3} more" if short[3:] else "")
 

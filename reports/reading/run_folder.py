@@ -17,9 +17,8 @@ from harness.errors import RecordError
 from harness.model.profile import MISSING
 from harness.model.record import PLAIN
 from harness.storage.run_folder import INCOMPLETE_SUFFIX, StoredRun, load_run, pass_folder
-from reports.figures.profiled_start import ProfiledStart
 from reports.figures.run_evidence import RunEvidence, evidence_of, evidence_without_tables
-from reports.figures.run_tables import ProfiledPass, RunTables
+from reports.figures.run_tables import ProfiledPass, ProfiledStart, RunTables
 from reports.profile.against import ProfileSide
 
 _ELSEWHERE = "stacks"  # of a run that nothing of ours looked into

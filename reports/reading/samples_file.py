@@ -74,10 +74,10 @@ class _MetricTable(_Strict):
         """As a metric; a run without samples stays one, and is found by the judge."""
         samples = [run if isinstance(run, list) else [run] for run in self.runs]
         return MeasuredMetric(
-            name=self.name,
-            unit=self.unit,
-            better=Better(self.better),
-            data=RunValues(values=tuple(map(_middle, samples)))
+            self.name,
+            self.unit,
+            Better(self.better),
+            RunValues(values=tuple(map(_middle, samples)))
             if self.quantile is None
             else RunTails(
                 q=self.quantile,
@@ -228,10 +228,10 @@ def _of_benchmarks(document: Mapping[str, Any]) -> MeasuredElsewhere:
     _check_unique([item.fullname for item in table.benchmarks])
     metrics = tuple(
         MeasuredMetric(
-            name=item.fullname,
-            unit="ns",
-            better=Better.LESS,
-            data=RunValues(
+            item.fullname,
+            "ns",
+            Better.LESS,
+            RunValues(
                 values=(
                     _NANOS_PER_SECOND
                     * (
@@ -278,4 +278,4 @@ def _kind(metric: MeasuredMetric) -> tuple[object, ...]:
 
 
 def _with(metric: MeasuredMetric, data: RunValues | RunTails) -> MeasuredMetric:
-    return MeasuredMetric(name=metric.name, unit=metric.unit, better=metric.better, data=data)
+    return MeasuredMetric(metric.name, metric.unit, metric.better, data)

@@ -196,7 +196,6 @@ def _faults_of_fit(
 
 
 def _overrides(record: RunRecord) -> str:
-    """The options that made it another scenario than the file's."""
     given = _parameter(record, "overrides")
     if not isinstance(given, Mapping):
         return ""

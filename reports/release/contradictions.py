@@ -15,7 +15,7 @@ from harness.model.record import PLAIN, Objective, RunRecord, undecided
 from harness.model.scenario import ObjectiveSpec
 from harness.model.scenario_tables import ObjectiveTable
 from harness.model.verdict import Correctness, Performance, Validity, exit_code, worst
-from reports.release.demands import required_laws
+from reports.compare.sides import required_laws
 
 _MISSED = frozenset({Performance.FAILED, Performance.REGRESSED})
 

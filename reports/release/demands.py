@@ -4,7 +4,7 @@ What becomes of one demand: enough runs, their objectives, invariants, profiles 
 Pure. Each thing demanded of several runs is one finding, told by its worst run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.model.objectives import judge_objectives
@@ -14,6 +14,7 @@ from harness.model.release_file import RunDemand
 from harness.model.scenario import ObjectiveSpec
 from harness.model.text import plain
 from harness.model.verdict import Correctness, Performance, worst
+from reports.compare.sides import required_laws
 from reports.compare.verdicts import Change, Comparison
 from reports.release.candidates import Assigned, Evidence, Expected
 from reports.release.verdicts import ReleaseFinding, ReleaseState
@@ -135,14 +136,6 @@ def _laws(demand: RunDemand, run: str, record: RunRecord) -> Iterator[_Seen]:
     )
 
 
-def required_laws(record: RunRecord) -> tuple[str, ...] | None:
-    """The invariants that its scenario requires; None: all that had anything to judge."""
-    parameters = record.scenario.get("parameters")
-    audit = parameters.get("audit") if isinstance(parameters, Mapping) else None
-    required = audit.get("required") if isinstance(audit, Mapping) else None
-    return tuple(map(str, required)) if isinstance(required, list | tuple) else None
-
-
 def _objectives(
     demand: RunDemand, own: Sequence[ObjectiveSpec] | None, record: RunRecord
 ) -> tuple[Objective, ...]:
@@ -168,7 +161,6 @@ def _objectives(
 
 
 def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
-    """Of each metric the demand that ended worst."""
     found: dict[str, Objective] = {}
     for item in objectives:
         first = found.setdefault(item.id, item)
@@ -178,7 +170,6 @@ def _worst_of_each(objectives: Sequence[Objective]) -> dict[str, Objective]:
 
 
 def _is_as_bad(one: Objective, other: Objective) -> bool:
-    """Whether *one* ended as badly as *other*, or worse."""
     state = _OF_OBJECTIVE[one.status]
     return worst((state, _OF_OBJECTIVE[other.status]), ReleaseState.NOT_PROVEN) is state
 

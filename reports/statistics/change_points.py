@@ -140,22 +140,6 @@ class _Level:
 class Detector:
     """The detector, one point at a time; see the module's words."""
 
-    __slots__ = (
-        "_before_change",
-        "_earlier",
-        "_indices",
-        "_last",
-        "_level",
-        "_next_fit_count",
-        "_points",
-        "_sum_down",
-        "_sum_up",
-        "_zero_down",
-        "_zero_up",
-        "judged_count",
-        "skipped",
-    )
-
     def __init__(self) -> None:
         self._points: list[float] = []  # logarithms of the current level's points
         self._indices: list[int] = []

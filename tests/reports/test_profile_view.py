@@ -89,7 +89,7 @@ class TestPasses:
         own = view_run(read_profiled_run(store_profiles(run, "cpu", (made_profile(),))))
 
         assert [table.id for table in section(own, "profiles").tables] == ["passes-table"]
-        assert "without a plain twin" in section(own, "profiles").lead
+        assert "without an unprofiled run" in section(own, "profiles").lead
         assert section(own, "cpu-profile").flames[0].own
 
     def test_a_missing_profile_is_said_with_its_reason(self, copied: StoredRun) -> None:

@@ -102,7 +102,6 @@ def _markdown_row(metric: MetricVerdict) -> str:
 
 
 def _bounded(items: Sequence[str]) -> Iterator[str]:
-    """The first of *items* as a list, and how many more there are."""
     yield from (f"- {_escaped(item)}" for item in items[:_ROW_COUNT_MAX])
     if len(items) > _ROW_COUNT_MAX:
         yield f"- and {len(items) - _ROW_COUNT_MAX} more in the report."

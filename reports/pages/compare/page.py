@@ -14,7 +14,7 @@ from reports.compare.comparable import Difference
 from reports.compare.comparison import Dossier, SideInput
 from reports.compare.verdicts import Change, Comparison, MetricVerdict, meaning_of
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, number_columns, table_section, text_columns
+from reports.pages.cells import fact, number_columns, table_section, text_columns
 from reports.pages.compare.figure_table import figures_table
 from reports.pages.compare.metric_table import (
     change_text,
@@ -320,7 +320,7 @@ def _figures(dossier: Dossier) -> Section | None:
 
 def _repeat(dossier: Dossier) -> Section:
     facts = [
-        Fact(name=f"{name} {plain(run.record.run_id)}", cell=Cell(text=plain(run.record.command)))
+        fact(f"{name} {plain(run.record.run_id)}", plain(run.record.command))
         for name, side in _sides(dossier)
         for run in side.runs
     ]
@@ -330,10 +330,7 @@ def _repeat(dossier: Dossier) -> Section:
         title="Repeat this comparison",
         lead="The same inputs give the same page, byte for byte.",
         command=plain(dossier.command),
-        facts=(
-            Fact(name="policy", cell=Cell(text=plain(policy)) if policy else NO_DATA),
-            *facts,
-        ),
+        facts=(fact("policy", plain(policy)), *facts),
     )
 
 

@@ -22,9 +22,9 @@ from reports.gate.looks import (
     GateOutcome,
     GateStep,
 )
-from reports.pages.cells import number_columns, text_columns
+from reports.pages.cells import fact, number_columns, text_columns
 from reports.pages.compare.metric_table import change_text
-from reports.pages.model import Cell, Fact, Section, Table, Tone
+from reports.pages.model import Cell, Section, Table, Tone
 
 _PARTS_FOR_LOOKS = 0.75  # of the budget; the rest is kept for a confirmation
 
@@ -122,20 +122,12 @@ def gate_sections(outcome: GateOutcome, facts: GateFacts) -> tuple[Section, ...]
             title="How the gate ran",
             lead=lead,
             facts=(
-                *(
-                    Fact(name=name, cell=Cell(text=plain(_side_text(side))))
-                    for name, side in facts.sides.items()
-                ),
-                *(
-                    Fact(name=name, cell=Cell(text=plain(text)))
-                    for name, text in facts.settings.items()
-                ),
-                Fact(
-                    name="time",
-                    cell=Cell(
-                        text=f"{count(facts.spent_s)} s of {count(facts.budget_s)} s,"
-                        f" {significant(facts.pair_s)} s a pair"
-                    ),
+                *(fact(name, plain(_side_text(side))) for name, side in facts.sides.items()),
+                *(fact(name, plain(text)) for name, text in facts.settings.items()),
+                fact(
+                    "time",
+                    f"{count(facts.spent_s)} s of {count(facts.budget_s)} s,"
+                    f" {significant(facts.pair_s)} s a pair",
                 ),
             ),
             tables=(_looks_table(outcome), _pairs_table(facts.pairs)),

@@ -52,7 +52,6 @@ def history_section(dossier: Dossier, gathered: Gathered) -> tuple[Section, ...]
 def _side_marks(
     setting: SettingHistory, baseline: Sequence[str], candidate: Sequence[str]
 ) -> Iterator[TrendMark]:
-    """At the first run of each side, saying how many there are."""
     for name, run_ids in (("baseline", set(baseline)), ("candidate", set(candidate))):
         places = [place for place, run in enumerate(setting.runs) if run.run_id in run_ids]
         if places:

@@ -9,7 +9,7 @@ from harness.model.profile import Metric
 from harness.model.record import RunRecord
 from harness.model.text import plain, quantity, rate, share, significant, trimmed
 from harness.model.verdict import Validity
-from reports.pages.cells import cell, number_columns, table_section, text_columns
+from reports.pages.cells import cell, fact, number_columns, table_section, text_columns
 from reports.pages.model import Cell, Fact, Notice, Page, Section, Table, Term, Tone
 from reports.pages.profile.flames import UNITS, FlameWords, differential_flame_graph
 from reports.pages.run.verdict_section import TONES
@@ -203,7 +203,7 @@ def _facts(item: MetricDiff) -> tuple[Fact, ...]:
         ("seen in half of the functions from", _amount(diff, diff.detectable_median)),
         ("seen in any function from", _amount(diff, diff.detectable_max)),
     ]
-    return tuple(Fact(name=name, cell=Cell(text=plain(text))) for name, text in facts)
+    return tuple(fact(name, plain(text)) for name, text in facts)
 
 
 def _table(diff: ProfileDiff, identity: str) -> Table:

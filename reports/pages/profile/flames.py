@@ -148,7 +148,6 @@ def _unit(profiles: Sequence[Profile]) -> Unit:
 
 
 def _summed(profiles: Sequence[Profile]) -> tuple[dict[Stack, _Weights], int]:
-    """The stacks of the measured phase, and its operations."""
     stacks: dict[Stack, _Weights] = {}
     operation_count = 0
     for profile in profiles:

@@ -84,7 +84,6 @@ def _growth_sentence(survivors: Sequence[Profile], growth: Sequence[Growth]) -> 
 
 
 def _has_slope(profile: Profile) -> bool:
-    """Whether growth_of could say anything of it."""
     counts = [segment.operation_count for segment in measured(profile)]
     return len(counts) >= SEGMENT_COUNT_MIN and min(counts) < max(counts)
 
@@ -204,7 +203,6 @@ def _allocation_tables(costs: dict[Metric, Costs]) -> tuple[Table, ...]:
 
 
 def _growth_table(survivors: Sequence[Profile], growth: Sequence[Growth]) -> Table:
-    """Top growth: the functions whose survivors grow most with the operations."""
     segment_count = sum(len(measured(profile)) for profile in survivors)
     return Table(
         id="growth",
@@ -237,7 +235,6 @@ def _growth_row(item: Growth) -> tuple[Cell, ...]:
 
 
 def _allocators_table(of: dict[Metric, list[Profile]]) -> Table:
-    """Who allocated: Python's own pools, malloc, mmap."""
     metrics = (
         (Metric.ALLOCATED_BYTES, Unit.BYTES),
         (Metric.ALLOCATED_COUNT, Unit.COUNT),

@@ -186,7 +186,6 @@ def _harness(sign_off: SignOff) -> str:
 
 
 def _evidence(sign_off: SignOff, policy: ReleasePolicy) -> Table | None:
-    """How much each demand brought, in a line."""
     if len(policy.demands) > _EVIDENCE_COUNT_MAX:
         return None
     rows = []

@@ -13,10 +13,10 @@ from harness.model.metrics import ALL_KINDS, kernel_values
 from harness.model.record import RunRecord
 from harness.model.text import Unit, count, plain, quantity, significant
 from harness.model.units import NANOS_PER_SECOND
-from reports.figures.latencies import Latencies, latencies_by_kind, lateness_ns
+from reports.figures.latencies import latencies_by_kind, lateness_ns
 from reports.figures.run_tables import RunTables
 from reports.pages import glossary
-from reports.pages.cells import NO_DATA, cell, number_columns, table_section, text_columns
+from reports.pages.cells import NO_DATA, cell, fact, number_columns, table_section, text_columns
 from reports.pages.model import Cell, Fact, Notice, Page, Section, Tone
 from reports.pages.profile.sections import profile_sections
 from reports.pages.run.curves import (
@@ -55,9 +55,26 @@ def view_run(tables: RunTables) -> Page:
         sections=(
             _identity(record),
             *([_kernels(record)] if record.kernels else _of_operations(tables)),
-            _validity(record),
-            _correctness(record),
-            _performance(record),
+            Section(
+                id="validity",
+                title="Validity checks",
+                lead="Was the generator honest? A slow service fails none of these.",
+                tables=(checks_table(record),),
+            ),
+            Section(
+                id="correctness",
+                title="Invariants",
+                lead="Is every cent accounted for? Checked after the load, on what the service said"
+                " and what it published.",
+                tables=(invariants_table(record),),
+                terms=(glossary.INVARIANT, glossary.FACTS_CHECKED),
+            ),
+            Section(
+                id="performance",
+                title="Objectives",
+                lead="What the scenario demands of the service.",
+                tables=(objectives_table(record),),
+            ),
             _environment(record),
             _repeat(record),
         ),
@@ -67,13 +84,54 @@ def view_run(tables: RunTables) -> Page:
 def _of_operations(tables: RunTables) -> Iterator[Section]:
     record, by_kind = tables.record, latencies_by_kind(tables.operations)
     yield _rate(record)
-    yield _latency(by_kind)
+    yield Section(
+        id="latency",
+        title="Latency",
+        charts=(response_curves(by_kind[ALL_KINDS]), response_by_kind(by_kind)),
+        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.PERCENTILE),
+    )
     yield _time(tables)
-    yield _kinds(record)
-    yield _lateness(tables)
-    yield _visible(record, by_kind)
-    yield _outcomes(record)
-    yield _resources(tables)
+    yield Section(
+        id="kinds",
+        title="By kind",
+        tables=(kinds_table(record),),
+        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.INTERVAL, glossary.WITHHELD),
+    )
+    yield Section(
+        id="lateness-section",
+        title="Lateness",
+        lead="What the generator itself caused.",
+        charts=(lateness_curve(lateness_ns(tables.record, tables.operations)),),
+        tables=(lateness_table(tables.record),),
+        terms=(glossary.LATENESS, glossary.WAIT),
+    )
+    yield Section(
+        id="visible-section",
+        title="Visible",
+        lead="When others could see the effect.",
+        charts=(visible_curves(record, by_kind),),
+        tables=(visible_table(record),),
+        terms=(glossary.VISIBLE, glossary.FLOOR),
+    )
+    yield Section(
+        id="outcomes",
+        title="Outcomes",
+        tables=(outcomes_table(record),),
+        terms=(
+            glossary.REJECTED,
+            glossary.FAILED,
+            glossary.DROPPED,
+            glossary.CANCELLED,
+            glossary.STRANDED,
+        ),
+    )
+    yield Section(
+        id="resources",
+        title="Resources",
+        lead=leak_sentence(tables.record, slope_of(tables.record, tables.samples)),
+        charts=resource_charts(tables.record, tables.samples),
+        tables=(resource_table(tables.record),),
+    )
     yield from profile_sections(tables)
 
 
@@ -206,15 +264,6 @@ def _rate(record: RunRecord) -> Section:
     )
 
 
-def _latency(by_kind: Mapping[str, Latencies]) -> Section:
-    return Section(
-        id="latency",
-        title="Latency",
-        charts=(response_curves(by_kind[ALL_KINDS]), response_by_kind(by_kind)),
-        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.PERCENTILE),
-    )
-
-
 def _time(tables: RunTables) -> Section:
     record, operations = tables.record, tables.operations
     return Section(
@@ -227,91 +276,6 @@ def _time(tables: RunTables) -> Section:
             in_flight_chart(record, tables.samples),
         ),
         terms=(glossary.RESPONSE, glossary.IN_FLIGHT),
-    )
-
-
-def _kinds(record: RunRecord) -> Section:
-    return Section(
-        id="kinds",
-        title="By kind",
-        tables=(kinds_table(record),),
-        terms=(glossary.RESPONSE, glossary.SERVICE, glossary.INTERVAL, glossary.WITHHELD),
-    )
-
-
-def _lateness(tables: RunTables) -> Section:
-    return Section(
-        id="lateness-section",
-        title="Lateness",
-        lead="What the generator itself caused.",
-        charts=(lateness_curve(lateness_ns(tables.record, tables.operations)),),
-        tables=(lateness_table(tables.record),),
-        terms=(glossary.LATENESS, glossary.WAIT),
-    )
-
-
-def _visible(record: RunRecord, by_kind: Mapping[str, Latencies]) -> Section:
-    return Section(
-        id="visible-section",
-        title="Visible",
-        lead="When others could see the effect.",
-        charts=(visible_curves(record, by_kind),),
-        tables=(visible_table(record),),
-        terms=(glossary.VISIBLE, glossary.FLOOR),
-    )
-
-
-def _outcomes(record: RunRecord) -> Section:
-    return Section(
-        id="outcomes",
-        title="Outcomes",
-        tables=(outcomes_table(record),),
-        terms=(
-            glossary.REJECTED,
-            glossary.FAILED,
-            glossary.DROPPED,
-            glossary.CANCELLED,
-            glossary.STRANDED,
-        ),
-    )
-
-
-def _resources(tables: RunTables) -> Section:
-    return Section(
-        id="resources",
-        title="Resources",
-        lead=leak_sentence(tables.record, slope_of(tables.record, tables.samples)),
-        charts=resource_charts(tables.record, tables.samples),
-        tables=(resource_table(tables.record),),
-    )
-
-
-def _validity(record: RunRecord) -> Section:
-    return Section(
-        id="validity",
-        title="Validity checks",
-        lead="Was the generator honest? A slow service fails none of these.",
-        tables=(checks_table(record),),
-    )
-
-
-def _correctness(record: RunRecord) -> Section:
-    return Section(
-        id="correctness",
-        title="Invariants",
-        lead="Is every cent accounted for? Checked after the load, on what the service said and"
-        " what it published.",
-        tables=(invariants_table(record),),
-        terms=(glossary.INVARIANT, glossary.FACTS_CHECKED),
-    )
-
-
-def _performance(record: RunRecord) -> Section:
-    return Section(
-        id="performance",
-        title="Objectives",
-        lead="What the scenario demands of the service.",
-        tables=(objectives_table(record),),
     )
 
 
@@ -352,8 +316,7 @@ def _moment(iso_text: str) -> str:
 
 
 def _fact(name: str, value: object) -> Fact:
-    text = "" if value is None else plain(str(value))
-    return Fact(name=name, cell=Cell(text=text) if text else NO_DATA)
+    return fact(name, "" if value is None else plain(str(value)))
 
 
 def _headline(name: str, rate_per_s: float, is_measured: bool) -> Fact:

@@ -17,9 +17,9 @@ from harness.model.verdict import Correctness, ExitCode, Performance, Validity
 from harness.model.waivers import Waiver
 from reports.compare.comparison import Dossier, compared_sides, rules_of
 from reports.compare.verdicts import Change
-from reports.figures.profiled_start import ProfiledStart
 from reports.figures.rest import profile_figures
 from reports.figures.run_evidence import RunEvidence
+from reports.figures.run_tables import ProfiledStart
 from reports.figures.samples import RunSamples
 from tests.reports.compare.made_runs import (
     all_changed,

@@ -9,7 +9,7 @@ import pytest
 from harness.model.profile import Metric, Profile
 from harness.model.record import CorrectnessSection, RunRecord
 from harness.model.verdict import Correctness
-from reports.figures.profiled_start import ProfiledStart
+from reports.figures.run_tables import ProfiledStart
 from reports.pages.profile.diff_page import profile_diff_sentences, view_profile_diff
 from reports.profile.against import (
     ProfileSide,

@@ -27,7 +27,7 @@ SPOILT: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
         lambda record: replace(
             record, correctness=replace(broken(record).correctness, status=Correctness.PASSED)
         ),
-        "correctness says PASSED, its laws FAILED",
+        "correctness says PASSED, its invariants FAILED",
     ),
     "performance": (
         lambda record: replace(

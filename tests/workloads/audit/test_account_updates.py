@@ -12,7 +12,7 @@ from harness.model.record import Invariant
 from harness.model.scenario import Scenario
 from harness.model.verdict import Correctness
 from tests.workloads.audit.bank import Run, run
-from workloads.account.audit.account_updates import check_told
+from workloads.account.audit.account_updates import check_account_updates
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, BalanceDump, TargetState
 from workloads.account.audit.updates import UpdatesFold
@@ -70,7 +70,9 @@ def told(log: list[Entry] | None, *updates: Update, **closing: Any) -> Invariant
     fold = UpdatesFold(opening)
     fold.fold([item.SerializeToString() for item in updates or (SECOND, THIRD)])
     end = TargetState(**{"accounts": state(9, 90), "updates": fold.result(), **closing})
-    return check_told(TargetState(accounts=opening), end, watched=(ALICE,), log=log).result()
+    return check_account_updates(
+        TargetState(accounts=opening), end, watched=(ALICE,), log=log
+    ).result()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def judged(spoiled: Run, entries: list[Entry] | None, folder: Path) -> Invariant
             b"".join(HEADER.pack(*entry[:3], len(entry.body)) + entry.body for entry in entries)
         )
         evidence = replace(evidence, subscriptions_path=path)
-    return next(item for item in SYSTEM.audit(evidence) if item.id == "I6")
+    return next(item for item in SYSTEM.auditor.audit(evidence) if item.id == "I6")
 
 
 @pytest.mark.parametrize(
@@ -259,6 +261,8 @@ def test_a_tally_of_nothing_is_unknown() -> None:
     nothing = AccountsDump(account_seq={}, balances={}, open_orders={})
     fold = UpdatesFold(nothing)
     closing = TargetState(accounts=nothing, updates=fold.result())
-    found: Tally = check_told(TargetState(accounts=nothing), closing, watched=(), log=None)
+    found: Tally = check_account_updates(
+        TargetState(accounts=nothing), closing, watched=(), log=None
+    )
 
     assert found.result().status is Correctness.UNKNOWN

@@ -5,7 +5,7 @@ import pytest
 from harness.engine.event_log import Values
 from harness.model.scenario import Scenario
 from tests.workloads.audit.bank import RUN_TAG, run
-from workloads.account.audit.attribution import Blame, Suspect
+from workloads.account.audit.attribution import Attribution, Suspect
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.ledger_table import decode
 from workloads.account.audit.operation_log import OperationLog
@@ -29,7 +29,7 @@ def test_what_nothing_explains_is_the_effect(scenario: Scenario, is_balanced: bo
         leg_fees_minor={},
         is_balanced=is_balanced,
     )
-    Blame(log, locks=locks, fees=fees, effects=effects).lay(suspect)
+    Attribution(log, locks=locks, fees=fees, effects=effects).attribute(suspect)
 
     assert effects.exactly_once.violation_count == int(is_balanced)
     assert locks.violation_count == fees.violation_count == 0

@@ -62,7 +62,7 @@ def of(scenario: Scenario, workload: Mapping[str, Any]) -> Scenario:
 
 def judged(left: Run, folder: Path) -> dict[str, Invariant]:
     """Every invariant by id."""
-    return {item.id: item for item in SYSTEM.audit(left.evidence(folder))}
+    return {item.id: item for item in SYSTEM.auditor.audit(left.evidence(folder))}
 
 
 def broken(found: Mapping[str, Invariant]) -> set[str]:

@@ -36,7 +36,7 @@ ALL = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I19", "I22")
 
 def judged(spoiled: Run, folder: Path) -> dict[str, Invariant]:
     """Every invariant by id."""
-    return {item.id: item for item in SYSTEM.audit(spoiled.evidence(folder))}
+    return {item.id: item for item in SYSTEM.auditor.audit(spoiled.evidence(folder))}
 
 
 def broken(found: dict[str, Invariant]) -> set[str]:
@@ -419,7 +419,7 @@ def test_without_control_nothing_passes_that_needs_it(scenario: Scenario, tmp_pa
 def test_without_a_ledger_nothing_passes(scenario: Scenario, tmp_path: Path) -> None:
     """No facts are no pass."""
     evidence = replace(run(scenario).evidence(tmp_path), events_path=None)
-    found = {item.id: item.status for item in SYSTEM.audit(evidence)}
+    found = {item.id: item.status for item in SYSTEM.auditor.audit(evidence)}
 
     assert {found.pop(key) for key in ("I3", "I6", "I22")} == {Correctness.PASSED}
     assert set(found.values()) == {Correctness.UNKNOWN}
@@ -430,7 +430,7 @@ def test_a_truncated_ledger_is_not_decided(scenario: Scenario, tmp_path: Path) -
     evidence = run(scenario).evidence(tmp_path)
     assert evidence.events_path is not None
     evidence.events_path.write_bytes(evidence.events_path.read_bytes()[:-3])
-    found = {item.id: item.status for item in SYSTEM.audit(evidence)}
+    found = {item.id: item.status for item in SYSTEM.auditor.audit(evidence)}
 
     assert {found.pop(key) for key in ("I3", "I6", "I22")} == {Correctness.PASSED}
     assert set(found.values()) == {Correctness.UNKNOWN}
@@ -463,7 +463,7 @@ def test_a_broken_check_is_unknown(scenario: Scenario, tmp_path: Path) -> None:
     """An exception inside the audit is told, and never passes."""
     evidence = run(scenario).evidence(tmp_path)
     crippled: Any = evidence.operations.drop(columns=["amount_minor"])
-    found = SYSTEM.audit(replace(evidence, operations=crippled))
+    found = SYSTEM.auditor.audit(replace(evidence, operations=crippled))
 
     of_operations = [item for item in found if item.id not in {"I3", "I6"}]
     assert {item.status for item in of_operations} == {Correctness.UNKNOWN}

@@ -11,7 +11,7 @@ from harness.model.verdict import Correctness, ExitCode, Performance, Validity, 
 from tests.workloads.audit.bank import run
 from workloads.account.audit import judge as judge_module
 from workloads.account.audit import laws
-from workloads.account.audit.laws import LAWS, Check
+from workloads.account.audit.laws import LAWS, AuditPart
 from workloads.account.system import SYSTEM
 
 PAGE = Path(laws.__file__).with_name("invariants.md").read_text(encoding="utf-8")
@@ -34,7 +34,7 @@ def test_a_run_with_all_evidence_judges_all_of_the_table(
     table["mix"]["get_balances"] = "1%"
     left = run(replace(required, workload=table))
     left.restarts_ns = (10**9,)
-    found = SYSTEM.audit(left.evidence(tmp_path))
+    found = SYSTEM.auditor.audit(left.evidence(tmp_path))
 
     assert [(item.id, item.title) for item in found] == [
         (identity, law.title) for identity, law in LAWS.items()
@@ -44,15 +44,15 @@ def test_a_run_with_all_evidence_judges_all_of_the_table(
 @pytest.mark.parametrize(
     ("what", "name"),
     [
-        (Check.LEDGER, "_Ledger"),
-        (Check.PARTS, "check_parts"),
-        (Check.TOLD, "_told"),
-        (Check.REPLAY, "check_replay"),
-        (Check.PLAN, "check_generation"),
+        (AuditPart.LEDGER, "_Ledger"),
+        (AuditPart.PARTS, "check_parts"),
+        (AuditPart.UPDATES, "_account_updates"),
+        (AuditPart.REPLAY, "check_replay"),
+        (AuditPart.PLAN, "check_generation"),
     ],
 )
 def test_a_check_that_breaks_down_leaves_its_own_unknown(
-    what: Check, name: str, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: AuditPart, name: str, scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exactly the invariants that the table gives to a check go with it."""
     evidence = run(scenario).evidence(tmp_path)
@@ -61,7 +61,7 @@ def test_a_check_that_breaks_down_leaves_its_own_unknown(
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(judge_module, name, fail)
-    found = SYSTEM.audit(
+    found = SYSTEM.auditor.audit(
         replace(evidence, scenario=replace(scenario, required_invariants=("I20",)))
     )
 

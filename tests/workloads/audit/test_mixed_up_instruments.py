@@ -30,7 +30,7 @@ NEVER = {"I1", "I3", "I6", "I8", "I22"}  # it adds up, and all is told as it is
 
 def failed(scenario: Scenario, folder: Path, mixed_up: str) -> set[str]:
     """The invariants that FAILED; the others are PASSED."""
-    found = SYSTEM.audit(run(scenario, mixed_up=mixed_up).evidence(folder))
+    found = SYSTEM.auditor.audit(run(scenario, mixed_up=mixed_up).evidence(folder))
     statuses = {item.id: item.status for item in found}
     assert set(statuses.values()) <= {Correctness.PASSED, Correctness.FAILED}, found
     return {key for key, status in statuses.items() if status is Correctness.FAILED}

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from workloads.account.audit.instruments import Instruments
 from workloads.account.audit.order_model import (
     Followed,
-    Step,
+    OrderStep,
     Steps,
-    after,
     follow,
     no_steps,
     still_open,
@@ -46,7 +45,7 @@ def instruments(taker_fee_ppm: int = TAKER_PPM, maker_fee_ppm: int = MAKER_PPM) 
 class Did:
     """One step, as a test writes it."""
 
-    what: Step
+    what: OrderStep
     ticks: int = 0
     lots: int = 0
     is_maker: bool = False
@@ -80,7 +79,7 @@ def followed(*did: Did, **fees_ppm: int) -> Followed:
 
 def test_a_lock_rounds_the_fee_up() -> None:
     """One ppm of 1,000,000 locks 1,000,001."""
-    found = followed(Did(Step.RESERVE, 1, 1_000_000), taker_fee_ppm=1)
+    found = followed(Did(OrderStep.RESERVE, 1, 1_000_000), taker_fee_ppm=1)
 
     assert found.lock_minor.tolist() == [1_000_001]
     assert found.lock_change_minor.tolist() == [1_000_001]
@@ -88,8 +87,8 @@ def test_a_lock_rounds_the_fee_up() -> None:
 
 def test_two_half_fills_cost_what_one_costs() -> None:
     """The fee is rounded over the order's life: 1 for both halves together, never 1 each."""
-    half = Did(Step.FILL, 1, 500_000)
-    found = followed(Did(Step.RESERVE, 1, 1_000_000), half, half, taker_fee_ppm=1)
+    half = Did(OrderStep.FILL, 1, 500_000)
+    found = followed(Did(OrderStep.RESERVE, 1, 1_000_000), half, half, taker_fee_ppm=1)
 
     assert found.fee_minor.tolist() == [0, 1, 0]
     assert found.lock_minor.tolist()[-1] == 0
@@ -98,7 +97,7 @@ def test_two_half_fills_cost_what_one_costs() -> None:
 
 def test_a_fill_below_the_limit_gives_back_the_difference() -> None:
     """Bought at 90 with a limit of 100: the lock is freed, notional and fee are at 90."""
-    found = followed(Did(Step.RESERVE, 100, 10_000), Did(Step.FILL, 90, 10_000))
+    found = followed(Did(OrderStep.RESERVE, 100, 10_000), Did(OrderStep.FILL, 90, 10_000))
 
     assert found.lock_change_minor.tolist() == [1_001_000, -1_001_000]
     assert (found.notional_minor[1], found.fee_minor[1]) == (900_000, 900)
@@ -107,8 +106,8 @@ def test_a_fill_below_the_limit_gives_back_the_difference() -> None:
 def test_a_sell_locks_base_alone() -> None:
     """Its fee is taken from the quote that it gets."""
     found = followed(
-        Did(Step.RESERVE, 100, 10, is_buy=False),
-        Did(Step.FILL, 101, 4, is_buy=False),
+        Did(OrderStep.RESERVE, 100, 10, is_buy=False),
+        Did(OrderStep.FILL, 101, 4, is_buy=False),
     )
 
     assert found.lock_change_minor.tolist() == [70, -28]
@@ -119,8 +118,8 @@ def test_a_sell_locks_base_alone() -> None:
 def test_a_rebate_rounds_the_same_way() -> None:
     """A negative fee is given back, rounded up: against the account."""
     found = followed(
-        Did(Step.RESERVE, 1, 1_999_999),
-        Did(Step.FILL, 1, 1_999_999, is_maker=True),
+        Did(OrderStep.RESERVE, 1, 1_999_999),
+        Did(OrderStep.FILL, 1, 1_999_999, is_maker=True),
         taker_fee_ppm=1,
         maker_fee_ppm=-1,
     )
@@ -131,9 +130,9 @@ def test_a_rebate_rounds_the_same_way() -> None:
 def test_an_amendment_moves_the_difference() -> None:
     """Half the quantity at the same limit frees half the lock; 0 keeps a value."""
     found = followed(
-        Did(Step.RESERVE, 100, 10, is_buy=False),
-        Did(Step.AMEND, 0, 5, is_buy=False),
-        Did(Step.AMEND, 120, 0, is_buy=False),
+        Did(OrderStep.RESERVE, 100, 10, is_buy=False),
+        Did(OrderStep.AMEND, 0, 5, is_buy=False),
+        Did(OrderStep.AMEND, 120, 0, is_buy=False),
     )
 
     assert found.lock_change_minor.tolist() == [70, -35, 0]
@@ -143,9 +142,9 @@ def test_an_amendment_moves_the_difference() -> None:
 def test_a_fee_per_lot_is_not_rounded_and_not_of_the_price() -> None:
     """Each lot locks the taker's fee; a maker is charged its own, be it a rebate."""
     found = followed(
-        Did(Step.RESERVE, 100, 10, instrument=2),
-        Did(Step.FILL, 100, 4, instrument=2),
-        Did(Step.FILL, 90, 6, is_maker=True, instrument=2),
+        Did(OrderStep.RESERVE, 100, 10, instrument=2),
+        Did(OrderStep.FILL, 100, 4, instrument=2),
+        Did(OrderStep.FILL, 90, 6, is_maker=True, instrument=2),
     )
 
     assert found.lock_change_minor.tolist() == [11_000 + 50, -4_400 - 20, -6_600 - 30]
@@ -157,7 +156,7 @@ def test_each_order_has_the_numbers_of_its_instrument() -> None:
     """The same two orders on three instruments lock what theirs say."""
     found = followed(
         *(
-            Did(Step.RESERVE, 1_000, 10, order=10 * is_buy + instrument, is_buy=is_buy,
+            Did(OrderStep.RESERVE, 1_000, 10, order=10 * is_buy + instrument, is_buy=is_buy,
                 instrument=instrument)
             for is_buy in (False, True) for instrument in (1, 2, 3)
         )
@@ -169,10 +168,10 @@ def test_each_order_has_the_numbers_of_its_instrument() -> None:
 def test_what_comes_after_the_end_does_nothing() -> None:
     """A fill of a released order, and any step of an order that was never made, move nothing."""
     found = followed(
-        Did(Step.RESERVE, 100, 10),
-        Did(Step.RELEASE),
-        Did(Step.FILL, 100, 10),
-        Did(Step.FILL, 100, 10, order=5),
+        Did(OrderStep.RESERVE, 100, 10),
+        Did(OrderStep.RELEASE),
+        Did(OrderStep.FILL, 100, 10),
+        Did(OrderStep.FILL, 100, 10, order=5),
     )
 
     assert found.is_open.tolist() == [True, True, False, False]
@@ -182,7 +181,7 @@ def test_what_comes_after_the_end_does_nothing() -> None:
 def test_numbers_past_63_bits_are_exact() -> None:
     """A lock that no 64-bit register holds is still right to the unit."""
     lots, ticks = 2_000_000_000, 2_000_000_000
-    found = followed(Did(Step.RESERVE, ticks, lots), Did(Step.RELEASE))
+    found = followed(Did(OrderStep.RESERVE, ticks, lots), Did(OrderStep.RELEASE))
     notional = ticks * lots
 
     assert found.lock_change_minor.tolist() == [notional + notional // 1_000, -found.lock_minor[0]]
@@ -226,7 +225,7 @@ def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
     found = []
     for step in did:
         order, fee = orders.get(step.order), 0
-        if step.what is Step.RESERVE:
+        if step.what is OrderStep.RESERVE:
             order = orders[step.order] = Order(step.is_buy, step.instrument, step.ticks, step.lots)
             found.append((True, order.lock(), 0))
             continue
@@ -234,11 +233,11 @@ def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
             found.append((False, 0, 0))
             continue
         before = order.lock()
-        if step.what is Step.RELEASE:
+        if step.what is OrderStep.RELEASE:
             del orders[step.order]
             found.append((True, -before, 0))
             continue
-        if step.what is Step.AMEND:
+        if step.what is OrderStep.AMEND:
             order.limit, order.lots = step.ticks or order.limit, step.lots or order.lots
         else:
             fee = order.fill(step.ticks, step.lots, is_maker=step.is_maker)
@@ -251,7 +250,9 @@ def one_by_one(did: list[Did]) -> list[tuple[bool, int, int]]:
 STEPS = st.lists(
     st.builds(
         Did,
-        what=st.sampled_from([Step.RESERVE, Step.AMEND, Step.FILL, Step.FILL, Step.RELEASE]),
+        what=st.sampled_from(
+            [OrderStep.RESERVE, OrderStep.AMEND, OrderStep.FILL, OrderStep.FILL, OrderStep.RELEASE]
+        ),
         ticks=st.integers(0, 10**6),
         lots=st.integers(0, 300),
         is_maker=st.booleans(),
@@ -271,7 +272,7 @@ def test_all_orders_at_once_are_each_order_by_itself(did: list[Did], cut: int, b
     ]
     open_orders, found = no_steps(), []
     for part in (sided[:cut], sided[cut:]):
-        steps = after(open_orders, table(part))
+        steps = Steps.joined([open_orders, table(part)])
         result = follow(steps, instruments())
         carried = len(open_orders)
         open_orders = still_open(steps, result)
@@ -302,16 +303,16 @@ def test_whatever_happens_an_order_leaves_nothing_behind(
     instrument: int,
 ) -> None:
     """After fills at legal prices and a release no lock is left, and none is ever negative."""
-    order = Did(Step.RESERVE, limit_ticks, lots, is_buy=is_buy, instrument=instrument)
+    order = Did(OrderStep.RESERVE, limit_ticks, lots, is_buy=is_buy, instrument=instrument)
     did, left = [order], lots
     for wanted, price, is_maker in fills:
         taken = min(wanted, left)
         ticks = min(price, limit_ticks) if is_buy else max(price, limit_ticks)
         if taken:
-            fill = replace(order, what=Step.FILL, ticks=ticks, lots=taken, is_maker=is_maker)
+            fill = replace(order, what=OrderStep.FILL, ticks=ticks, lots=taken, is_maker=is_maker)
             did.append(fill)
             left -= taken
-    did.append(replace(order, what=Step.RELEASE))
+    did.append(replace(order, what=OrderStep.RELEASE))
     found = followed(*did)
 
     assert sum(found.lock_change_minor[found.is_open].tolist()) == 0

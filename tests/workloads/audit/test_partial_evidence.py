@@ -182,7 +182,7 @@ def test_without_a_ledger_the_closing_state_still_disproves(
     if spoil is not None:
         spoil(spoiled)
     evidence = replace(spoiled.evidence(tmp_path), events_path=None)
-    found = {item.id: item for item in SYSTEM.audit(evidence)}
+    found = {item.id: item for item in SYSTEM.auditor.audit(evidence)}
 
     assert broken(found) == ({law} if law else set())
     assert passed(found) == {"I3", "I6", "I22"}

@@ -24,7 +24,7 @@ from tests.workloads.reference.world import (
     reserve,
 )
 from workloads.account.audit.ledger_table import Transactions, decode
-from workloads.account.audit.reads import ReadLaw, Reads
+from workloads.account.audit.reads import ReadFold, Reads
 from workloads.account.audit.target_state import AccountsDump, BalanceDump, TargetState
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference.inputs import InputKind
@@ -184,7 +184,7 @@ def columns(reads: list[Read], *, is_page: bool) -> Reads:
 def judged(service: Service, *, skip: int = -1, closing: TargetState | None = None) -> Invariant:
     """The verdict; *skip* leaves a part of the ledger out."""
     log: Any = Log()
-    law = ReadLaw(
+    law = ReadFold(
         log,
         columns(service.reads, is_page=False),
         columns(service.reads, is_page=True),

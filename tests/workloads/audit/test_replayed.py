@@ -62,6 +62,8 @@ def test_shown_where_it_was_asked_for(
 ) -> None:
     """By the target file, or by a scenario that requires it."""
     ran = run(replace(scenario, required_invariants=required))
-    found = {item.id for item in SYSTEM.audit(replace(ran.evidence(tmp_path), replay=replay))}
+    found = {
+        item.id for item in SYSTEM.auditor.audit(replace(ran.evidence(tmp_path), replay=replay))
+    }
 
     assert ("I20" in found) == is_shown

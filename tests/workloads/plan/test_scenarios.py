@@ -10,7 +10,7 @@ from harness.model.arrivals_statistics import Statistic
 from harness.model.scenario import Scenario
 from harness.model.scenario_file import ScenarioOverrides, list_scenarios, load_scenario
 from workloads.account.plan.describe import plan_statistics
-from workloads.account.plan.flow_statistics import Stream, stream_of
+from workloads.account.plan.flow_statistics import OperationFlow, flow_of
 from workloads.account.plan.planner import make_plan
 from workloads.account.wire.kinds import Kind
 
@@ -33,9 +33,9 @@ def scenario(name: str, *, seed: int, measure_s: int = 60, profile: str | None =
     return load_scenario(name, folder=PACKAGED, overrides=overrides)
 
 
-def stream(chosen: Scenario) -> Stream:
+def stream(chosen: Scenario) -> OperationFlow:
     """All that it sends."""
-    return stream_of(chosen, [make_plan(chosen, seed=chosen.seed, shard=0, shard_count=1)])
+    return flow_of(chosen, [make_plan(chosen, seed=chosen.seed, shard=0, shard_count=1)])
 
 
 def statistics(chosen: Scenario) -> dict[str, Statistic]:

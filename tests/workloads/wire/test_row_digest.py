@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workloads.account.wire import row_digest as fingerprint
-from workloads.account.wire.row_digest import Entry, Holding, Line
+from workloads.account.wire.row_digest import HistoryEntry, Holding, LedgerLine
 
 assets, buckets = st.integers(1, 2**32 - 1), st.integers(0, 3)
 amounts, ids = st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**64 - 1)
 holdings = st.lists(st.builds(Holding, assets, buckets, amounts), max_size=6)
-postings = st.lists(st.builds(Line, assets, buckets, amounts, ids), max_size=5).map(tuple)
+postings = st.lists(st.builds(LedgerLine, assets, buckets, amounts, ids), max_size=5).map(tuple)
 
 
 @given(held=holdings)
@@ -29,10 +29,10 @@ def test_a_state_is_the_sum_of_its_changes(held: list[Holding]) -> None:
 
 @given(seq=st.integers(1, 2**40), journal_seq=st.integers(1, 2**62), lines=postings)
 def test_an_entry_is_the_same_in_both_forms(
-    seq: int, journal_seq: int, lines: tuple[Line, ...]
+    seq: int, journal_seq: int, lines: tuple[LedgerLine, ...]
 ) -> None:
     """As a page told it, and as the ledger's columns make it."""
-    entry = Entry(account_seq=seq, journal_seq=journal_seq, kind=4, lines=lines)
+    entry = HistoryEntry(account_seq=seq, journal_seq=journal_seq, kind=4, lines=lines)
     asset_id, bucket, delta_minor = (
         np.array([line[place] for line in lines], np.int64) for place in range(3)
     )

@@ -7,7 +7,8 @@ account held after it, and what its history was up to there. Only accounts that 
 followed, and only their moments are kept.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from workloads.account.audit.grouped import Groups, Numbering, within
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.target_state import AccountsDump
 from workloads.account.wire import row_digest as fingerprint
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 from workloads.account.wire.row_digest import Holding, print_of_state
 
 _SEQ_BITS = 40
@@ -24,7 +25,7 @@ NEVER = 1 << 62  # a journal_seq that is later than any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class Moments(ColumnTable):
     """
     A row a moment.
 
@@ -132,20 +133,15 @@ class AccountHistory:
     def moments(self, ends: Column) -> list[Moments]:
         """What was found of the moments, in the order in which they were asked, cut at *ends*."""
         account, seq = self._account_of_row, self._seq_of_row
-        found = Moments(
-            **{item.name: getattr(self._found, item.name)[self._row] for item in fields(Moments)}
-        )
+        found = self._found.rows(self._row)
         before = self._opening_seq[account]
         is_opening = seq == before
         found.is_told[is_opening] = True
         found.is_older[:] = seq < before
         found.journal_seq[seq <= before] = 0
         found.state[is_opening] = self._opening_state[account[is_opening]]
-        columns = {item.name: np.split(getattr(found, item.name), ends) for item in fields(Moments)}
-        return [
-            Moments(**dict(zip(columns, cut, strict=True)))
-            for cut in zip(*columns.values(), strict=True)
-        ]
+        edges = [0, *ends.tolist(), len(found)]
+        return [found.rows(slice(first, last)) for first, last in pairwise(edges)]
 
     def opening_seq(self, account_id: Words) -> Column:
         """The number that each account had at the opening."""

@@ -15,7 +15,7 @@ from workloads.account.terms.market import FIRST_ACCOUNT_ID
 _NOTHING = (0, 0, 0, 0)
 
 
-def check_told(
+def check_account_updates(
     opening: TargetState,
     closing: TargetState,
     *,

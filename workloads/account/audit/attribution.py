@@ -57,7 +57,7 @@ class Suspect:
         return paid_minor
 
 
-class Blame:
+class Attribution:
     """Attributes an incorrect transaction to the invariant that it violates."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Blame:
     ) -> None:
         self._log, self._locks, self._fees, self._effects = log, locks, fees, effects
 
-    def lay(self, suspect: Suspect) -> None:
+    def attribute(self, suspect: Suspect) -> None:
         """
         Every difference between what was expected and what was done.
 

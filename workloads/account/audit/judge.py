@@ -14,11 +14,11 @@ import numpy as np
 from harness.engine.subscription_log import read_subscriptions
 from harness.model.record import Invariant
 from harness.system import AuditEvidence
-from workloads.account.audit.account_updates import check_told
+from workloads.account.audit.account_updates import check_account_updates
 from workloads.account.audit.balances import BalanceFold, check_parts
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.instruments import Instruments
-from workloads.account.audit.laws import LAWS, Check, Order, When
+from workloads.account.audit.laws import LAWS, AuditPart, ListOrder, When
 from workloads.account.audit.ledger_table import Transactions, read_ledger
 from workloads.account.audit.movements import Places, movements
 from workloads.account.audit.operation_log import OperationLog
@@ -26,10 +26,10 @@ from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.order_ends import check_ends, check_lists
 from workloads.account.audit.plan_conformance import check_generation
 from workloads.account.audit.read_table import reads_of
-from workloads.account.audit.reads import ReadLaw
+from workloads.account.audit.reads import ReadFold
 from workloads.account.audit.refusals import check_pending, check_refusals
 from workloads.account.audit.replayed import check_replay
-from workloads.account.audit.retold import Recall
+from workloads.account.audit.retold import EarlierTransactions
 from workloads.account.audit.sequences import SequenceFold
 from workloads.account.audit.source_order import SourceOrder
 from workloads.account.audit.tally import Tally, unknown
@@ -67,12 +67,12 @@ def judge(
         ledger = _Ledger(evidence, workload, reference)
         return ledger.tallies()
 
-    checks: dict[Check, Callable[[], tuple[Tally, ...]]] = {
-        Check.LEDGER: of_the_ledger,
-        Check.PARTS: lambda: (check_parts(_closing(evidence)),),
-        Check.TOLD: lambda: (_told(evidence, watched),),
-        Check.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
-        Check.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
+    checks: dict[AuditPart, Callable[[], tuple[Tally, ...]]] = {
+        AuditPart.LEDGER: of_the_ledger,
+        AuditPart.PARTS: lambda: (check_parts(_closing(evidence)),),
+        AuditPart.UPDATES: lambda: (_account_updates(evidence, watched),),
+        AuditPart.REPLAY: lambda: (check_replay(_closing(evidence), evidence.replay),),
+        AuditPart.PLAN: lambda: (check_generation(evidence, _log(evidence)),),
     }
     for what, check in checks.items():
         # Any failure of a check, whatever it is, must leave the other checks their say.
@@ -118,7 +118,7 @@ class _Ledger:
         self._sequences = SequenceFold(
             self._opening,
             places,
-            Recall(self._tables),
+            EarlierTransactions(self._tables),
             on_replaced=self._effects.revoke,
         )
         self._sources = SourceOrder(self._log, self._sequences.tally)
@@ -175,7 +175,7 @@ class _Ledger:
         for tally in tallies:
             if tally.violation_count and unrest:
                 tally.note(unrest)
-            may_follow = LAWS[tally.identity].order is Order.OTHERS
+            may_follow = LAWS[tally.identity].order is ListOrder.OTHERS
             if tally.violation_count and self.has_gap and may_follow:
                 tally.note("this may follow from the gap in the ledger alone (I8)")
         return tallies
@@ -254,12 +254,12 @@ def _has_reads(workload: Workload) -> bool:
     return workload.mix.get_balances + workload.mix.list_ledger > 0
 
 
-def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadLaw | None:
+def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> ReadFold | None:
     """None for a plan without any."""
     if not _has_reads(workload):
         return None
     table = evidence.operations
-    law = ReadLaw(
+    law = ReadFold(
         log,
         reads_of(table, log, Kind.GET_BALANCES, limit_count=0),
         reads_of(table, log, Kind.LIST_LEDGER, limit_count=workload.page),
@@ -272,9 +272,9 @@ def _reads(evidence: AuditEvidence, workload: Workload, log: OperationLog) -> Re
     return law
 
 
-def _told(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
+def _account_updates(evidence: AuditEvidence, watched: Sequence[int]) -> Tally:
     path = evidence.subscriptions_path
-    return check_told(
+    return check_account_updates(
         _opening(evidence),
         _closing(evidence),
         watched=watched,

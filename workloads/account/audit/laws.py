@@ -25,12 +25,12 @@ missing. Where the ledger has a gap, I23 and I8 are listed first: the others may
 """
 
 
-class Check(Enum):
+class AuditPart(Enum):
     """Which part of the audit decides: if it breaks down, all that it decides is UNKNOWN."""
 
     LEDGER = 1
     PARTS = 2
-    TOLD = 3
+    UPDATES = 3
     REPLAY = 4
     PLAN = 5
 
@@ -44,7 +44,7 @@ class When(StrEnum):
     KILLED = "runs that kill the target or the broker"
 
 
-class Order(IntEnum):
+class ListOrder(IntEnum):
     """What is listed first where the ledger has a gap: the others may follow from it alone."""
 
     LOSS = 0
@@ -68,9 +68,9 @@ class Law:
     facts: str
     holds: str
     needs: str
-    check: Check = Check.LEDGER
+    check: AuditPart = AuditPart.LEDGER
     when: When = When.ALWAYS
-    order: Order = Order.OTHERS
+    order: ListOrder = ListOrder.OTHERS
 
 
 LAWS = {
@@ -93,7 +93,7 @@ LAWS = {
         facts="balances in updates and in the closing dump",
         holds="Total is available plus the three locked buckets",
         needs="`acct.balances.v1`; balances after the run",
-        check=Check.PARTS,
+        check=AuditPart.PARTS,
     ),
     "I4": Law(
         title="Locked is what open orders need",
@@ -114,7 +114,7 @@ LAWS = {
         holds="Balances as they were told make the closing ones",
         needs="`acct.balances.v1`; the subscriptions that the scenario asks for; balances before "
         "and after the run",
-        check=Check.TOLD,
+        check=AuditPart.UPDATES,
     ),
     "I7": Law(
         title="Each request and match has exactly one effect",
@@ -127,7 +127,7 @@ LAWS = {
         facts="sequence numbers",
         holds="journal_seq, account_seq and the sources' numbers follow each other",
         needs="`acct.ledger.v1`; journal_seq and sources from `GetStats`; `acct.balances.v1`",
-        order=Order.GAP,
+        order=ListOrder.GAP,
     ),
     "I19": Law(
         title="Fees are right to the unit",
@@ -140,7 +140,7 @@ LAWS = {
         facts="replays",
         holds="The journal replayed into a fresh instance gives the digest of the state at rest",
         needs="`GetStateDigest`; a `[replay]` command in the target file",
-        check=Check.REPLAY,
+        check=AuditPart.REPLAY,
         when=When.REPLAYED,
     ),
     "I21": Law(
@@ -155,7 +155,7 @@ LAWS = {
         facts="operations and statistics",
         holds="Every operation has one outcome, and the generated stream is the scenario's",
         needs="the operation log",
-        check=Check.PLAN,
+        check=AuditPart.PLAN,
     ),
     "I23": Law(
         title="What was acknowledged survives a kill",
@@ -163,7 +163,7 @@ LAWS = {
         holds="Every operation acknowledged before a kill is there after it, once",
         needs="`acct.ledger.v1`; a step that kills the target or the broker",
         when=When.KILLED,
-        order=Order.LOSS,
+        order=ListOrder.LOSS,
     ),
 }
 

@@ -5,10 +5,9 @@ What the invariants are functions of. Read a chunk of the log at a time; whateve
 the tables say what the generated class says.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -18,13 +17,13 @@ from workloads.account.audit.causes import operation_of, operations_of
 from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import JournalTxn
 from workloads.account.wire.bad_record import BadRecordError
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 
 _SEQ_MAX = 2**63 - 1  # what a column holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Postings:
+class Postings(ColumnTable):
     """
     A row a posting, in the order of the ledger.
 
@@ -38,13 +37,6 @@ class Postings:
     bucket: Column
     delta_minor: Column
     order_id: Words
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def rows(self, chosen: Any) -> "Postings":
-        """The *chosen* rows, by a slice, a mask or an order."""
-        return Postings(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +144,8 @@ def decode(
         source_seq[index] = min(message.cause.kafka.source_seq, _SEQ_MAX)
         rewritten.append(_postings_of(message, index))
     if not plain.all():
-        postings = _merged([postings.rows(plain[postings.owner]), *rewritten])
+        postings = Postings.joined([postings.rows(plain[postings.owner]), *rewritten])
+        postings = postings.rows(np.argsort(postings.owner, kind="stable"))
     table = Transactions(
         journal_seq=journal_seq,
         kind=kind,
@@ -204,14 +197,3 @@ def _postings_of(message: JournalTxn, index: int) -> Postings:
         delta_minor=np.array([line.delta_minor for line in lines], np.int64),
         order_id=np.array([line.order_id for line in lines], np.uint64),
     )
-
-
-def _merged(parts: Sequence[Postings]) -> Postings:
-    """All rows in order of their transactions."""
-    together = Postings(
-        **{
-            item.name: np.concatenate([getattr(part, item.name) for part in parts])
-            for item in fields(Postings)
-        }
-    )
-    return together.rows(np.argsort(together.owner, kind="stable"))

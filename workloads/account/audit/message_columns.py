@@ -47,7 +47,7 @@ class Spans:
         return Spans(self.start[chosen], self.end[chosen], self.is_present[chosen])
 
 
-class Memory:
+class MessageBytes:
     """The bytes of messages, readable at any position as a byte or as a word."""
 
     def __init__(self, data: NDArray[np.uint8]) -> None:
@@ -84,7 +84,7 @@ class Messages:
         plain: Which have been readable so far; final after `finish`.
     """
 
-    def __init__(self, memory: Memory, start: Column, end: Column) -> None:
+    def __init__(self, memory: MessageBytes, start: Column, end: Column) -> None:
         self.memory = memory
         self._at, self._end = start, end
         self.plain: Mask = np.ones(len(start), np.bool_)
@@ -93,7 +93,7 @@ class Messages:
     def of(cls, values: Values) -> "Messages":
         """The messages of a buffer."""
         assert len(values.data) >= PADDING_BYTES, "a whole word behind the last message"
-        return cls(Memory(values.data), values.start, values.start + values.length)
+        return cls(MessageBytes(values.data), values.start, values.start + values.length)
 
     def within(self, spans: Spans) -> "Messages":
         """The messages that a field of these holds."""

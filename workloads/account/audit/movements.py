@@ -4,7 +4,6 @@ What each transaction changes: its postings summed by account, asset and bucket.
 Accounts, assets and buckets are numbered as they appear, so that a place can be computed with.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from workloads.account.audit.grouped import Groups, Numbering, exact, exact_together
 from workloads.account.audit.ledger_table import Postings
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Words
 
 Effect = dict[tuple[int, int, int], int]
 """Change in minor units by (account_id, asset_id, bucket); no zeros."""
@@ -46,7 +45,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Movements:
+class Movements(ColumnTable):
     """
     A row for each transaction (*owner*), account, asset and bucket whose amount changes.
 
@@ -58,13 +57,6 @@ class Movements:
     asset: Column
     bucket: Column
     delta_minor: Column
-
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def rows(self, chosen: Any) -> "Movements":
-        """The *chosen* rows, by a mask or an order."""
-        return Movements(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
 
     def of(self, places: Places, owner: int) -> Effect:
         """Those of one transaction."""
@@ -79,7 +71,7 @@ class Movements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class Lines(ColumnTable):
     """Rows like postings: who (*owner*: a transaction) moves how much where."""
 
     owner: Column
@@ -101,20 +93,6 @@ class Lines:
             bucket=np.full(count, bucket),
             delta_minor=delta_minor,
         )
-
-    def rows(self, chosen: Mask) -> "Lines":
-        """The *chosen* lines."""
-        return Lines(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
-
-
-def joined(lines: Sequence[Lines]) -> Lines:
-    """All *lines*, one behind the other."""
-    return Lines(
-        **{
-            item.name: np.concatenate([getattr(part, item.name) for part in lines])
-            for item in fields(Lines)
-        }
-    )
 
 
 def movements(places: Places, lines: Lines | Postings) -> Movements:
@@ -138,12 +116,11 @@ def differing(places: Places, expected: Movements, actual: Movements) -> Column:
         for item in fields(Movements)
     ):
         return np.zeros(0, np.int64)
-    surplus = {
-        item.name: np.concatenate([getattr(actual, item.name), getattr(expected, item.name)])
-        for item in fields(Movements)
-    }
-    surplus["delta_minor"] = exact_together(actual.delta_minor, -expected.delta_minor)
-    return np.unique(_summed(places, Movements(**surplus)).owner)
+    surplus = replace(
+        Movements.joined([actual, expected]),
+        delta_minor=exact_together(actual.delta_minor, -expected.delta_minor),
+    )
+    return np.unique(_summed(places, surplus).owner)
 
 
 def _summed(places: Places, rows: Movements) -> Movements:

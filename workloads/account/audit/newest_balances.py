@@ -6,21 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workloads.account.audit.grouped import Groups, Numbering
+from workloads.account.audit.movements import BUCKETS, Places
 from workloads.account.audit.update_table import Updates
 from workloads.account.wire.column_types import Column
 
-_ASSET_BITS = 20
-_BUCKET_COUNT = 4
+_BUCKET_COUNT = len(BUCKETS)
 
 
 class ToldBalances:
     """Fed with every record, in order; what is told again, of an older state, changes nothing."""
 
     def __init__(self) -> None:
-        self._accounts = Numbering(np.zeros(0, np.uint64))
-        self._assets = Numbering(np.zeros(0, np.int64))
-        self._places = Numbering(np.zeros(0, np.int64))
-        self._seq: Column = np.zeros(0, np.int64)  # by place
+        self._places = Places()
+        self._pairs = Numbering(np.zeros(0, np.int64))  # of account and asset
+        self._seq: Column = np.zeros(0, np.int64)  # by pair
         self._amounts: NDArray[np.int64] = np.zeros((0, _BUCKET_COUNT), np.int64)
 
     def take(self, updates: Updates) -> None:
@@ -28,32 +27,25 @@ class ToldBalances:
         told = updates.balances
         if not len(told):
             return
-        account = self._accounts.of(updates.account_id)[told.owner]
-        asset = self._assets.of(told.asset_id)
-        assert len(self._assets) < 1 << _ASSET_BITS, "an exchange with fewer than a million assets"
-        place = self._places.of(account << _ASSET_BITS | asset)
-        self._grow(len(self._places))
+        account = self._places.accounts.of(updates.account_id)[told.owner]
+        asset = self._places.assets.of(told.asset_id)
+        pair = self._pairs.of(self._places.pair(account, asset))
+        self._grow(len(self._pairs))
         seq = updates.account_seq[told.owner]
-        rows = _newest(place, seq)
-        place, seq = place[rows], seq[rows]
-        is_newer = seq >= self._seq[place]
-        rows, place = rows[is_newer], place[is_newer]
-        self._seq[place] = seq[is_newer]
-        amounts = (
-            told.available_minor,
-            told.locked_orders_minor,
-            told.locked_isolated_minor,
-            told.locked_withdrawal_minor,
-        )
-        for bucket, column in enumerate(amounts):
-            self._amounts[place, bucket] = column[rows]
+        rows = _newest(pair, seq)
+        pair, seq = pair[rows], seq[rows]
+        is_newer = seq >= self._seq[pair]
+        rows, pair = rows[is_newer], pair[is_newer]
+        self._seq[pair] = seq[is_newer]
+        for bucket, column in enumerate(told.buckets):
+            self._amounts[pair, bucket] = column[rows]
 
     def result(self) -> Mapping[tuple[int, int], tuple[int, ...]]:
         """Amounts by account_id and asset_id, in the order of the contract's buckets."""
-        places = self._places.ids
-        accounts = self._accounts.ids[places >> _ASSET_BITS].tolist()
-        assets = self._assets.ids[places & ((1 << _ASSET_BITS) - 1)].tolist()
-        amounts = map(tuple, self._amounts[: len(places)].tolist())
+        pairs = self._pairs.ids
+        accounts = self._places.account_ids(pairs).tolist()
+        assets = self._places.asset_ids(pairs).tolist()
+        amounts = map(tuple, self._amounts[: len(pairs)].tolist())
         return dict(zip(zip(accounts, assets, strict=True), amounts, strict=True))
 
     def _grow(self, count: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from workloads.account.audit.attribution import Blame, Suspect
+from workloads.account.audit.attribution import Attribution, Suspect
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.grouped import Groups, exact, exact_together
 from workloads.account.audit.instruments import Instruments
@@ -23,15 +23,13 @@ from workloads.account.audit.movements import (
     Movements,
     Places,
     differing,
-    joined,
     movements,
 )
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.order_model import (
     Followed,
-    Step,
+    OrderStep,
     Steps,
-    after,
     follow,
     no_steps,
     still_open,
@@ -49,12 +47,12 @@ FEES: int = contract.FEES
 EXTERNAL: int = contract.EXTERNAL
 
 _STEP_OF = {
-    Kind.RESERVE: Step.RESERVE,
-    Kind.AMEND: Step.AMEND,
-    Kind.FILL: Step.FILL,
-    Kind.RELEASE: Step.RELEASE,
-    Kind.LATE_FILL: Step.FILL,
-    Kind.ORDER_EVENT: Step.RELEASE,
+    Kind.RESERVE: OrderStep.RESERVE,
+    Kind.AMEND: OrderStep.AMEND,
+    Kind.FILL: OrderStep.FILL,
+    Kind.RELEASE: OrderStep.RELEASE,
+    Kind.LATE_FILL: OrderStep.FILL,
+    Kind.ORDER_EVENT: OrderStep.RELEASE,
 }
 _NO_STEP = -1
 _STEP_BY_KIND = np.array([int(_STEP_OF.get(kind, _NO_STEP)) for kind in Kind])
@@ -91,7 +89,9 @@ class OrderFold:
         self.tallies = Tallies(locks=Tally("I4"), orphans=Tally("I5"), fees=Tally("I19"))
         self.instruments = instruments
         self._log, self._places = log, places
-        self._blame = Blame(log, locks=self.tallies.locks, fees=self.tallies.fees, effects=effects)
+        self._attribution = Attribution(
+            log, locks=self.tallies.locks, fees=self.tallies.fees, effects=effects
+        )
         self.open_orders = no_steps()
         self.fees_expected_minor: dict[int, int] = defaultdict(int)
         self.fees_foreign_minor: dict[int, int] = defaultdict(int)
@@ -134,14 +134,14 @@ class OrderFold:
         followed = follow(steps, self.instruments)
         self.open_orders = still_open(steps, followed)
         done = followed.is_open & (owner >= 0)
-        legs = done & (steps.what == Step.FILL)
+        legs = done & (steps.what == OrderStep.FILL)
         quote = self.instruments.quote_asset_id[steps.instrument[legs]]
         for asset_id in np.unique(quote).tolist():
             fees_minor = followed.fee_minor[legs][quote == asset_id]
             self.fees_expected_minor[asset_id] += int(exact(fees_minor).sum())
         expected = movements(
             self._places,
-            joined(
+            Lines.joined(
                 [
                     *self._order_lines(steps.rows(done), followed.rows(done), owner[done]),
                     *self._transfer_lines(first, row[first]),
@@ -152,7 +152,7 @@ class OrderFold:
         actual = moves.rows(is_first[moves.owner])
         for index in differing(self._places, expected, actual).tolist():
             its_legs = legs & (owner == index)
-            self._blame.lay(
+            self._attribution.attribute(
                 Suspect(
                     part=part,
                     index=index,
@@ -180,8 +180,8 @@ class OrderFold:
         """
         log = self._log
         what = _STEP_BY_KIND[log.kind[row]]
-        is_fill = what == Step.FILL
-        order = np.where(what == Step.RESERVE, row, log.order[row])
+        is_fill = what == OrderStep.FILL
+        order = np.where(what == OrderStep.RESERVE, row, log.order[row])
         # A match is a step of both its orders: the taker's first.
         order = np.concatenate([order, log.peer_order[row[is_fill]]])
         leg = np.concatenate([np.arange(len(row)), np.flatnonzero(is_fill)])
@@ -200,7 +200,7 @@ class OrderFold:
             basis_ppm_minor=np.zeros(len(leg), np.int64),
         )
         nobody = np.full(len(self.open_orders), _NO_STEP)
-        return after(self.open_orders, steps), np.concatenate([nobody, owner[leg]])
+        return Steps.joined([self.open_orders, steps]), np.concatenate([nobody, owner[leg]])
 
     def _order_lines(self, steps: Steps, followed: Followed, owner: Column) -> list[Lines]:
         """What steps must move: locks, and of a match what each side pays and gets."""
@@ -212,7 +212,7 @@ class OrderFold:
         locked = followed.lock_change_minor
         # A buy pays out of its lock; what that no longer needs and the match did not cost is free.
         spent = np.where(is_buy, followed.notional_minor + followed.fee_minor, 0)
-        is_fill = steps.what == Step.FILL
+        is_fill = steps.what == OrderStep.FILL
         moves_own = ~is_fill | is_buy
         fill = np.flatnonzero(is_fill)
         got_asset = np.where(is_buy, base, quote)[fill]

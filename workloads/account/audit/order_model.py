@@ -7,7 +7,7 @@ of steps, and an order's life is its own rows of it, from the step that makes it
 ends it.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from workloads.account.audit.grouped import EXACT_MAX, Groups, magnitude, within
 from workloads.account.audit.instruments import Instruments
-from workloads.account.wire.column_types import Column, Mask
+from workloads.account.wire.column_types import Column, ColumnTable, Mask
 
 PPM = 1_000_000
 
 
-class Step(IntEnum):
+class OrderStep(IntEnum):
     """What may happen to an order."""
 
     OPEN = 0  # it is open already: as it was left by the steps before these
@@ -31,13 +31,13 @@ class Step(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steps:
+class Steps(ColumnTable):
     """
     A row a step, in the order in which they happen.
 
     Attributes:
         order: A number of the order.
-        what: A Step.
+        what: A OrderStep.
         is_buy, instrument: Of the order; an instrument_id.
         ticks, lots: RESERVE and OPEN: limit, and lots to be filled. AMEND: the same anew, 0 keeps
             what was. FILL: price, and lots traded. RELEASE: unused.
@@ -54,16 +54,9 @@ class Steps:
     is_maker: Mask
     basis_ppm_minor: Column
 
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def rows(self, chosen: Any) -> "Steps":
-        """The *chosen* rows, by a mask or an order."""
-        return Steps(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
+class Followed(ColumnTable):
     """
     What each step must do, a row a step.
 
@@ -86,10 +79,6 @@ class Followed:
     leaves_lots: Column
     basis_ppm_minor: Column
     lock_minor: Column
-
-    def rows(self, chosen: Any) -> "Followed":
-        """The *chosen* rows, by a mask or an order."""
-        return Followed(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
 
 
 def ceil_ppm(value: Any) -> Any:
@@ -126,14 +115,14 @@ def follow(steps: Steps, instruments: Instruments) -> Followed:
     groups = Groups(steps.order)
     ordered = _exact(steps.rows(groups.order), instruments)
     what, lots = ordered.what, ordered.lots
-    is_fill = what == Step.FILL
+    is_fill = what == OrderStep.FILL
     # A life begins where the order is made; steps of an order that was never made begin one too,
     # in which nothing is open.
-    makes = (what == Step.RESERVE) | (what == Step.OPEN)
+    makes = (what == OrderStep.RESERVE) | (what == OrderStep.OPEN)
     begins = makes.copy()
     begins[groups.first] = True
     first, life = np.flatnonzero(begins), np.cumsum(begins) - 1
-    changes = makes | (what == Step.AMEND)
+    changes = makes | (what == OrderStep.AMEND)
     limit_ticks = ordered.ticks[_latest(changes & (ordered.ticks != 0) | makes)]
     sized = _latest(changes & (lots != 0) | makes)
     filled_lots = np.cumsum(np.where(is_fill, lots, 0))
@@ -142,7 +131,7 @@ def follow(steps: Steps, instruments: Instruments) -> Followed:
     notional_minor = np.where(is_fill, ordered.ticks * lots * tick_minor, 0)
     fees_ppm_minor = np.where(is_fill, _fees_ppm_minor(ordered, notional_minor, instruments), 0)
     basis = within(ordered.basis_ppm_minor + fees_ppm_minor, first, life)
-    ends = (what == Step.RELEASE) | (is_fill & (leaves_lots <= 0))
+    ends = (what == OrderStep.RELEASE) | (is_fill & (leaves_lots <= 0))
     is_open = makes[first][life] & (within(ends, first, life) == ends)
     lock = lock_minor(
         instruments,
@@ -152,9 +141,9 @@ def follow(steps: Steps, instruments: Instruments) -> Followed:
         leaves_lots=leaves_lots,
         basis=basis,
     )
-    lock[what == Step.RELEASE] = 0
+    lock[what == OrderStep.RELEASE] = 0
     lock_change = lock - _before(lock, begins)
-    lock_change[what == Step.OPEN] = 0
+    lock_change[what == OrderStep.OPEN] = 0
     charged = ceil_ppm(basis)
     is_last = np.zeros(len(steps), np.bool_)
     is_last[groups.back(np.arange(len(steps)))[groups.last]] = True
@@ -187,22 +176,12 @@ def no_steps() -> Steps:
     )
 
 
-def after(earlier: Steps, later: Steps) -> Steps:
-    """Both, one after the other."""
-    return Steps(
-        **{
-            item.name: np.concatenate([getattr(earlier, item.name), getattr(later, item.name)])
-            for item in fields(Steps)
-        }
-    )
-
-
 def still_open(steps: Steps, followed: Followed) -> Steps:
     """The orders that are open after all *steps*, each as the step OPEN that goes on with it."""
     chosen = followed.is_left_open
     return replace(
         steps.rows(chosen),
-        what=np.full(int(np.count_nonzero(chosen)), int(Step.OPEN)),
+        what=np.full(int(np.count_nonzero(chosen)), int(OrderStep.OPEN)),
         ticks=followed.limit_ticks[chosen],
         lots=followed.leaves_lots[chosen],
         basis_ppm_minor=followed.basis_ppm_minor[chosen],
@@ -244,7 +223,7 @@ def _exact(steps: Steps, instruments: Instruments) -> Steps:
     def most(*columns: Column) -> float:
         return float(max(int(np.abs(column[traded]).max(initial=0)) for column in columns))
 
-    is_fill = steps.what == Step.FILL
+    is_fill = steps.what == OrderStep.FILL
     lots = float(np.abs(steps.lots).max(initial=0)) + magnitude(steps.lots[is_fill])
     ticks = float(np.abs(steps.ticks).max(initial=0))
     notional_minor = ticks * lots * most(instruments.quote_per_tick_lot_minor)

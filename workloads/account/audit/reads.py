@@ -5,7 +5,7 @@ A reply names the state that it shows; the ledger says what the account held in 
 is found whether it tells its true age or another.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, TargetState
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 
 _FLAWS = (
     "",
@@ -27,7 +27,7 @@ _FLAWS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reads:
+class Reads(ColumnTable):
     """
     A row a read that was answered.
 
@@ -53,15 +53,8 @@ class Reads:
     first_seq: Column
     entry_count: Column
 
-    def __len__(self) -> int:
-        return len(self.row)
 
-    def rows(self, chosen: Any) -> "Reads":
-        """The *chosen* rows."""
-        return Reads(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
-
-
-class ReadLaw:
+class ReadFold:
     """
     Fed with every new transaction, in order.
 

@@ -16,7 +16,7 @@ from workloads.account.contract.accounts_pb2 import JournalTxn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class PublishedTransaction:
     """A transaction as it was told: without the time of its commit, which is told anew."""
 
     content: bytes
@@ -42,14 +42,16 @@ class _Stretch:
     offset_bytes: int
 
 
-class Recall:
+class EarlierTransactions:
     """Fed with every stretch of new transactions, in order."""
 
     def __init__(self, read: Callable[[int], Iterable[Transactions]]) -> None:
         """*read* gives the ledger again, from an offset on."""
         self._read = read
         self._stretches: list[_Stretch] = []
-        self._again: dict[int, Told] = {}  # by journal_seq: what was told instead, or late
+        self._again: dict[
+            int, PublishedTransaction
+        ] = {}  # by journal_seq: what was told instead, or late
         # The stretch that was looked into last: (table, row) by journal_seq.
         self._near: dict[int, tuple[Transactions, int]] = {}
         self._near_index = -1
@@ -61,11 +63,11 @@ class Recall:
             _Stretch(first_seq=first_seq, count=len(part), offset_bytes=part.offset_bytes)
         )
 
-    def replace(self, seq: int, told: Told) -> None:
+    def replace(self, seq: int, told: PublishedTransaction) -> None:
         """From now on *seq* means this transaction."""
         self._again[seq] = told
 
-    def told(self, seq: int) -> Told | None:
+    def published(self, seq: int) -> PublishedTransaction | None:
         """What was told under *seq*, None if nothing was."""
         if seq in self._again:
             return self._again[seq]
@@ -75,7 +77,7 @@ class Recall:
         if index != self._near_index:
             self._near, self._near_index = self._rows(self._stretches[index]), index
         found = self._near.get(seq)
-        return None if found is None else Told.of(*found)
+        return None if found is None else PublishedTransaction.of(*found)
 
     def _rows(self, stretch: _Stretch) -> dict[int, tuple[Transactions, int]]:
         found: dict[int, tuple[Transactions, int]] = {}

@@ -13,7 +13,7 @@ from workloads.account.audit.grouped import Groups, stable_order
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import Places
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.retold import Recall, Told
+from workloads.account.audit.retold import EarlierTransactions, PublishedTransaction
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import TargetState
 from workloads.account.terms.market import FIRST_ACCOUNT_ID
@@ -35,7 +35,7 @@ class SequenceFold:
         self,
         opening: TargetState,
         places: Places,
-        recall: Recall,
+        earlier: EarlierTransactions,
         *,
         on_replaced: Callable[[int], None],
     ) -> None:
@@ -44,7 +44,7 @@ class SequenceFold:
         self.has_gap = False
         self._first_seq = self._next_seq = (opening.journal_seq or 0) + 1
         self._is_anchored = opening.journal_seq is not None
-        self._opening, self._places, self._recall = opening, places, recall
+        self._opening, self._places, self._earlier = opening, places, earlier
         self._on_replaced = on_replaced
         self._touch_count: Column = np.zeros(0, np.int64)  # by number of the account
 
@@ -73,7 +73,7 @@ class SequenceFold:
         for first, last in zip(edges, np.append(edges[1:], len(seq)), strict=True):
             part = table.part(int(first), int(last))
             if is_new[first]:
-                self._recall.note(part)
+                self._earlier.note(part)
                 yield part
             else:
                 yield from self._new_after_all(part)
@@ -123,7 +123,7 @@ class SequenceFold:
         """Of transactions whose numbers have passed: those that are not what was told before."""
         first = 0  # of the run that is new
         for row, seq in enumerate(part.journal_seq.tolist()):
-            told, before = Told.of(part, row), self._recall.told(seq)
+            told, before = PublishedTransaction.of(part, row), self._earlier.published(seq)
             # From before the opening: emitted again, or the topic was joined a little early. Its
             # effect is part of the opening state, so it can't be judged and must not be folded.
             is_older = seq < self._first_seq
@@ -142,7 +142,7 @@ class SequenceFold:
                     at=int(part.number[row]),
                 )
                 self._on_replaced(before.operation)
-            self._recall.replace(seq, told)
+            self._earlier.replace(seq, told)
         if first < len(part):
             yield part.part(first, len(part))
 

@@ -1,8 +1,6 @@
 """acct.balances.v1 as tables: a row an update, and a row a balance in it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -12,14 +10,14 @@ from workloads.account.audit.causes import operations_of
 from workloads.account.audit.message_columns import Messages
 from workloads.account.contract.accounts_pb2 import AccountUpdate
 from workloads.account.wire.bad_record import BadRecordError
-from workloads.account.wire.column_types import Column, Mask, Words
+from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 
 _SEQ_MAX = 2**63 - 1  # what a column holds
 _ANY_RUN = 0  # whose operation caused an update is not asked here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Balances:
+class Balances(ColumnTable):
     """
     A row a balance, in the order of the topic.
 
@@ -35,12 +33,15 @@ class Balances:
     locked_withdrawal_minor: Column
     available_minor: Column
 
-    def __len__(self) -> int:
-        return len(self.owner)
-
-    def rows(self, chosen: Any) -> "Balances":
-        """The *chosen* rows, by a mask or an order."""
-        return Balances(**{item.name: getattr(self, item.name)[chosen] for item in fields(self)})
+    @property
+    def buckets(self) -> tuple[Column, ...]:
+        """The four parts of the total, in the order of the contract's buckets."""
+        return (
+            self.available_minor,
+            self.locked_orders_minor,
+            self.locked_isolated_minor,
+            self.locked_withdrawal_minor,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,8 @@ def decode(values: Values) -> Updates:
         is_snapshot[index], journal_seq[index] = message.snapshot, message.journal_seq
         rewritten.append(_balances_of(message, index))
     if not plain.all():
-        balances = _merged([balances.rows(plain[balances.owner]), *rewritten])
+        balances = Balances.joined([balances.rows(plain[balances.owner]), *rewritten])
+        balances = balances.rows(np.argsort(balances.owner, kind="stable"))
     return Updates(
         account_id=account_id,
         account_seq=account_seq,
@@ -123,14 +125,3 @@ def _balances_of(message: AccountUpdate, index: int) -> Balances:
         for name in ("asset_id", *_AMOUNTS)
     }
     return Balances(owner=np.full(len(lines), index), **columns)
-
-
-def _merged(parts: Sequence[Balances]) -> Balances:
-    """All rows in order of their updates."""
-    together = Balances(
-        **{
-            item.name: np.concatenate([getattr(part, item.name) for part in parts])
-            for item in fields(Balances)
-        }
-    )
-    return together.rows(np.argsort(together.owner, kind="stable"))

@@ -66,13 +66,7 @@ class UpdatesFold:
     def _check_totals(self, updates: Updates, balances: Balances) -> None:
         """Each total is the sum of its four parts."""
         self._balance_count += len(balances)
-        amounts = exact_together(
-            balances.available_minor,
-            balances.locked_orders_minor,
-            balances.locked_isolated_minor,
-            balances.locked_withdrawal_minor,
-        )
-        parts_minor = amounts.reshape(4, -1).sum(axis=0)
+        parts_minor = exact_together(*balances.buckets).reshape(4, -1).sum(axis=0)
         wrong = np.flatnonzero(parts_minor != balances.total_minor)
         self._mismatch_count += len(wrong)
         if len(wrong) and not self._mismatch_first:

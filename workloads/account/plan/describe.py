@@ -14,11 +14,11 @@ from harness.model.arrivals_statistics import Statistic, arrival_statistics
 from harness.model.scenario import Scenario
 from harness.system import ShardPlan
 from workloads.account.plan.flow_statistics import (
-    Stream,
+    OperationFlow,
+    flow_of,
     mix_statistics,
     order_flow,
     skew_statistics,
-    stream_of,
 )
 from workloads.account.plan.order_statistics import (
     cap_statistics,
@@ -35,26 +35,26 @@ _ENGINE_BYTES = 36  # stamps, outcome and code of an operation in the load proce
 def plan_statistics(scenario: Scenario, plans: Sequence[ShardPlan]) -> tuple[Statistic, ...]:
     """The statistics of all shards' plans together."""
     workload = parse_workload(scenario.workload)
-    return _statistics(scenario, workload, plans, stream_of(scenario, plans))
+    return _statistics(scenario, workload, plans, flow_of(scenario, plans))
 
 
 def _statistics(
-    scenario: Scenario, workload: Workload, plans: Sequence[ShardPlan], stream: Stream
+    scenario: Scenario, workload: Workload, plans: Sequence[ShardPlan], flow: OperationFlow
 ) -> tuple[Statistic, ...]:
-    if not len(stream):
+    if not len(flow):
         return ()
     found = [
-        *mix_statistics(stream, workload),
-        *skew_statistics(stream, workload, scenario.seed),
+        *mix_statistics(flow, workload),
+        *skew_statistics(flow, workload, scenario.seed),
         *arrival_statistics(
             scenario.arrivals,
-            stream.offset_ns[~stream.is_derived],
+            flow.offset_ns[~flow.is_derived],
             warmup_ns=scenario.warmup_ns,
             measure_ns=scenario.measure_ns,
         ),
-        *cap_statistics(stream, workload.caps),
-        *order_flow(stream),
-        *open_order_statistics(plans, workload, stream),
+        *cap_statistics(flow, workload.caps),
+        *order_flow(flow),
+        *open_order_statistics(plans, workload, flow),
     ]
     if workload.sweeps is not None:
         found += sweep_statistics(plans, workload.sweeps)
@@ -63,19 +63,19 @@ def _statistics(
 
 def describe_plans(scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
     """The same for people, with counts and bytes."""
-    stream = stream_of(scenario, plans)
-    count = max(1, len(stream))
+    flow = flow_of(scenario, plans)
+    count = max(1, len(flow))
     payload_bytes = sum(len(encode_plan(scenario, plan, run_tag=0).blob) for plan in plans)
     column_bytes = sum(array.nbytes for plan in plans for array in plan.columns.values())
     workload = parse_workload(scenario.workload)
-    reserve_count = int(np.count_nonzero(stream.kind == Kind.RESERVE))
+    reserve_count = int(np.count_nonzero(flow.kind == Kind.RESERVE))
     return {
         "operations": {
-            "count": len(stream),
-            "measured": int(np.count_nonzero(stream.is_measured)),
+            "count": len(flow),
+            "measured": int(np.count_nonzero(flow.is_measured)),
             "expected_to_be_refused": round(reserve_count * workload.insufficient),
-            "distinct_accounts": len(np.unique(stream.account)),
-            "distinct_instruments": len(np.unique(stream.instrument[stream.instrument > 0])),
+            "distinct_accounts": len(np.unique(flow.account)),
+            "distinct_instruments": len(np.unique(flow.instrument[flow.instrument > 0])),
         },
         "bytes_per_operation": {
             "payload": round(payload_bytes / count, 1),
@@ -83,6 +83,6 @@ def describe_plans(scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[st
             "engine": _ENGINE_BYTES,
         },
         "statistics": {
-            item.name: item.shown() for item in _statistics(scenario, workload, plans, stream)
+            item.name: item.shown() for item in _statistics(scenario, workload, plans, flow)
         },
     }

@@ -26,7 +26,7 @@ _HOT_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class OperationFlow:
     """
     All shards' operations in order of time.
 
@@ -54,7 +54,7 @@ class Stream:
         return len(self.kind)
 
 
-def stream_of(scenario: Scenario, plans: Sequence[ShardPlan]) -> Stream:
+def flow_of(scenario: Scenario, plans: Sequence[ShardPlan]) -> OperationFlow:
     """The plans of all shards, put together."""
     offsets = np.concatenate([plan.intended_offset_ns for plan in plans])
     order = np.argsort(offsets, kind="stable")
@@ -66,7 +66,7 @@ def stream_of(scenario: Scenario, plans: Sequence[ShardPlan]) -> Stream:
     def column(name: str, absent: int) -> NDArray[Any]:
         return joined([plan.columns.get(name, np.full(len(plan), absent)) for plan in plans])
 
-    return Stream(
+    return OperationFlow(
         offset_ns=offsets[order],
         kind=joined([plan.kind for plan in plans]),
         account=column("account", 0),
@@ -80,54 +80,54 @@ def stream_of(scenario: Scenario, plans: Sequence[ShardPlan]) -> Stream:
     )
 
 
-def mix_statistics(stream: Stream, workload: Workload) -> Iterator[Statistic]:
+def mix_statistics(flow: OperationFlow, workload: Workload) -> Iterator[Statistic]:
     """The share of each kind, and what else is asked for as a share."""
-    asked = stream.is_measured & ~stream.is_derived
-    first = asked & ~stream.is_duplicate
-    reserves = stream.kind == Kind.RESERVE
+    asked = flow.is_measured & ~flow.is_derived
+    first = asked & ~flow.is_duplicate
+    reserves = flow.kind == Kind.RESERVE
     for name, target in workload.mix:
         if name == "duplicate":
-            chosen = asked & stream.is_duplicate
+            chosen = asked & flow.is_duplicate
         elif name == "ioc":
-            chosen = first & reserves & stream.is_ioc
+            chosen = first & reserves & flow.is_ioc
         elif name == "reserve":
-            chosen = first & reserves & ~stream.is_ioc
+            chosen = first & reserves & ~flow.is_ioc
         else:
-            chosen = first & (stream.kind == Kind[name.upper()])
+            chosen = first & (flow.kind == Kind[name.upper()])
         yield from _share(f"share_{name}", chosen, asked, target)
     yield from _share(
-        "changed_duplicates", stream.is_changed, stream.is_duplicate, workload.changed_duplicates
+        "changed_duplicates", flow.is_changed, flow.is_duplicate, workload.changed_duplicates
     )
-    reads = np.isin(stream.kind, READS)
-    yield from _share("read_your_writes", stream.must_see, reads, workload.read_your_writes)
-    repeats = stream.kind == Kind.REPEAT
-    originals = np.isin(stream.kind, RECORDS) & ~repeats
+    reads = np.isin(flow.kind, READS)
+    yield from _share("read_your_writes", flow.must_see, reads, workload.read_your_writes)
+    repeats = flow.kind == Kind.REPEAT
+    originals = np.isin(flow.kind, RECORDS) & ~repeats
     yield from _share("repeated_records", repeats, originals, workload.repeated_records)
-    late = stream.kind == Kind.LATE_FILL
-    yield from _share("late_records", late, np.isin(stream.kind, MATCHES), workload.late_records)
+    late = flow.kind == Kind.LATE_FILL
+    yield from _share("late_records", late, np.isin(flow.kind, MATCHES), workload.late_records)
 
 
-def order_flow(stream: Stream) -> Iterator[Statistic]:
+def order_flow(flow: OperationFlow) -> Iterator[Statistic]:
     """How many orders are cancelled and how many traded, of all orders: no target of its own."""
-    first = stream.is_measured & ~stream.is_duplicate
-    order_count = int(np.count_nonzero(first & (stream.kind == Kind.RESERVE)))
+    first = flow.is_measured & ~flow.is_duplicate
+    order_count = int(np.count_nonzero(first & (flow.kind == Kind.RESERVE)))
     if not order_count:
         return
-    releases = int(np.count_nonzero(first & (stream.kind == Kind.RELEASE)))
-    fills = int(np.count_nonzero(stream.is_measured & np.isin(stream.kind, MATCHES)))
+    releases = int(np.count_nonzero(first & (flow.kind == Kind.RELEASE)))
+    fills = int(np.count_nonzero(flow.is_measured & np.isin(flow.kind, MATCHES)))
     yield Statistic(name="orders_released", value=releases / order_count)
     yield Statistic(name="fills_an_order", value=fills / order_count)
 
 
-def skew_statistics(stream: Stream, workload: Workload, seed: int) -> Iterator[Statistic]:
+def skew_statistics(flow: OperationFlow, workload: Workload, seed: int) -> Iterator[Statistic]:
     """How much falls to the accounts meant to be the busiest; releases repeat their reserve's."""
     weights = make_accounts(workload, workload.listed, seed=seed).weights
     hot_count = max(1, int(len(weights) * _HOT_SHARE))
     hot = np.argpartition(weights, -hot_count)[-hot_count:]
     target = float(weights[hot].sum())
     kinds = [Kind.RESERVE, Kind.TRANSFER, Kind.PEND]
-    chosen = np.isin(stream.kind, kinds) & ~stream.is_duplicate
-    accounts = stream.account[chosen]
+    chosen = np.isin(flow.kind, kinds) & ~flow.is_duplicate
+    accounts = flow.account[chosen]
     accounts = accounts[accounts < len(weights)]
     if not len(accounts):
         return

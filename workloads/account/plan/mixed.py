@@ -21,7 +21,7 @@ from workloads.account.plan.drawn import (
     resting_ticks,
 )
 from workloads.account.plan.rows import Slots, Walked
-from workloads.account.plan.table import Columns, Table
+from workloads.account.plan.table import Columns, PlanTable
 from workloads.account.plan.walk import walk
 from workloads.account.wire.kinds import Kind
 
@@ -40,7 +40,7 @@ _CHANGED_BY = {  # what a duplicate that asks for something else has one more of
 }
 
 
-def mixed_table(share: ShardShare) -> Table:
+def mixed_table(share: ShardShare) -> PlanTable:
     """The operations of a shard, those that follow from others behind the slots."""
     slots = _draw_slots(share)
     chance = random.Random(int(generator(share.seed, _WALK, share.shard).integers(2**63)))
@@ -53,7 +53,7 @@ def mixed_table(share: ShardShare) -> Table:
     _make_accounts_new(columns, drawn)
     _follow_others(columns, drawn)
     is_act = np.isin(walked.kind, (Kind.RELEASE, Kind.AMEND)) & (walked.original < 0)
-    return Table(
+    return PlanTable(
         offset_ns=walked.offset_ns,
         kind=walked.kind,
         needs_a=walked.needs_a,

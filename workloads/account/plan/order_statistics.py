@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from harness.model.arrivals_statistics import SIGMAS, Statistic
 from harness.model.units import NANOS_PER_SECOND, format_duration
 from harness.system import ShardPlan
-from workloads.account.plan.flow_statistics import Stream
+from workloads.account.plan.flow_statistics import OperationFlow
 from workloads.account.terms.workload import Cap, Sweeps, Workload
 from workloads.account.wire.kinds import MATCHES, RECORDS, Kind
 
 
 def open_order_statistics(
-    plans: Sequence[ShardPlan], workload: Workload, stream: Stream
+    plans: Sequence[ShardPlan], workload: Workload, flow: OperationFlow
 ) -> Iterator[Statistic]:
     """Open orders, if every operation is applied when it is due."""
     steps = np.concatenate([_open_order_steps(plan) for plan in plans])
@@ -27,8 +27,8 @@ def open_order_statistics(
     offsets = np.concatenate([plan.intended_offset_ns for plan in plans])
     over_time = np.cumsum(steps[np.argsort(offsets, kind="stable")])
     yield Statistic(name="open_orders_mean", value=float(over_time[len(over_time) // 2 :].mean()))
-    span_s = max(1, int(stream.offset_ns[-1] - stream.offset_ns[0])) / NANOS_PER_SECOND
-    resting = (stream.kind == Kind.RESERVE) & ~stream.is_ioc & ~stream.is_duplicate
+    span_s = max(1, int(flow.offset_ns[-1] - flow.offset_ns[0])) / NANOS_PER_SECOND
+    resting = (flow.kind == Kind.RESERVE) & ~flow.is_ioc & ~flow.is_duplicate
     life_s = (workload.order_life + workload.expected_reply) / NANOS_PER_SECOND
     expected = np.count_nonzero(resting) / span_s * life_s
     yield Statistic(name="open_orders_expected", value=float(expected))
@@ -82,12 +82,12 @@ def _takers(plan: ShardPlan) -> NDArray[np.int32]:
     return takers
 
 
-def cap_statistics(stream: Stream, caps: Sequence[Cap]) -> Iterator[Statistic]:
+def cap_statistics(flow: OperationFlow, caps: Sequence[Cap]) -> Iterator[Statistic]:
     """The most messages that any account sends in any window of each cap."""
-    own = ~np.isin(stream.kind, RECORDS) & (stream.kind != Kind.CREATE_ACCOUNT)
-    by_account = np.lexsort((stream.offset_ns[own], stream.account[own]))
-    account = stream.account[own][by_account].astype(np.int64)
-    offset_ns = stream.offset_ns[own][by_account]
+    own = ~np.isin(flow.kind, RECORDS) & (flow.kind != Kind.CREATE_ACCOUNT)
+    by_account = np.lexsort((flow.offset_ns[own], flow.account[own]))
+    account = flow.account[own][by_account].astype(np.int64)
+    offset_ns = flow.offset_ns[own][by_account]
     if not len(account):
         return
     # One axis for all accounts, far enough apart that no window holds two of them.

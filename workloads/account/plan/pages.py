@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from workloads.account.plan.accounts import generator
 from workloads.account.plan.drawn import ShardShare
-from workloads.account.plan.table import Table
+from workloads.account.plan.table import PlanTable
 from workloads.account.wire.kinds import MATCHES, READS, Kind
 
 _PAGES = 9  # a stream of chance, see accounts.py
 _OLDER_SHARE = 0.5  # of the pages, one further back; of those again, one further back ...
 
 
-def with_pages(table: Table, share: ShardShare) -> Table:
+def with_pages(table: PlanTable, share: ShardShare) -> PlanTable:
     """*table* with the column from_seq, if it has ledger pages."""
     if not share.workload.mix.list_ledger:
         return table
@@ -32,7 +32,9 @@ def with_pages(table: Table, share: ShardShare) -> Table:
     return table
 
 
-def _entries_before(table: Table, share: ShardShare, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def _entries_before(
+    table: PlanTable, share: ShardShare, rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """How many ledger entries the account of each of *rows* should have by then."""
     columns, count = table.columns, len(table)
     is_write = ~np.isin(table.kind, (*READS, Kind.REPEAT)) & (columns["duplicate_of"] < 0)

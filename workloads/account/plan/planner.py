@@ -45,7 +45,7 @@ from workloads.account.plan.drawn import ShardShare
 from workloads.account.plan.mixed import mixed_table
 from workloads.account.plan.pages import with_pages
 from workloads.account.plan.sweeps import sweep_table
-from workloads.account.plan.table import Table, arranged, with_disturbed_records
+from workloads.account.plan.table import PlanTable, arranged, with_disturbed_records
 from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.terms.workload import parse_workload
 from workloads.account.wire.kinds import ON_STREAM, RECORDS, Kind
@@ -91,7 +91,7 @@ def make_plan(scenario: Scenario, *, seed: int, shard: int, shard_count: int) ->
     )
 
 
-def _streams(table: Table, transport: LoadTransport) -> NDArray[np.int32]:
+def _streams(table: PlanTable, transport: LoadTransport) -> NDArray[np.int32]:
     """A record's instrument; on standing streams, the account's own lane."""
     instrument = table.columns["instrument"].astype(np.int32)
     streams = np.where(_is_of(RECORDS)[table.kind], instrument, np.int32(-1))

@@ -20,7 +20,7 @@ from workloads.account.plan.drawn import (
     draw_sides,
     draw_sizes,
 )
-from workloads.account.plan.table import Columns, Table
+from workloads.account.plan.table import Columns, PlanTable
 from workloads.account.terms.workload import SWEEP_LIFE_MAX, Sweeps, sweep_lead_ns
 from workloads.account.wire.kinds import Kind
 
@@ -28,7 +28,7 @@ _SWEEPS = 10  # a stream of chance, see accounts.py
 _SWEEP_LIFE_MIN = 2 - SWEEP_LIFE_MAX  # of order_life; the mean is order_life
 
 
-def sweep_table(share: ShardShare) -> Table:
+def sweep_table(share: ShardShare) -> PlanTable:
     """Fills at the arrivals, then the resting orders, one a fill, then the aggressive ones."""
     workload = share.workload
     assert workload.sweeps is not None, "a workload of sweeps"
@@ -50,7 +50,7 @@ def sweep_table(share: ShardShare) -> Table:
     needs_b[:fill_count] = makers
     columns = _columns(share, sweep, first, chance)
     columns["order"][:fill_count], columns["peer_order"][:fill_count] = takers, makers
-    return Table(
+    return PlanTable(
         offset_ns=np.concatenate([fills_ns, makers_ns, takers_ns]),
         kind=kind,
         needs_a=needs_a,

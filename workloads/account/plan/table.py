@@ -24,7 +24,7 @@ _NONE = np.int32(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class PlanTable:
     """
     A row an operation; see harness.system.ShardPlan and planner.py.
 
@@ -44,7 +44,7 @@ class Table:
         return len(self.kind)
 
 
-def arranged(table: Table) -> Table:
+def arranged(table: PlanTable) -> PlanTable:
     """The rows in order of time, those of equal time as they stand; what is left out is gone."""
     is_sent = table.kind != LEFT_OUT
     if is_sent.all() and bool(np.all(np.diff(table.offset_ns) >= 0)):
@@ -58,7 +58,7 @@ def arranged(table: Table) -> Table:
         found: NDArray[np.int32] = number[references[order]]
         return found
 
-    return Table(
+    return PlanTable(
         offset_ns=table.offset_ns[order],
         kind=table.kind[order],
         needs_a=renumbered(table.needs_a),
@@ -72,7 +72,9 @@ def arranged(table: Table) -> Table:
     )
 
 
-def with_disturbed_records(table: Table, workload: Workload, chance: np.random.Generator) -> Table:
+def with_disturbed_records(
+    table: PlanTable, workload: Workload, chance: np.random.Generator
+) -> PlanTable:
     """Some of the records late, some of them sent once more, as the workload asks."""
     if workload.late_records:
         table = _with_late(table, workload, chance)
@@ -81,7 +83,7 @@ def with_disturbed_records(table: Table, workload: Workload, chance: np.random.G
     return table
 
 
-def _with_late(table: Table, workload: Workload, chance: np.random.Generator) -> Table:
+def _with_late(table: PlanTable, workload: Workload, chance: np.random.Generator) -> PlanTable:
     count = len(table)
     is_late = np.isin(table.kind, MATCHES) & (chance.random(count) < workload.late_records)
     late_by = chance.integers(1, workload.late_max, size=count, endpoint=True)
@@ -92,7 +94,7 @@ def _with_late(table: Table, workload: Workload, chance: np.random.Generator) ->
     )
 
 
-def _with_repeats(table: Table, workload: Workload, chance: np.random.Generator) -> Table:
+def _with_repeats(table: PlanTable, workload: Workload, chance: np.random.Generator) -> PlanTable:
     is_record = np.isin(table.kind, RECORDS)
     chosen = np.flatnonzero(is_record & (chance.random(len(table)) < workload.repeated_records))
     delay_ns = 1 + (chance.standard_exponential(len(chosen)) * _REPEAT_DELAY_NS).astype(np.int64)
@@ -111,7 +113,7 @@ def _with_repeats(table: Table, workload: Workload, chance: np.random.Generator)
     late_by = table.late_by
     if len(late_by):
         late_by = np.concatenate([late_by, np.zeros(len(chosen), np.uint8)])
-    return Table(
+    return PlanTable(
         offset_ns=np.concatenate([table.offset_ns, table.offset_ns[chosen] + delay_ns]),
         kind=np.concatenate([table.kind, np.full(len(chosen), Kind.REPEAT, np.uint8)]),
         needs_a=np.concatenate([table.needs_a, chosen.astype(np.int32)]),

@@ -15,9 +15,9 @@ from google.protobuf.message import DecodeError
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.wire.row_digest import (
-    Entry,
+    HistoryEntry,
     Holding,
-    Line,
+    LedgerLine,
     print_of_page,
     print_of_state,
     signed,
@@ -35,7 +35,7 @@ class Flaw(IntEnum):
     ORDER = 3  # entries don't follow each other
 
 
-class Told(NamedTuple):
+class ReadReply(NamedTuple):
     """
     One reply.
 
@@ -55,7 +55,7 @@ class Told(NamedTuple):
     told_flaw: int
 
 
-def decode_balances(reply: contract.BalancesReply) -> Told:
+def decode_balances(reply: contract.BalancesReply) -> ReadReply:
     """What a GetBalances reply told."""
     flaw, holdings, seen = Flaw.NONE, [], set()
     for balance in reply.balances:
@@ -71,7 +71,7 @@ def decode_balances(reply: contract.BalancesReply) -> Told:
             flaw = Flaw.REPEATED
         seen.add(balance.asset_id)
         holdings += [Holding(balance.asset_id, *item) for item in enumerate(parts)]
-    return Told(
+    return ReadReply(
         journal_seq=reply.ack.journal_seq,
         account_seq=reply.ack.account_seq,
         told_first_seq=0,
@@ -81,7 +81,7 @@ def decode_balances(reply: contract.BalancesReply) -> Told:
     )
 
 
-def decode_page(reply: bytes | memoryview) -> Told:
+def decode_page(reply: bytes | memoryview) -> ReadReply:
     """
     What a page of ListLedger told.
 
@@ -92,12 +92,12 @@ def decode_page(reply: bytes | memoryview) -> Told:
         DecodeError: it is not that.
     """
     entries = [
-        Entry(
+        HistoryEntry(
             message.account_seq,
             message.journal_seq,
             message.kind,
             tuple(
-                Line(line.asset_id, line.bucket, line.delta_minor, line.order_id)
+                LedgerLine(line.asset_id, line.bucket, line.delta_minor, line.order_id)
                 for line in message.postings
             ),
         )
@@ -107,7 +107,7 @@ def decode_page(reply: bytes | memoryview) -> Told:
         after.account_seq == before.account_seq + 1 and after.journal_seq > before.journal_seq
         for before, after in pairwise(entries)
     )
-    return Told(
+    return ReadReply(
         journal_seq=entries[-1].journal_seq if entries else 0,
         account_seq=entries[-1].account_seq if entries else 0,
         told_first_seq=entries[0].account_seq if entries else 0,

@@ -37,7 +37,7 @@ class Holding(NamedTuple):
     amount_minor: int
 
 
-class Line(NamedTuple):
+class LedgerLine(NamedTuple):
     """A posting of an entry."""
 
     asset_id: int
@@ -46,13 +46,13 @@ class Line(NamedTuple):
     order_id: int
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """An entry of an account's history."""
 
     account_seq: int
     journal_seq: int
     kind: int
-    lines: tuple[Line, ...]
+    lines: tuple[LedgerLine, ...]
 
 
 def print_of_state(holdings: Iterable[Holding]) -> int:
@@ -63,7 +63,7 @@ def print_of_state(holdings: Iterable[Holding]) -> int:
     return total & _MASK
 
 
-def print_of_page(entries: Iterable[Entry]) -> int:
+def print_of_page(entries: Iterable[HistoryEntry]) -> int:
     """The number of some entries."""
     return sum(map(_print_of_entry, entries)) & _MASK
 
@@ -94,7 +94,7 @@ def signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def _print_of_entry(entry: Entry) -> int:
+def _print_of_entry(entry: HistoryEntry) -> int:
     account_seq, journal_seq, kind, postings = entry
     line_sum = sum(
         _mix(_mix(asset_id << _BUCKET_BITS | bucket) + delta_minor + order_id * _ORDER)

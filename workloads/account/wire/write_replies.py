@@ -18,7 +18,7 @@ from harness.system import MalformedReplyError, Replies, ShardPlan
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.wire.identity import operation_of_cause, operation_of_id
 from workloads.account.wire.kinds import READS, Kind
-from workloads.account.wire.read_replies import Told, decode_balances, decode_page
+from workloads.account.wire.read_replies import ReadReply, decode_balances, decode_page
 
 _ACK_TAG = 0x0A  # field 1 of every reply but CreateAccount's, which is an Ack itself
 _CODE_TAG, _JOURNAL_SEQ_TAG = 0x08, 0x10
@@ -156,8 +156,8 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
     What the replies said, a row an operation, 0 where there was none.
 
     Columns: journal_seq, account_seq, replayed, t_ingress_ns, t_commit_ns, locked_minor,
-    available_minor, malformed; if the plan has reads also those of read_replies.Told. What is past
-    63 bits, which a service may well say, reads as the largest number: nothing is ever that.
+    available_minor, malformed; if the plan has reads also those of read_replies.ReadReply. A number
+    past 63 bits reads as the largest one that fits: no legal value is that large.
     """
     has_reads = bool(np.isin(plan.kind, READS).any())
     columns = {
@@ -191,6 +191,6 @@ def decode_replies(plan: ShardPlan, replies: Replies) -> dict[str, NDArray[Any]]
     return {**columns, "replayed": replayed, "malformed": malformed}
 
 
-def _tell(told: Told, operation: int, columns: Mapping[str, NDArray[Any]]) -> None:
+def _tell(told: ReadReply, operation: int, columns: Mapping[str, NDArray[Any]]) -> None:
     for name, value in told._asdict().items():
         columns[name][operation] = min(value, _INT64_MAX)

@@ -50,15 +50,12 @@ class AccountPlanner(Planner):
     describe = staticmethod(describe_plans)
 
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
-        """Reservations on standing streams, if the scenario says so."""
         return STREAM_SPECS if scenario.load.transport is LoadTransport.STREAM else KIND_SPECS
 
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
-        """Faults of the [workload] table; if it has none, of it and the phases."""
         return workload_faults(scenario.workload) or phase_faults(scenario)
 
     def reference_data(self, scenario: Scenario) -> bytes:
-        """ReferenceData in the JSON form of protobuf."""
         return reference_json(parse_workload(scenario.workload))
 
 
@@ -72,22 +69,18 @@ class AccountCodec(Codec):
     decode_replies = staticmethod(write_replies.decode_replies)
 
     def record_headers(self, *, run_tag: int, shard: int) -> Sequence[tuple[str, bytes]]:
-        """Who sends, and in which run."""
         return (
             ("src", source_name(run_tag, shard).encode()),
             ("run_id", f"{run_tag:016x}".encode()),
         )
 
     def reply_replayed(self, message: bytes | memoryview) -> bool:
-        """Ack.replayed."""
         return write_replies.ack_of(message).replayed
 
     def reply_position(self, message: bytes | memoryview) -> int:
-        """Ack.journal_seq."""
         return write_replies.ack_of(message).journal_seq
 
     def code_name(self, code: int) -> str:
-        """The contract's word for *code*."""
         known = contract.Code.DESCRIPTOR.values_by_number.get(code)
         return known.name if known is not None else f"CODE_{code}"
 
@@ -101,11 +94,9 @@ class AccountProbe(Probe):
     event_reader = staticmethod(write_replies.event_reader)
 
     def capabilities(self, opening: TargetState) -> Mapping[str, Any]:
-        """What it answered to GetCapabilities; empty if nothing."""
         return opening.capabilities or {}
 
     def subscriptions(self, scenario: Scenario, *, seed: int) -> Sequence[Subscription]:
-        """A StreamAccount for each account that the scenario wants watched."""
         return [
             Subscription(
                 address="/accounts.v1.AccountService/StreamAccount",
@@ -123,7 +114,6 @@ class AccountProbe(Probe):
         return found
 
     def event_count(self, closing: TargetState) -> int | None:
-        """How many transactions there were since the opening."""
         if closing.journal_seq is None or closing.opening_journal_seq is None:
             return None
         return closing.journal_seq - closing.opening_journal_seq
@@ -133,7 +123,6 @@ class AccountAuditor(Auditor):
     """The invariants of accounts.v1."""
 
     def audit(self, evidence: AuditEvidence) -> tuple[Invariant, ...]:
-        """All of them."""
         from workloads.account.audit.judge import judge  # noqa: PLC0415 - see above
 
         workload = parse_workload(evidence.scenario.workload)

@@ -25,7 +25,6 @@ _BUILD_FIELDS = ("python", "machine", "features", "valgrind", "modules")
 
 
 def has_counts(record: RunRecord) -> bool:
-    """Whether *record* is a whole run of counts."""
     return record.complete and record.instrumentation == CALLGRIND
 
 

@@ -43,7 +43,6 @@ class _Gate:
         self.result: Any = None
 
     def fileno(self) -> int:
-        """Do the work; stdin's descriptor is always there."""
         self.result = self._work()
         return 0
 
@@ -121,7 +120,6 @@ def _rehearse() -> dict[str, Any]:
 
 
 def main(mode: str) -> None:
-    """Run the program."""
     gc.disable()
     gc.freeze()
     if mode == "rehearse":

@@ -39,7 +39,6 @@ def environment(root: Path, *, hash_seed: int) -> Mapping[str, str]:
 
 
 def python(*arguments: str) -> list[str]:
-    """A command that runs this interpreter."""
     return [sys.executable, "-P", *arguments]
 
 

@@ -49,11 +49,9 @@ class NullPlanner(Planner):
     """Arrivals, and nothing else."""
 
     def kinds_of(self, scenario: Scenario) -> tuple[KindSpec, ...]:
-        """The only kind, as a call or on standing streams."""
         return (_CALL if scenario.load.transport is LoadTransport.UNARY else _MESSAGE,)
 
     def check_workload(self, scenario: Scenario) -> Sequence[tuple[str, str, str]]:
-        """Only `payload_bytes` is known."""
         faults = [
             (f"workload.{key}", str(value), "is not known; the null system has payload_bytes")
             for key, value in scenario.workload.items()
@@ -88,7 +86,6 @@ class NullPlanner(Planner):
         )
 
     def describe(self, scenario: Scenario, plans: Sequence[ShardPlan]) -> Mapping[str, Any]:
-        """The number of calls and their rate, and the arrivals' statistics."""
         offset_ns = np.sort(np.concatenate([plan.intended_offset_ns for plan in plans]))
         total_s = (scenario.warmup_ns + scenario.measure_ns) / 1e9
         statistics = arrival_statistics(
@@ -126,12 +123,10 @@ class NullCodec(Codec):
         return int.from_bytes(message[_INDEX_AT:_HEAD_BYTES], "little"), message
 
     def reply_code(self, message: bytes | memoryview) -> int:
-        """Any reply is success."""
         del message
         return 0
 
     def decode_replies(self, plan: ShardPlan, replies: Replies) -> Mapping[str, NDArray[Any]]:
-        """How many replies each operation had."""
         return {"reply_count": np.bincount(replies.operation, minlength=len(plan))}
 
 

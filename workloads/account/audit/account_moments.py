@@ -144,7 +144,6 @@ class AccountHistory:
         return [found.rows(slice(first, last)) for first, last in pairwise(edges)]
 
     def opening_seq(self, account_id: Words) -> Column:
-        """The number that each account had at the opening."""
         had: Column = self._opening_seq[self._accounts.known(account_id)]
         return had
 

@@ -32,8 +32,7 @@ def check_account_updates(
         log: What came on the subscriptions; None: it is not there.
     """
     tally = Tally("I6")
-    if closing.unrest:
-        tally.lacks(closing.unrest)
+    tally.lacks(closing.unrest)
     if closing.updates is None:
         tally.lacks("acct.balances.v1 was not read")
     if closing.accounts is None or opening.accounts is None:

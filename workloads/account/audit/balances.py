@@ -70,8 +70,9 @@ class BalanceFold:
             by_asset = dict(zip(assets, sums[owner == row].tolist(), strict=True))
             return f"journal_seq {part.journal_seq[row]} sums to {by_asset} by asset, not to 0"
 
-        self.conserved.checked_count += len(part)
-        self.conserved.violate_all(~is_balanced, describe, size=worst, at=part.number)
+        self.conserved.violate_all(
+            ~is_balanced, describe, size=worst, at=part.number, checked_count=len(part)
+        )
         return is_balanced
 
     def _check_never_negative(self, part: Transactions, moves: Movements) -> None:
@@ -92,7 +93,6 @@ class BalanceFold:
         is_user = account_id >= FIRST_ACCOUNT_ID
         if self._covered is not None:
             is_user &= np.isin(account_id, self._covered)  # what others began with is not known
-        self.non_negative.checked_count += int(np.count_nonzero(is_user))
         self.non_negative.violate_all(
             is_user & (after < 0),
             lambda row: (
@@ -102,6 +102,7 @@ class BalanceFold:
             ),
             size=-after,
             at=part.number[moves.owner],
+            checked_count=int(np.count_nonzero(is_user)),
         )
 
     def _refuse(self, part: Transactions, moves: Movements, is_illegal: Mask) -> None:
@@ -119,7 +120,6 @@ class BalanceFold:
         )
 
     def _open(self, opening: AccountsDump) -> None:
-        """Begin with what the accounts held."""
         keys = np.array(list(opening.balances), np.uint64).reshape(-1, 2)
         amounts = np.array([dump[: len(BUCKETS)] for dump in opening.balances.values()], object)
         account = self._places.accounts.of(keys[:, 0])
@@ -143,7 +143,6 @@ class BalanceFold:
         return numbers
 
     def finish(self, closing: TargetState, *, is_attached: bool) -> None:
-        """Hold the fold to the closing dump and totals."""
         self.check_sums(closing, is_attached=is_attached)
         if closing.accounts is None:
             self.conserved.lacks("the closing balances are not known")
@@ -181,11 +180,12 @@ class BalanceFold:
         for (_, asset_id), dump in accounts.balances.items():
             sums[asset_id] += sum(dump[:4])
         for asset_id, left_minor in sums.items():
-            self.conserved.check(
-                left_minor == 0,
-                f"asset {asset_id}: all accounts sum to {left_minor}, not to 0",
-                size=abs(left_minor),
-            )
+            self._check_sum(asset_id, left_minor)
+
+    def _check_sum(self, asset_id: int, left_minor: int) -> None:
+        self.conserved.check_equal(
+            left_minor, 0, f"asset {asset_id}: all accounts sum to {left_minor}, not to 0"
+        )
 
     def _check_totals(
         self, totals: Mapping[int, TotalsDump], accounts: AccountsDump | None
@@ -205,17 +205,13 @@ class BalanceFold:
             )
         for asset_id, total in totals.items():
             left_minor = total.users_minor + sum(total.system_minor.values())
-            self.conserved.check(
-                left_minor == 0,
-                f"asset {asset_id}: all accounts sum to {left_minor}, not to 0",
-                size=abs(left_minor),
-            )
+            self._check_sum(asset_id, left_minor)
             if accounts is not None:
-                self.conserved.check(
-                    users[asset_id] == total.users_minor,
+                self.conserved.check_equal(
+                    users[asset_id],
+                    total.users_minor,
                     f"asset {asset_id}: users' total is {total.users_minor}, "
                     f"their accounts sum to {users[asset_id]}",
-                    size=abs(users[asset_id] - total.users_minor),
                 )
 
     def _check_dump(self, accounts: AccountsDump) -> None:
@@ -227,16 +223,14 @@ class BalanceFold:
             folded = balances.get(key, zero)
             dump = accounts.balances.get(key)
             listed = tuple(dump[:4]) if dump is not None else zero
-            self.conserved.checked_count += 1
-            if folded != listed:
-                self.conserved.violate(
-                    f"account {key[0]} asset {key[1]}: opening and ledger make "
-                    f"{_named(folded)}, the account says {_named(listed)}",
-                    size=max(abs(a - b) for a, b in zip(folded, listed, strict=True)),
-                )
+            self.conserved.check(
+                folded == listed,
+                f"account {key[0]} asset {key[1]}: opening and ledger make "
+                f"{_named(folded)}, the account says {_named(listed)}",
+                size=max(abs(a - b) for a, b in zip(folded, listed, strict=True)),
+            )
 
     def _by_key(self) -> dict[tuple[int, int], tuple[int, ...]]:
-        """The folded balances by account and asset."""
         pair, count = self._pairs.ids, len(self._pairs)
         accounts, assets = self._places.account_ids(pair), self._places.asset_ids(pair)
         keys = zip(accounts.tolist(), assets.tolist(), strict=True)
@@ -261,17 +255,16 @@ def check_parts(closing: TargetState) -> Tally:
     else:
         tally.checked_count += updates.balance_count
         if updates.mismatch_count:
-            tally.violate(updates.mismatch_first)
-            tally.violation_count += updates.mismatch_count - 1
+            tally.violate(updates.mismatch_first, count=updates.mismatch_count)
     if accounts is None:
         tally.lacks("the closing balances are not known")
         return tally
     for (account_id, asset_id), dump in accounts.balances.items():
         parts_minor = sum(dump[:4])
-        tally.check(
-            parts_minor == dump.total_minor,
+        tally.check_equal(
+            parts_minor,
+            dump.total_minor,
             f"account {account_id} asset {asset_id}: total {dump.total_minor}, its parts sum to "
             f"{parts_minor}",
-            size=abs(parts_minor - dump.total_minor),
         )
     return tally

@@ -39,11 +39,11 @@ class EffectFold:
         """
         is_ours = row >= 0
         if not self.is_attached:
-            self.exactly_once.checked_count += int(np.count_nonzero(~is_ours))
             self.exactly_once.violate_all(
                 ~is_ours,
                 lambda index: f"journal_seq {part.journal_seq[index]} was asked for by nobody",
                 at=part.number,
+                checked_count=int(np.count_nonzero(~is_ours)),
             )
         rows, place = np.unique(row[is_ours], return_index=True)
         first = np.flatnonzero(is_ours)[place]
@@ -62,7 +62,6 @@ class EffectFold:
             self._count[row] -= 1
 
     def wrong(self, row: int, what: str, *, size: int, at: int) -> None:
-        """An effect that is not what was asked for."""
         self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
     def finish(self, *, put_aside_count: int | None, is_whole: bool) -> None:
@@ -159,7 +158,6 @@ class EffectFold:
             named = (match >= 0) & (postings.account_id == account_id[match].astype(np.uint64))
             is_present = np.zeros(len(matches), np.bool_)
             is_present[match[named]] = True
-            self.exactly_once.checked_count += len(matches)
             self.exactly_once.violate_all(
                 ~is_present,
                 lambda index, ids=account_id: (  # type: ignore[misc]
@@ -167,6 +165,7 @@ class EffectFold:
                     f"account {ids[index]} has no postings of it"
                 ),
                 at=part.number[matches],
+                checked_count=len(matches),
             )
 
     def _check_duplicates(self) -> None:

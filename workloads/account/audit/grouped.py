@@ -45,7 +45,6 @@ class Groups:
         return len(self.first)
 
     def sums(self, values: Column) -> Column:
-        """Of each group."""
         if not len(values):
             return values
         summed: Column = np.add.reduceat(values[self.order], self.first)

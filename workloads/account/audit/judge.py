@@ -136,7 +136,6 @@ class _Ledger:
         self._reads = _reads(evidence, workload, self._log)
 
     def tallies(self) -> tuple[Tally, ...]:
-        """Read the ledger and judge it."""
         orders = self._orders.tallies
         tallies = (
             self._balances.conserved,
@@ -156,8 +155,7 @@ class _Ledger:
             for reason in self._closing.absent:
                 if reason != unrest:
                     tally.note(reason)
-            if unrest:
-                tally.lacks(unrest)
+            tally.lacks(unrest)
             if self._evidence.are_events_cut_off:
                 tally.lacks("the ledger topic was still coming when the observer's time was up")
         try:

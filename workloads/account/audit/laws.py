@@ -169,7 +169,6 @@ LAWS = {
 
 
 def page() -> str:
-    """The table of all invariants, in Markdown."""
     rows = (
         f"| {identity} | {law.title} | {law.holds} | {law.needs} | {law.when} |\n"
         for identity, law in LAWS.items()

@@ -72,7 +72,6 @@ class Transactions:
         return self.first_index + np.arange(len(self))
 
     def part(self, first: int, last: int) -> "Transactions":
-        """The rows from *first* to before *last*."""
         if (first, last) == (0, len(self)):
             return self
         low, high = int(self.first_posting[first]), int(self.first_posting[last])

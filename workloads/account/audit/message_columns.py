@@ -39,11 +39,9 @@ class Spans:
 
     @property
     def length(self) -> Column:
-        """In bytes."""
         return self.end - self.start
 
     def of(self, chosen: Column) -> "Spans":
-        """Those of the *chosen* messages."""
         return Spans(self.start[chosen], self.end[chosen], self.is_present[chosen])
 
 
@@ -57,7 +55,6 @@ class MessageBytes:
         self._words: Words = np.ndarray(count, dtype="<u8", buffer=data, strides=(1,))
 
     def bytes_at(self, at: Column) -> NDArray[np.uint8]:
-        """The byte at each position."""
         return self._bytes[at]
 
     def words_at(self, at: Column) -> Words:
@@ -91,12 +88,10 @@ class Messages:
 
     @classmethod
     def of(cls, values: Values) -> "Messages":
-        """The messages of a buffer."""
         assert len(values.data) >= PADDING_BYTES, "a whole word behind the last message"
         return cls(MessageBytes(values.data), values.start, values.start + values.length)
 
     def within(self, spans: Spans) -> "Messages":
-        """The messages that a field of these holds."""
         return Messages(self.memory, spans.start, spans.end)
 
     def varint(self, number: int, *, bits: int = _VARINT_BITS) -> Column:
@@ -116,14 +111,12 @@ class Messages:
         return (zigzag >> 1) ^ -(zigzag & 1)
 
     def fixed64(self, number: int) -> Words:
-        """A field of eight bytes."""
         present = self._has(number << 3 | 1)
         value = self.memory.words_at(self._at + 1)
         self._advance(np.where(present, self._at + 1 + _FIXED64_BYTES, self._at))
         return np.where(present, value, _U(0))
 
     def span(self, number: int) -> Spans:
-        """A field of bytes, text, or a message."""
         present = self._has(number << 3 | 2)
         length, head_bytes, is_whole = _varint(self.memory.words_at(self._at + 1))
         self.plain &= ~present | is_whole

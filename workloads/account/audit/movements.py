@@ -34,12 +34,10 @@ class Places:
         return account << _ASSET_BITS | asset
 
     def account_ids(self, pair: Column) -> Words:
-        """The accounts of pairs."""
         found: Words = self.accounts.ids[pair >> _ASSET_BITS]
         return found
 
     def asset_ids(self, pair: Column) -> Column:
-        """The assets of pairs."""
         found: Column = self.assets.ids[pair & ((1 << _ASSET_BITS) - 1)]
         return found
 
@@ -59,7 +57,6 @@ class Movements(ColumnTable):
     delta_minor: Column
 
     def of(self, places: Places, owner: int) -> Effect:
-        """Those of one transaction."""
         first, last = np.searchsorted(self.owner, (owner, owner + 1))
         keys = zip(
             places.accounts.ids[self.account[first:last]].tolist(),
@@ -96,7 +93,6 @@ class Lines(ColumnTable):
 
 
 def movements(places: Places, lines: Lines | Postings) -> Movements:
-    """The sums of *lines*."""
     return _summed(
         places,
         Movements(

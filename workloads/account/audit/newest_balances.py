@@ -23,7 +23,6 @@ class ToldBalances:
         self._amounts: NDArray[np.int64] = np.zeros((0, _BUCKET_COUNT), np.int64)
 
     def take(self, updates: Updates) -> None:
-        """Some records."""
         told = updates.balances
         if not len(told):
             return

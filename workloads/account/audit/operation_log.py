@@ -100,7 +100,6 @@ class OperationLog:
         return np.where(is_row, row, _NONE)
 
     def row_of(self, operation: int) -> int:
-        """The same of one."""
         return int(self.rows_of(np.array([operation]))[0])
 
     def order_ids(self, rows: Column) -> Words:
@@ -130,7 +129,6 @@ class OperationLog:
         return found
 
     def describe(self, row: int) -> str:
-        """An operation in a sentence about it."""
         kind = Kind(self.kind[row]).name.lower().replace("_", " ")
         return f"{kind} {self.shard[row]}/{self.index[row]} of account {self.account_id(row)}"
 

@@ -283,7 +283,6 @@ class OrderFold:
         held_minor = exact_together(self._held_minor, postings.delta_minor[lines])
         groups = Groups(number)
         after_minor = groups.running(held_minor)
-        tally.checked_count += len(lines)
         tally.violate_all(
             after_minor[before:] < 0,
             lambda index: (
@@ -293,6 +292,7 @@ class OrderFold:
             ),
             size=-after_minor[before:],
             at=part.number[postings.owner[lines]],
+            checked_count=len(lines),
         )
         left_minor = after_minor[groups.last]
         self._holder, self._held_minor = holder[left_minor != 0], left_minor[left_minor != 0]

@@ -120,10 +120,10 @@ def _check_fees(fold: OrderFold, opening: TargetState, closing: TargetState) -> 
     for asset_id in {**expected, **after}:
         must_be = expected.get(asset_id, 0) + fold.fees_foreign_minor.get(asset_id, 0)
         collected = after.get(asset_id, 0) - before.get(asset_id, 0)
-        tally.check(
-            collected == must_be,
+        tally.check_equal(
+            collected,
+            must_be,
             f"asset {asset_id}: FEES grew by {collected}, the matches' fees sum to {must_be}",
-            size=abs(collected - must_be),
         )
 
 
@@ -216,11 +216,11 @@ def _check_own_lists(tally: Tally, closing: AccountsDump, listed: Listed) -> Non
     for key, balance in closing.balances.items():
         if key[0] >= FIRST_ACCOUNT_ID:
             locked_minor = balance.locked_orders_minor
-            tally.check(
-                locked_minor == owned[key],
+            tally.check_equal(
+                locked_minor,
+                owned[key],
                 f"account {key[0]} asset {key[1]} has {locked_minor} locked, its open orders "
                 f"hold {owned[key]}",
-                size=abs(locked_minor - owned[key]),
             )
 
 
@@ -236,11 +236,11 @@ def _check_locked(
             continue
         before = opening.balances.get(key)
         must_be = needed[key] + (before.locked_orders_minor if before is not None else 0)
-        tally.check(
-            balance.locked_orders_minor == must_be,
+        tally.check_equal(
+            balance.locked_orders_minor,
+            must_be,
             f"account {key[0]} asset {key[1]} has {balance.locked_orders_minor} locked, "
             f"its open orders need {must_be}",
-            size=abs(balance.locked_orders_minor - must_be),
         )
 
 
@@ -267,16 +267,15 @@ def _check_set_aside(
         locked_minor = balance.locked_withdrawal_minor
         if key in left_out or (not must_be and not locked_minor):
             continue
-        tally.check(
-            locked_minor == must_be,
+        tally.check_equal(
+            locked_minor,
+            must_be,
             f"account {key[0]} asset {key[1]} has {locked_minor} set aside, "
             f"its pending withdrawals need {must_be}",
-            size=abs(locked_minor - must_be),
         )
 
 
 def _places_of(log: OperationLog, rows: Column) -> list[tuple[int, int]]:
-    """Account and asset of each row."""
     return list(zip(log.account_id(rows).tolist(), log.asset[rows].tolist(), strict=True))
 
 

@@ -111,7 +111,6 @@ def lock_minor(
 
 
 def follow(steps: Steps, instruments: Instruments) -> Followed:
-    """Every order through its life."""
     groups = Groups(steps.order)
     ordered = _exact(steps.rows(groups.order), instruments)
     what, lots = ordered.what, ordered.lots
@@ -162,7 +161,6 @@ def follow(steps: Steps, instruments: Instruments) -> Followed:
 
 
 def no_steps() -> Steps:
-    """Nothing happened to any order."""
     empty = np.zeros(0, np.int64)
     return Steps(
         order=empty,

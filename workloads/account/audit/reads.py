@@ -102,7 +102,6 @@ class ReadFold:
             self._history.take(part, asked_by)
 
     def finish(self, closing: TargetState) -> None:
-        """Hold every read to the ledger."""
         tally = self.tally
         tally.checked_count += len(self._balances) + len(self._pages)
         self._check_flaws(self._balances)

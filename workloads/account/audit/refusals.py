@@ -97,10 +97,8 @@ def _settled(log: OperationLog, *, is_certain: bool = False) -> Column:
 
 
 def _report(log: OperationLog, tally: Tally, rows: Column, is_false: Mask, what: str) -> None:
-    tally.checked_count += len(rows)
-
     def describe(index: int) -> str:
         code = contract.Code.Name(int(log.final_code[rows[index]]))  # type: ignore[arg-type]
         return f"{log.describe(int(rows[index]))} was refused with {code}, and {what}"
 
-    tally.violate_all(is_false, describe)
+    tally.violate_all(is_false, describe, checked_count=len(rows))

@@ -19,8 +19,7 @@ def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
         replay: What its journal makes of it; None: the target file tells no way to replay it.
     """
     tally = Tally("I20")
-    if closing.unrest:
-        tally.lacks(closing.unrest)
+    tally.lacks(closing.unrest)
     if not closing.digest:
         tally.lacks("the target told no digest")
     if replay is None:

@@ -24,7 +24,6 @@ class PublishedTransaction:
 
     @classmethod
     def of(cls, table: Transactions, row: int) -> Self:
-        """The transaction in *row*."""
         message = JournalTxn.FromString(table.values.value(row))
         message.ClearField("t_commit_ns")
         return cls(

@@ -61,13 +61,13 @@ class SequenceFold:
         newest = np.maximum.accumulate(np.append(self._next_seq - 1, seq))
         missing = seq - newest[:-1] - 1
         is_new = missing >= 0
-        self.tally.checked_count += int(np.count_nonzero(is_new))
         self.has_gap |= bool((missing > 0).any())
         self.tally.violate_all(
             missing > 0,
             lambda row: f"journal_seq {seq[row]} follows {newest[row]}: {missing[row]} missing",
             size=missing,
             at=table.number,
+            checked_count=int(np.count_nonzero(is_new)),
         )
         edges = np.flatnonzero(np.diff(is_new, prepend=~is_new[:1]))
         for first, last in zip(edges, np.append(edges[1:], len(seq)), strict=True):
@@ -108,11 +108,11 @@ class SequenceFold:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:
             self.has_gap |= self._next_seq - 1 < closing.journal_seq
-            self.tally.check(
-                self._next_seq - 1 == closing.journal_seq,
+            self.tally.check_equal(
+                self._next_seq - 1,
+                closing.journal_seq,
                 f"the ledger topic ends at journal_seq {self._next_seq - 1}, "
                 f"the journal at {closing.journal_seq}",
-                size=abs(closing.journal_seq - self._next_seq + 1),
             )
         self.check_updates(closing)
         self._check_accounts(closing)
@@ -154,8 +154,8 @@ class SequenceFold:
         else:
             self.tally.checked_count += updates.update_count
             if updates.gap_count:
-                self.tally.violate(updates.gap_first, size=updates.gap_count)
-                self.tally.violation_count += updates.gap_count - 1
+                count = updates.gap_count
+                self.tally.violate(updates.gap_first, size=count, count=count)
 
     def _check_accounts(self, closing: TargetState) -> None:
         updates = closing.updates
@@ -168,22 +168,21 @@ class SequenceFold:
             if account_id < FIRST_ACCOUNT_ID:
                 continue
             expected = before.get(account_id, 0) + touched.get(account_id, 0)
-            self.tally.check(
-                seq == expected,
+            self.tally.check_equal(
+                seq,
+                expected,
                 f"account {account_id} is at account_seq {seq}, its transactions make {expected}",
-                size=abs(seq - expected),
             )
             if updates is not None:
                 # An account without an update is where it was: silence is no proof of anything.
                 last = updates.last_seq.get(account_id, before.get(account_id, 0))
-                self.tally.check(
-                    last == seq,
+                self.tally.check_equal(
+                    last,
+                    seq,
                     f"account {account_id} is at account_seq {seq}, its updates end at {last}",
-                    size=abs(seq - last),
                 )
 
     def _touched(self) -> dict[int, int]:
-        """How many new transactions touched each account."""
         ids = self._places.accounts.ids[: len(self._touch_count)].tolist()
         return dict(zip(ids, self._touch_count.tolist(), strict=True))
 
@@ -223,11 +222,11 @@ class SequenceFold:
         follows = (log.order[first] == log.order[second]) & (
             log.done_ns[first] <= log.sent_ns[second]
         )
-        self.tally.checked_count += int(np.count_nonzero(follows))
         self.tally.violate_all(
             follows & (log.told_seq[second] < log.told_seq[first]),
             lambda index: (
                 f"{log.describe(second[index])} is journal_seq {log.told_seq[second[index]]}, and "
                 f"was sent when the one before it was answered, {log.told_seq[first[index]]}"
             ),
+            checked_count=int(np.count_nonzero(follows)),
         )

@@ -42,7 +42,6 @@ class SourceOrder:
         rows, number = row[chosen], part.number[chosen]
         sequence = log.sequence[rows].astype(np.int64)
         before = self._newest_before(rows, sequence)
-        tally.checked_count += len(chosen)
         tally.violate_all(
             sequence <= before,
             lambda index: (
@@ -50,6 +49,7 @@ class SourceOrder:
                 f"applied after number {before[index]}"
             ),
             at=number,
+            checked_count=len(chosen),
         )
         told = part.source_seq[chosen]
         tally.violate_all(

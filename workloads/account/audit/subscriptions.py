@@ -28,7 +28,6 @@ class _Stream:
         self.ended = ""  # how it ended; empty while it is open
 
     def begin(self) -> None:
-        """It was asked for."""
         self.seq, self.ended = None, ""
 
     def take(self, update: AccountUpdate) -> str:
@@ -115,10 +114,10 @@ def _finish(tally: Tally, stream: _Stream, closing: AccountsDump | None) -> None
         tally.lacks("the closing balances of watched accounts are not known")
         return
     seq = closing.account_seq.get(stream.account_id, 0)
-    tally.check(
-        stream.seq == seq,
+    tally.check_equal(
+        stream.seq,
+        seq,
         f"{_name(stream)} ends at account_seq {stream.seq}, the account is at {seq}",
-        size=abs(stream.seq - seq),
     )
     held = _held(closing.balances, stream.account_id)
     if stream.seq != seq:

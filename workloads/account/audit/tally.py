@@ -1,9 +1,9 @@
 """
 One invariant while it is being checked: how many facts, how many violations, what is missing.
 
-No facts, or a part that could not be checked, is UNKNOWN, never PASSED; a violation is FAILED,
-whatever else is missing. Whole columns are judged at once: all violations are counted, the
-first and the worst are put into words.
+Without facts, or with evidence missing, it is UNKNOWN, never PASSED; with a violation it is FAILED,
+whatever is missing. Columns are judged at once: all violations are counted, the first and the worst
+are described.
 """
 
 from collections.abc import Callable
@@ -33,16 +33,17 @@ class Tally:
         self._missing: list[str] = []
         self._notes: list[str] = []
 
-    def violate(self, what: str, *, size: int = 0, at: int = AT_THE_END) -> None:
+    def violate(self, what: str, *, size: int = 0, at: int = AT_THE_END, count: int = 1) -> None:
         """
-        A fact that breaks the law.
+        Facts that violate the invariant.
 
         Args:
-            what: The fact in words.
-            size: Minor units, or a count: tells the worst.
-            at: Number of the record that shows it: tells the first.
+            what: The first of them in words.
+            size: Minor units, or a count: the largest one is the worst.
+            at: Number of the record that shows it: the lowest one is the first.
+            count: How many there are.
         """
-        self.violation_count += 1
+        self.violation_count += count
         if at < self._first_at:
             self._first, self._first_at = what, at
         if (size, -at) > self._worst_rank:
@@ -55,16 +56,19 @@ class Tally:
         *,
         size: NDArray[Any] | None = None,
         at: NDArray[np.int64] | None = None,
+        checked_count: int = 0,
     ) -> None:
         """
         The *broken* rows of a column of facts.
 
         Args:
-            broken: Which rows break the law.
+            broken: Which rows violate the invariant.
             describe: A row in words.
             size: As of `violate`, by row.
             at: As of `violate`, by row.
+            checked_count: How many facts these are; 0: they are counted elsewhere.
         """
+        self.checked_count += checked_count
         rows = np.flatnonzero(broken)
         if not len(rows):
             return
@@ -75,19 +79,22 @@ class Tally:
                 describe(row),
                 size=0 if size is None else int(size[row]),
                 at=AT_THE_END if at is None else int(at[row]),
+                count=0,
             )
-            self.violation_count -= 1
         self.violation_count += len(rows)
 
     def check(self, is_kept: bool, what: str, *, size: int = 0, at: int = AT_THE_END) -> None:
-        """One fact."""
         self.checked_count += 1
         if not is_kept:
             self.violate(what, size=size, at=at)
 
+    def check_equal(self, actual: int, expected: int, what: str) -> None:
+        """Two numbers that must be equal; a violation is as large as their difference."""
+        self.check(actual == expected, what, size=abs(actual - expected))
+
     def lacks(self, reason: str) -> None:
-        """A part of the evidence is not there: without a violation this is UNKNOWN."""
-        if reason not in self._missing:
+        """Evidence that is missing, if *reason* says any: without a violation this is UNKNOWN."""
+        if reason and reason not in self._missing:
             self._missing.append(reason)
 
     def note(self, text: str) -> None:
@@ -95,7 +102,6 @@ class Tally:
         self._notes.append(text)
 
     def result(self) -> Invariant:
-        """The invariant as a record holds it."""
         return Invariant(
             id=self.identity,
             title=self._law.title,

@@ -50,7 +50,6 @@ class UpdatesFold:
         self._told.take(updates)
 
     def result(self) -> UpdatesDump:
-        """What was found so far."""
         return UpdatesDump(
             update_count=self._update_count,
             balance_count=self._balance_count,
@@ -64,7 +63,6 @@ class UpdatesFold:
         )
 
     def _check_totals(self, updates: Updates, balances: Balances) -> None:
-        """Each total is the sum of its four parts."""
         self._balance_count += len(balances)
         parts_minor = exact_together(*balances.buckets).reshape(4, -1).sum(axis=0)
         wrong = np.flatnonzero(parts_minor != balances.total_minor)

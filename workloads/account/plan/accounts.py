@@ -101,7 +101,6 @@ def rank_weights(workload: Workload) -> NDArray[np.float64]:
 
 
 def shard_accounts(accounts: Accounts, *, shard: int, shard_count: int) -> ShardAccounts:
-    """The accounts of *shard*."""
     index = np.arange(shard, len(accounts), shard_count, dtype=np.uint32)
     return ShardAccounts(index=index, cumulated=np.cumsum(accounts.weights[index]))
 

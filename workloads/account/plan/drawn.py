@@ -33,7 +33,6 @@ class ShardShare:
 
 
 def draw_sizes(chance: np.random.Generator, count: int) -> NDArray[np.int32]:
-    """Lots of *count* orders."""
     faces = chance.integers(_SIZE_FACES, size=(3, count), dtype=np.int32)
     lots: NDArray[np.int32] = 1 + faces.prod(axis=0, dtype=np.int32)
     return lots

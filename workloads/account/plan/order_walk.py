@@ -194,7 +194,6 @@ class OrderWalk:
         rows.needs_a[row], rows.needs_b[row] = terms[taker], terms[maker]
 
     def _pair(self) -> tuple[int, int]:
-        """Two ripe orders that trade, the later one first (it is the taker)."""
         found = (NONE, NONE)
         for _ in range(_TRIES):
             first = self._pool.draw(self._chance)

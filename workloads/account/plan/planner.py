@@ -102,7 +102,6 @@ def _streams(table: PlanTable, transport: LoadTransport) -> NDArray[np.int32]:
 
 
 def _is_of(kinds: Sequence[Kind]) -> NDArray[np.bool_]:
-    """Whether each kind is one of *kinds*."""
     return np.array([kind in kinds for kind in Kind])
 
 

@@ -18,7 +18,6 @@ class Pool:
         self._book = array("i", [NONE]) * order_count  # NONE: not in the pool
 
     def add(self, order: int, book: int) -> None:
-        """Let *order* in."""
         orders = self._by_book.setdefault(book, [])
         self._at_all[order], self._at_book[order] = len(self._all), len(orders)
         self._all.append(order)
@@ -26,7 +25,6 @@ class Pool:
         self._book[order] = book
 
     def discard(self, order: int) -> None:
-        """Take *order* out, if it is in."""
         book = self._book[order]
         if book != NONE:
             self._book[order] = NONE

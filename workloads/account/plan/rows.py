@@ -105,7 +105,6 @@ class Rows:
         return row
 
     def walked(self) -> Walked:
-        """As they are now."""
         following_ns = np.frombuffer(self._following_ns, dtype=np.int64)
         columns = {
             name: np.frombuffer(getattr(self, name), dtype=np.int32)

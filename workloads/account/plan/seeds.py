@@ -56,7 +56,6 @@ def seed_request(item: Seed, *, account_seq: int) -> contract.TransferRequest:
 
 
 def reference_data(workload: Workload) -> contract.ReferenceData:
-    """The assets and instruments of the workload."""
     listed = workload.listed
     assets = [
         contract.Asset(asset_id=asset_id, symbol=quote.symbol, scale=quote.scale)

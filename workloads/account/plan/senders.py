@@ -47,7 +47,6 @@ class Senders:
             self._ripening.append((now_ns + self._reply_ns, slot))
 
     def is_allowed(self, row: int, now_ns: int) -> bool:
-        """Whether the account of *row* may send."""
         return self._quotas is None or self._quotas.allows(self._account[row], now_ns)
 
     def sent(self, slot: int, row: int, now_ns: int) -> None:
@@ -82,7 +81,6 @@ class Senders:
         return False
 
     def leave_out(self, slot: int) -> None:
-        """Nothing is sent in *slot*."""
         self._rows.kind[slot] = LEFT_OUT
 
 
@@ -104,7 +102,6 @@ class Quotas:
         )
 
     def note(self, account: int, now_ns: int) -> None:
-        """*account* sends at *now_ns*."""
         sent_ns = self._sent_ns.get(account)
         if sent_ns is None:
             sent_ns = self._sent_ns[account] = array("q")

@@ -129,7 +129,6 @@ class Control:
         return newest_seq if newest_seq and is_certain else None
 
     def stats(self) -> contract.Stats | None:
-        """Sequence numbers and positions."""
         reply: contract.Stats | None = self._optional(self._control.GetStats, contract.Empty())
         return reply
 
@@ -139,7 +138,6 @@ class Control:
         return "" if reply is None else reply.blake2b_256.hex()
 
     def totals(self) -> dict[int, TotalsDump] | None:
-        """Sums by asset."""
         reply = self._optional(self._control.GetTotals, contract.TotalsRequest())
         return None if reply is None else {item.asset_id: _totals(item) for item in reply.assets}
 

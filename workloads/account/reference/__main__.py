@@ -56,7 +56,6 @@ class StartError(Exception):
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m workloads.account.reference",
         description="The reference account service: accounts.v1 over gRPC and Kafka.",
@@ -112,7 +111,6 @@ def _listen(server: grpc.aio.Server, options: argparse.Namespace) -> int:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Recover, serve, and stop when told to."""
     if not options.workdir.is_dir():
         raise StartError(f"--workdir {options.workdir}: not a folder")
     stop = asyncio.Event()
@@ -212,7 +210,6 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def main() -> int:
-    """Run the program; its exit code."""
     options = parse_arguments()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:

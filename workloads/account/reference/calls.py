@@ -44,7 +44,6 @@ async def checked(check: Callable[[Request], Any], request: Request, context: An
 async def decoded(
     raw: bytes, message: type[Request], call_of: Callable[[Request], Call], context: Any
 ) -> Call:
-    """The call that the request asks for."""
     call: Call = await checked(call_of, await parsed(raw, message, context), context)
     return call
 

@@ -56,7 +56,6 @@ async def consume_executions(core: Core, *, kafka: str, fetch_wait_ms: int) -> N
 
 
 def take(core: Core, record: ConsumerRecord) -> None:
-    """Hand one record to the core."""
     src = next((value for name, value in record.headers if name == "src"), b"")
     name = src.decode(errors="replace") if len(src) <= SRC_BYTES_MAX else ""
     payload = execution_payload(record.partition, record.offset, name, record.value or b"")

@@ -60,7 +60,6 @@ class ControlService:
         self._dedupe_horizon_s, self._git_revision = dedupe_horizon_s, git_revision
 
     def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """The handlers by method name; messages are bytes on both sides."""
         unary = grpc.unary_unary_rpc_method_handler
         return {
             "GetCapabilities": unary(self.get_capabilities),
@@ -73,7 +72,6 @@ class ControlService:
         }
 
     async def get_capabilities(self, _raw: bytes, _context: Context) -> bytes:
-        """What this service can do."""
         return contract.Capabilities(
             contract_version="accounts.v1",
             features=FEATURES,
@@ -91,7 +89,6 @@ class ControlService:
         ).SerializeToString()
 
     async def load_reference_data(self, raw: bytes, context: Context) -> bytes:
-        """Add assets and instruments."""
         t_ingress_ns = time.monotonic_ns()
         request = await parsed(raw, contract.ReferenceData, context)
         revision = self._core.state.revision
@@ -117,7 +114,6 @@ class ControlService:
         return await self._acknowledged(t_ingress_ns)
 
     async def get_state_digest(self, _raw: bytes, _context: Context) -> bytes:
-        """The digest of the whole state as it is now."""
         journal_seq, digest = self._core.state.journal_seq, state_digest(self._core.state)
         await self._core.commitment.durable()
         return contract.Digest(blake2b_256=digest, journal_seq=journal_seq).SerializeToString()
@@ -138,7 +134,6 @@ class ControlService:
             yield message
 
     async def get_stats(self, _raw: bytes, _context: Context) -> bytes:
-        """Counters since the start, and how far everything has come."""
         state, streams = self._core.state, self._core.streams
         return contract.Stats(
             journal_seq=state.journal_seq,

@@ -54,7 +54,6 @@ class Topics:
         )
 
     def partition_counts(self) -> dict[str, int]:
-        """Partitions of each topic, where it must be made."""
         return {
             self.executions: self.executions_partitions,
             self.ledger: 1,
@@ -133,7 +132,6 @@ class Stream:
         self.emitted_seq = emitted_seq
 
     def put(self, record: Record) -> None:
-        """Queue a record behind all others."""
         self._pending.append(record)
         self._arrived.set()
 

@@ -62,13 +62,11 @@ class UnsupportedError(Exception):
 
 
 def create_account_call(request: contract.CreateAccountRequest) -> Call:
-    """The call that a CreateAccountRequest asks for."""
     meta = request.meta
     return _id_of(meta), meta.client_epoch, (machine.CREATE_ACCOUNT, request.account_id)
 
 
 def transfer_call(request: contract.TransferRequest) -> Call:
-    """The call that a TransferRequest asks for, in any of its phases."""
     meta, phase, pending_id = request.meta, request.phase, request.pending_id
     account_id, asset_id, amount_minor = request.account_id, request.asset_id, request.amount_minor
     command: Command
@@ -88,7 +86,6 @@ def transfer_call(request: contract.TransferRequest) -> Call:
 
 
 def internal_transfer_call(request: contract.InternalTransferRequest) -> Call:
-    """The call that an InternalTransferRequest asks for."""
     meta = request.meta
     command = (
         machine.INTERNAL_TRANSFER,
@@ -126,7 +123,6 @@ def reserve_call(request: contract.ReserveRequest) -> Call:
 
 
 def amend_call(request: contract.AmendRequest) -> Call:
-    """The call that an AmendRequest asks for."""
     meta = request.meta
     command = (
         machine.AMEND,
@@ -139,14 +135,12 @@ def amend_call(request: contract.AmendRequest) -> Call:
 
 
 def release_call(request: contract.ReleaseRequest) -> Call:
-    """The call that a ReleaseRequest asks for."""
     meta = request.meta
     command = (machine.RELEASE, request.account_id, request.order_id, request.reason)
     return _id_of(meta), meta.client_epoch, command
 
 
 def operation_call(operation: contract.ReserveOp) -> Call:
-    """The call that one operation of a batch or a stream asks for."""
     match operation.WhichOneof("op"):
         case "reserve":
             return reserve_call(operation.reserve)
@@ -218,7 +212,6 @@ def execution_payload(partition: int, offset: int, src: str, value: bytes) -> by
 
 
 def replay_input(state: State, kind: int, payload: bytes) -> None:
-    """Apply one journal entry again."""
     if kind == InputKind.EXECUTION:
         partition, offset, name_bytes = _EXECUTION.unpack_from(payload)
         value_at = _EXECUTION.size + name_bytes
@@ -237,7 +230,6 @@ def replay_input(state: State, kind: int, payload: bytes) -> None:
 
 
 def apply_calls(state: State, calls: Iterable[Call]) -> list[Outcome]:
-    """The outcomes of several calls, applied in order."""
     return [
         machine.apply(state, request_id, epoch, command) for request_id, epoch, command in calls
     ]

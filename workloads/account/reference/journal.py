@@ -122,7 +122,6 @@ class Journal:
         return str(self._database.execute(f"PRAGMA {name}").fetchone()[0])
 
     def close(self) -> None:
-        """Let go of the file."""
         self._database.close()
 
     def _open(self) -> None:

@@ -104,7 +104,6 @@ class Ledger:
         ]
 
     def cause(self, cause: Cause) -> contract.Cause:
-        """The contract's form of a cause."""
         if not isinstance(cause, ExecutionCause):
             return contract.Cause(request_id=cause[1])
         partition, offset, source_seq, src, instrument_id, match_id = cause
@@ -122,7 +121,6 @@ class Ledger:
 
 
 def balance_message(balance: BalanceAfter) -> contract.Balance:
-    """The contract's form of a balance."""
     asset_id, available, locked_orders, locked_isolated, locked_withdrawal = balance
     return contract.Balance(
         asset_id=asset_id,
@@ -135,7 +133,6 @@ def balance_message(balance: BalanceAfter) -> contract.Balance:
 
 
 def position_message(instrument_id: int, position: Position) -> contract.Position:
-    """The contract's form of a position."""
     return contract.Position(
         instrument_id=instrument_id,
         size_lots=position.size_lots,

@@ -36,7 +36,6 @@ class Memory(Generic[Key, Value]):
         return len(self.newer) + len(self.older)
 
     def get(self, key: Key) -> Value | None:
-        """What is remembered of *key*."""
         found = self.newer.get(key)
         return self.older.get(key) if found is None else found
 

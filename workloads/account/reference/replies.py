@@ -25,7 +25,6 @@ def code_detail(code: int) -> str:
 
 
 def ack(outcome: Outcome, t_ingress_ns: int, t_commit_ns: int) -> contract.Ack:
-    """The contract's form of an outcome."""
     code, journal_seq, account_seq, _, _, _, is_replayed = outcome
     return contract.Ack(
         code=code,  # type: ignore[arg-type]  # the enum's number
@@ -39,7 +38,6 @@ def ack(outcome: Outcome, t_ingress_ns: int, t_commit_ns: int) -> contract.Ack:
 
 
 def transfer_reply(outcome: Outcome, t_ingress_ns: int, t_commit_ns: int) -> bytes:
-    """What a transfer is answered, encoded."""
     return contract.TransferReply(
         ack=ack(outcome, t_ingress_ns, t_commit_ns),
         asset_id=outcome[3],
@@ -50,7 +48,6 @@ def transfer_reply(outcome: Outcome, t_ingress_ns: int, t_commit_ns: int) -> byt
 def reserve_reply(
     command: Command, outcome: Outcome, t_ingress_ns: int, t_commit_ns: int
 ) -> contract.ReserveReply:
-    """What a reserve, an amend or a release is answered."""
     return contract.ReserveReply(
         ack=ack(outcome, t_ingress_ns, t_commit_ns),
         order_id=command[_ORDER_ID_AT[command[0]]],

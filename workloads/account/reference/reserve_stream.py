@@ -127,7 +127,6 @@ class _Stream:
                 self._room.set()
 
     def end(self) -> None:
-        """Nothing more will be read."""
         self._is_ended = True
         self._arrived.set()
 

@@ -49,7 +49,6 @@ class AccountService:
         self.account_streams = AccountStreams(core)
 
     def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
-        """The handlers by method name; messages are bytes on both sides."""
         unary = grpc.unary_unary_rpc_method_handler
         return {
             "CreateAccount": unary(self.create_account),
@@ -81,7 +80,6 @@ class AccountService:
         return ack(outcome, t_ingress_ns, t_commit_ns).SerializeToString()
 
     async def apply_transfer(self, raw: bytes, context: Context) -> bytes:
-        """Deposit or withdraw."""
         t_ingress_ns = time.monotonic_ns()
         call = await decoded(raw, contract.TransferRequest, inputs.transfer_call, context)
         kind = InputKind.TRANSFER
@@ -89,7 +87,6 @@ class AccountService:
         return transfer_reply(outcome, t_ingress_ns, t_commit_ns)
 
     async def internal_transfer(self, raw: bytes, context: Context) -> bytes:
-        """Move an amount from one account to another."""
         t_ingress_ns = time.monotonic_ns()
         call = await decoded(
             raw, contract.InternalTransferRequest, inputs.internal_transfer_call, context
@@ -99,14 +96,12 @@ class AccountService:
         return transfer_reply(outcome, t_ingress_ns, t_commit_ns)
 
     async def reserve(self, raw: bytes, context: Context) -> bytes:
-        """Lock funds for an order."""
         t_ingress_ns = time.monotonic_ns()
         call = await decoded(raw, contract.ReserveRequest, inputs.reserve_call, context)
         outcome, t_commit_ns = await self._write("Reserve", InputKind.RESERVE, raw, call, context)
         return reserve_reply(call[2], outcome, t_ingress_ns, t_commit_ns).SerializeToString()
 
     async def amend(self, raw: bytes, context: Context) -> bytes:
-        """Change an order's limit or quantity and its lock with it."""
         t_ingress_ns = time.monotonic_ns()
         call = await decoded(raw, contract.AmendRequest, inputs.amend_call, context)
         kind = InputKind.AMEND
@@ -114,7 +109,6 @@ class AccountService:
         return reserve_reply(call[2], outcome, t_ingress_ns, t_commit_ns).SerializeToString()
 
     async def release(self, raw: bytes, context: Context) -> bytes:
-        """Free what an order locks and close it."""
         t_ingress_ns = time.monotonic_ns()
         call = await decoded(raw, contract.ReleaseRequest, inputs.release_call, context)
         outcome, t_commit_ns = await self._write("Release", InputKind.RELEASE, raw, call, context)
@@ -148,7 +142,6 @@ class AccountService:
         return reply.SerializeToString()
 
     async def get_balances(self, raw: bytes, context: Context) -> bytes:
-        """The account's balances, all or those asked for."""
         t_ingress_ns = time.monotonic_ns()
         request = await parsed(raw, contract.BalancesRequest, context)
         await caught_up(self._core, "GetBalances", request.meta.min_applied_seq, context)
@@ -170,7 +163,6 @@ class AccountService:
         return reply.SerializeToString()
 
     async def list_ledger(self, raw: bytes, context: Context) -> AsyncIterator[bytes]:
-        """One page of the account's history."""
         request = await parsed(raw, contract.LedgerRequest, context)
         await caught_up(self._core, "ListLedger", request.meta.min_applied_seq, context)
         if request.account_id not in self._core.state.accounts:

@@ -42,7 +42,6 @@ TXN_VOID: int = contract.TXN_VOID
 
 
 def transfer(state: State, request_id: bytes, command: Command) -> Outcome:
-    """Deposit or withdraw at once."""
     account = _admitted(state, command)
     if isinstance(account, tuple):
         return account
@@ -71,7 +70,6 @@ def pend(state: State, request_id: bytes, command: Command) -> Outcome:
 
 
 def post(state: State, request_id: bytes, command: Command) -> Outcome:
-    """Let a pending transfer happen."""
     account, key = _named(state, command), (command[1], command[2])
     if isinstance(account, tuple):
         return account
@@ -89,7 +87,6 @@ def post(state: State, request_id: bytes, command: Command) -> Outcome:
 
 
 def void(state: State, request_id: bytes, command: Command) -> Outcome:
-    """Call a pending transfer off."""
     account, key = _named(state, command), (command[1], command[2])
     if isinstance(account, tuple):
         return account
@@ -104,7 +101,6 @@ def void(state: State, request_id: bytes, command: Command) -> Outcome:
 
 
 def internal_transfer(state: State, request_id: bytes, command: Command) -> Outcome:
-    """Move money from one user to another."""
     _, account_id, to_account_id, asset_id, amount_minor = command
     account, receiver = state.user(account_id), state.user(to_account_id)
     if account is None or receiver is None:

@@ -47,7 +47,6 @@ class Watcher:
         self._arrived.set()
 
     def pop(self) -> bytes | None:
-        """The oldest update that waits."""
         return self._updates.popleft() if self._updates else None
 
     async def changed(self) -> None:
@@ -74,25 +73,21 @@ class Watchers:
         return bool(self._of_account)
 
     def add(self, account_id: int) -> Watcher:
-        """A new watcher; it is to be removed."""
         watcher = Watcher()
         self._of_account.setdefault(account_id, set()).add(watcher)
         return watcher
 
     def remove(self, account_id: int, watcher: Watcher) -> None:
-        """The watcher is gone."""
         watchers = self._of_account[account_id]
         watchers.discard(watcher)
         if not watchers:
             del self._of_account[account_id]
 
     def publish(self, account_id: int, account_seq: int, update: bytes) -> None:
-        """Hand a durable update to all who watch the account."""
         for watcher in self._of_account.get(account_id, ()):
             watcher.put(account_seq, update)
 
     def drain(self) -> None:
-        """Tell all readers to end."""
         self.is_draining = True
         for watchers in self._of_account.values():
             for watcher in watchers:

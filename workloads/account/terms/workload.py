@@ -225,7 +225,6 @@ class Workload(_Table):
 
     @property
     def listed(self) -> Market:
-        """What is traded."""
         return market(self.instruments, self.market)
 
     @model_validator(mode="after")

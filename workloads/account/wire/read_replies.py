@@ -56,7 +56,6 @@ class ReadReply(NamedTuple):
 
 
 def decode_balances(reply: contract.BalancesReply) -> ReadReply:
-    """What a GetBalances reply told."""
     flaw, holdings, seen = Flaw.NONE, [], set()
     for balance in reply.balances:
         parts = (

@@ -265,7 +265,6 @@ def _optional(plan: ShardPlan, name: str) -> memoryview | None:
 
 
 def encode_plan(scenario: Scenario, plan: ShardPlan, *, run_tag: int) -> Payloads:
-    """Every message of *plan*, in its order."""
     encoder = PlanEncoder(scenario, plan, run_tag=run_tag)
     by_kind = [encoder.by_kind[kind] for kind in Kind]
     lengths = np.zeros(len(plan) + 1, dtype=np.int64)

@@ -49,12 +49,7 @@ class Counting:
 
 
 def find_valgrind() -> str:
-    """
-    Where valgrind is.
-
-    Raises:
-        InstallError: it is not on PATH.
-    """
+    """The path of valgrind; InstallError if it is not on PATH."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise InstallError(

@@ -224,35 +224,18 @@ def _http2_parse() -> Round[list[Any]]:
     return Round(work=work, fault=lambda told: unequal("answers", told, expected))
 
 
-KERNELS = (
-    Kernel(
-        name="harness.zipf",
-        title="draw an account of 10,000, Zipf 0.99",
-        operation_count=_DRAW_COUNT,
-        prepare=_zipf,
-    ),
-    Kernel(
-        name="harness.hawkes",
-        title=f"a Hawkes schedule of {_HAWKES_SECONDS} s at 2,000/s",
-        operation_count=1,
-        prepare=_hawkes,
-    ),
-    Kernel(
-        name="harness.percentiles",
-        title="a sample of a distribution with its headline quantiles",
-        operation_count=_DRAW_COUNT,
-        prepare=_percentiles,
-    ),
-    Kernel(
-        name="harness.http2-encode",
-        title="write the frames of a call",
-        operation_count=_CALL_COUNT,
-        prepare=_http2_encode,
-    ),
-    Kernel(
-        name="harness.http2-parse",
-        title="read the frames of a reply",
-        operation_count=_CALL_COUNT,
-        prepare=_http2_parse,
-    ),
+KERNELS = tuple(
+    Kernel(name=f"harness.{name}", title=title, operation_count=count, prepare=prepare)
+    for name, title, count, prepare in (
+        ("zipf", "draw an account of 10,000, Zipf 0.99", _DRAW_COUNT, _zipf),
+        ("hawkes", f"a Hawkes schedule of {_HAWKES_SECONDS} s at 2,000/s", 1, _hawkes),
+        (
+            "percentiles",
+            "a sample of a distribution with its headline quantiles",
+            _DRAW_COUNT,
+            _percentiles,
+        ),
+        ("http2-encode", "write the frames of a call", _CALL_COUNT, _http2_encode),
+        ("http2-parse", "read the frames of a reply", _CALL_COUNT, _http2_parse),
+    )
 )

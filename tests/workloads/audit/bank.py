@@ -372,7 +372,6 @@ class Bank:
         return TargetState(
             capabilities={"contract_version": "accounts.v1"},
             journal_seq=self.seq,
-            emitted_seq=self.seq,
             sources=dict(self.sources),
             dead_letter_count=0,
             accounts=AccountsDump(
@@ -388,7 +387,7 @@ class Bank:
             ),
             totals={
                 asset: TotalsDump(
-                    users_minor=users[asset], users_locked_orders_minor=0,
+                    users_minor=users[asset],
                     system_minor=system[asset],
                 )
                 for asset in {*users, *system}

@@ -145,7 +145,7 @@ class Service:
         """The ledger since the opening, in three parts, and who asked."""
         first = self.opening.journal_seq or 0
         transactions = self.world.transactions[first:]
-        events = [self.ledger.event(number) for number, *_ in transactions]
+        events = [self.ledger._events[number - 1] for number, *_ in transactions]
         table, error = decode(Values.joined(events), run_tag=1)
         assert error is None
         asked_by = np.array([cause[0] for _, _, cause, _, _ in transactions])

@@ -31,7 +31,11 @@ def test_a_commit_is_a_sync(tmp_path: Path) -> None:
     """WAL with synchronous FULL (2): each commit syncs the log. kill -9 could not show this."""
     journal = Journal(tmp_path)
 
-    assert (journal.pragma("journal_mode"), journal.pragma("synchronous")) == ("wal", "2")
+    modes = (
+        journal._database.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous")
+    )
+    assert tuple(modes) == ("wal", 2)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

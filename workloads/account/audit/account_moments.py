@@ -95,14 +95,7 @@ class AccountHistory:
         self.broken = ""
 
     def take(self, part: Transactions, account_id: Column) -> None:
-        """
-        Some new transactions.
-
-        Args:
-            part: The transactions.
-            account_id: Of who asked for each, 0 for nobody: without postings, that account was
-                made, or changed without money.
-        """
+        """Fold new transactions; *account_id*: who asked for each, as of SequenceFold.touch."""
         seqs = part.journal_seq
         if int(seqs[0]) != self._next_seq or int(seqs[-1]) - int(seqs[0]) != len(part) - 1:
             self.broken = "the ledger has a gap or told transactions late (I8)"
@@ -167,10 +160,9 @@ class AccountHistory:
         account = self._accounts.known(postings.account_id)
         rows = np.flatnonzero(account >= 0)
         lines = postings.rows(rows)
-        has_none = (part.first_posting[1:] == part.first_posting[:-1]) & (account_id > 0)
-        if (account_id[part.first_posting[1:] == part.first_posting[:-1]] <= 0).any():
+        if (account_id[part.has_none] <= 0).any():
             self.broken = "transactions of others don't say whose they are"
-        quiet = np.flatnonzero(has_none)
+        quiet = np.flatnonzero(part.has_none & (account_id > 0))
         quiet_account = self._accounts.known(account_id[quiet].astype(np.uint64))
         quiet, quiet_account = quiet[quiet_account >= 0], quiet_account[quiet_account >= 0]
         owner = np.concatenate([lines.owner, quiet])

@@ -22,15 +22,7 @@ def check_account_updates(
     watched: Sequence[int],
     log: Iterable[Entry] | None,
 ) -> Tally:
-    """
-    Both ways of telling.
-
-    Args:
-        opening: What the accounts began with.
-        closing: What they are, and what the topic told.
-        watched: The accounts that were subscribed to.
-        log: What came on the subscriptions; None: it is not there.
-    """
+    """Updates of topic and subscriptions (*log*) over *opening* give *closing*; None: not recorded."""
     tally = Tally("I6")
     tally.lacks(closing.unrest)
     if closing.updates is None:

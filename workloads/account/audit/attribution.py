@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 from workloads.account.audit.effects import EffectFold
 from workloads.account.audit.ledger_table import Transactions
-from workloads.account.audit.movements import BUCKETS, Effect
+from workloads.account.audit.movements import (
+    AVAILABLE,
+    BUCKETS,
+    FEES,
+    LOCKED_ORDERS,
+    LOCKED_WITHDRAWAL,
+    Effect,
+)
 from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
-from workloads.account.contract import accounts_pb2 as contract
-
-AVAILABLE: int = contract.AVAILABLE
-LOCKED_ORDERS: int = contract.LOCKED_ORDERS
-LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
-FEES: int = contract.FEES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +67,7 @@ class Attribution:
         self._log, self._locks, self._fees, self._effects = log, locks, fees, effects
 
     def attribute(self, suspect: Suspect) -> None:
-        """
-        Every difference between what was expected and what was done.
-
-        None passes in silence: what doesn't balance is I1's, all else violates one here.
-        """
+        """Report each difference; that a transaction does not sum to 0 violates I1 alone."""
         seq = suspect.part.journal_seq[suspect.index]
         what = f"{self._log.describe(suspect.row_index)} at journal_seq {seq}"
         fees_off_minor: dict[int, int] = defaultdict(int)  # by asset: too much or too little

@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 
 from workloads.account.audit.grouped import Groups, Numbering, exact
 from workloads.account.audit.ledger_table import Transactions
-from workloads.account.audit.movements import BUCKETS, Movements, Places
+from workloads.account.audit.movements import BUCKETS, EXTERNAL, Movements, Places
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, TargetState, TotalsDump
-from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.wire.column_types import Mask
-
-EXTERNAL: int = contract.EXTERNAL
 
 
 class BalanceFold:

@@ -30,13 +30,7 @@ class EffectFold:
         self._count = np.zeros(log.count, np.int32)  # of the effects, by row
 
     def take(self, part: Transactions, row: Column) -> Mask:
-        """
-        Some transactions; which are their operations' first (only those are legal).
-
-        Args:
-            part: New transactions.
-            row: Of the operation that caused each, -1 for none of this run's.
-        """
+        """Which of *part* are the first of their operation; *row* is -1 for none of this run's."""
         is_ours = row >= 0
         if not self.is_attached:
             self.exactly_once.violate_all(

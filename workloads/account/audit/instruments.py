@@ -41,14 +41,7 @@ class Instruments:
     def of(
         cls, reference: contract.ReferenceData, *, taker_fee_ppm: int, maker_fee_ppm: int
     ) -> Self:
-        """
-        The instruments of *reference*.
-
-        Args:
-            reference: What the target was given.
-            taker_fee_ppm: What every order reserves, and every taker is charged.
-            maker_fee_ppm: What every maker is charged.
-        """
+        """The instruments that the target was given, with the fees of the workload's orders."""
         listed = list(reference.instruments)
         count = max((row.instrument_id for row in listed), default=0) + 1
         ids = [row.instrument_id for row in listed]

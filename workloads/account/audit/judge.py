@@ -184,13 +184,7 @@ class _Ledger:
         self._balances.check_sums(closing, is_attached=is_attached)
         if closing.accounts is not None:
             self._balances.check_signs(closing.accounts)
-        check_lists(
-            self._orders,
-            self._log,
-            opening=self._opening,
-            closing=closing,
-            is_attached=is_attached,
-        )
+        self._check_orders(check_lists)
 
     def _tables(self, offset_bytes: int = 0) -> Iterator[Transactions]:
         path = self._evidence.events_path
@@ -220,7 +214,10 @@ class _Ledger:
             self._reads.finish(self._closing)
         check_refusals(self._log, self._effects.exactly_once, self._orders)
         check_pending(self._log, self._effects.exactly_once, self._closing.accounts)
-        check_ends(
+        self._check_orders(check_ends)
+
+    def _check_orders(self, check: Callable[..., None]) -> None:
+        check(
             self._orders,
             self._log,
             opening=self._opening,

@@ -71,6 +71,12 @@ class Transactions:
         """Of each row among all records of the log."""
         return self.first_index + np.arange(len(self))
 
+    @property
+    def has_none(self) -> Mask:
+        """Which rows have no postings."""
+        none: Mask = self.first_posting[1:] == self.first_posting[:-1]
+        return none
+
     def part(self, first: int, last: int) -> "Transactions":
         if (first, last) == (0, len(self)):
             return self

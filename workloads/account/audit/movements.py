@@ -11,11 +11,17 @@ import numpy as np
 
 from workloads.account.audit.grouped import Groups, Numbering, exact, exact_together
 from workloads.account.audit.ledger_table import Postings
+from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.wire.column_types import Column, ColumnTable, Words
 
 Effect = dict[tuple[int, int, int], int]
 """Change in minor units by (account_id, asset_id, bucket); no zeros."""
 
+AVAILABLE: int = contract.AVAILABLE
+LOCKED_ORDERS: int = contract.LOCKED_ORDERS
+LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
+FEES: int = contract.FEES
+EXTERNAL: int = contract.EXTERNAL
 BUCKETS = ("available", "locked_orders", "locked_isolated", "locked_withdrawal")
 _ASSET_BITS = 20
 

@@ -20,6 +20,7 @@ from workloads.account.wire.identity import OPERATION_BITS, REQUEST_ID, id_base,
 from workloads.account.wire.kinds import MATCHES, READS, Kind
 
 _NONE = -1
+INSTRUMENT_BITS = 32
 _INDEX_BITS = 32
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 
@@ -89,6 +90,11 @@ class OperationLog:
     def peer_account_id(self, rows: Any) -> Any:
         """The other side, in *rows* (one or an array)."""
         return self.peer_account[rows].astype(np.int64) + FIRST_ACCOUNT_ID
+
+    def source(self, rows: Column) -> Column:
+        """Who sends an execution, as a number: shard << INSTRUMENT_BITS | instrument_id."""
+        found: Column = self.shard[rows].astype(np.int64) << INSTRUMENT_BITS | self.instrument[rows]
+        return found
 
     def rows_of(self, operation: Column) -> Column:
         """The row of each (shard << 32 | index), -1 if there is none."""

@@ -19,6 +19,11 @@ from workloads.account.audit.grouped import Groups, exact, exact_together
 from workloads.account.audit.instruments import Instruments
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import (
+    AVAILABLE,
+    EXTERNAL,
+    FEES,
+    LOCKED_ORDERS,
+    LOCKED_WITHDRAWAL,
     Lines,
     Movements,
     Places,
@@ -39,12 +44,6 @@ from workloads.account.audit.target_state import AccountsDump
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.wire.column_types import Column, Mask
 from workloads.account.wire.kinds import Kind
-
-AVAILABLE: int = contract.AVAILABLE
-LOCKED_ORDERS: int = contract.LOCKED_ORDERS
-LOCKED_WITHDRAWAL: int = contract.LOCKED_WITHDRAWAL
-FEES: int = contract.FEES
-EXTERNAL: int = contract.EXTERNAL
 
 _STEP_OF = {
     Kind.RESERVE: OrderStep.RESERVE,
@@ -171,13 +170,7 @@ class OrderFold:
             )
 
     def _steps(self, owner: Column, row: Column) -> tuple[Steps, Column]:
-        """
-        What transactions do to orders, those that are open already first; and whose each step is.
-
-        Args:
-            owner: Index of the transactions in their table.
-            row: Of the operations that caused them.
-        """
+        """Steps of orders, those that are open already first; and each one's transaction."""
         log = self._log
         what = _STEP_BY_KIND[log.kind[row]]
         is_fill = what == OrderStep.FILL

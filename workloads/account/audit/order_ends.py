@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from workloads.account.audit.movements import FEES
 from workloads.account.audit.operation_log import Duty, OperationLog
-from workloads.account.audit.order_checks import FEES, OrderFold
+from workloads.account.audit.order_checks import OrderFold
 from workloads.account.audit.order_model import lock_minor
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump, OrderDump, TargetState

@@ -11,13 +11,7 @@ from workloads.account.audit.target_state import TargetState
 
 
 def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
-    """
-    The digest of the journal replayed into a fresh instance, and that of the state at rest.
-
-    Args:
-        closing: What the target was.
-        replay: What its journal makes of it; None: the target file tells no way to replay it.
-    """
+    """Compare digests; *replay* is None where the target file has no way to replay a journal."""
     tally = Tally("I20")
     tally.lacks(closing.unrest)
     if not closing.digest:

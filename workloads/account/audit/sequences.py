@@ -12,15 +12,13 @@ import numpy as np
 from workloads.account.audit.grouped import Groups, stable_order
 from workloads.account.audit.ledger_table import Transactions
 from workloads.account.audit.movements import Places
-from workloads.account.audit.operation_log import Duty, OperationLog
+from workloads.account.audit.operation_log import INSTRUMENT_BITS, Duty, OperationLog
 from workloads.account.audit.retold import EarlierTransactions, PublishedTransaction
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import TargetState
 from workloads.account.terms.market import FIRST_ACCOUNT_ID
 from workloads.account.wire.column_types import Column
 from workloads.account.wire.kinds import Kind
-
-_INSTRUMENT_BITS = 32
 
 
 class SequenceFold:
@@ -49,11 +47,7 @@ class SequenceFold:
         self._touch_count: Column = np.zeros(0, np.int64)  # by number of the account
 
     def new_parts(self, table: Transactions) -> Iterator[Transactions]:
-        """
-        The runs of transactions in *table* that are new, to be folded before the next is asked for.
-
-        Those that were told before are judged here.
-        """
+        """Runs of new transactions, to be folded one by one; repeated ones are checked here."""
         seq = table.journal_seq
         if not self._is_anchored:
             self._first_seq = self._next_seq = int(seq[0])
@@ -89,8 +83,7 @@ class SequenceFold:
                 made, or changed without money.
         """
         postings, accounts = part.postings, self._places.accounts
-        has_none = (part.first_posting[1:] == part.first_posting[:-1]) & (account_id > 0)
-        quiet = np.flatnonzero(has_none)
+        quiet = np.flatnonzero(part.has_none & (account_id > 0))
         owner = np.concatenate([postings.owner, quiet])
         touched = np.concatenate([postings.account_id, account_id[quiet].astype(np.uint64)])
         is_user = touched >= FIRST_ACCOUNT_ID
@@ -195,8 +188,7 @@ class SequenceFold:
         if closing.sources is None:
             self.tally.lacks("the target's positions in the executions are not known")
             return
-        source = log.shard[sent].astype(np.int64) << _INSTRUMENT_BITS | log.instrument[sent]
-        streams = Groups(source)
+        streams = Groups(log.source(sent))
         sequence = log.sequence[sent].astype(np.int64)[streams.order]
         is_certain = (log.duty[sent] == Duty.ONE)[streams.order]
         high = np.maximum.reduceat(sequence, streams.first)
@@ -204,7 +196,7 @@ class SequenceFold:
         for code, least, newest in zip(
             streams.key.tolist(), low.tolist(), high.tolist(), strict=True
         ):
-            key = source_of(code >> _INSTRUMENT_BITS), code & ((1 << _INSTRUMENT_BITS) - 1)
+            key = source_of(code >> INSTRUMENT_BITS), code & ((1 << INSTRUMENT_BITS) - 1)
             reached = closing.sources.get(key, 0)
             self.tally.check(
                 least <= reached <= newest,

@@ -14,8 +14,6 @@ from workloads.account.audit.operation_log import OperationLog
 from workloads.account.audit.tally import Tally
 from workloads.account.wire.column_types import Column, Mask
 
-_INSTRUMENT_BITS = 32
-
 
 class SourceOrder:
     """Fed with every new transaction, in order."""
@@ -26,14 +24,7 @@ class SourceOrder:
         self._newest: Column = np.zeros(0, np.int64)  # sequence number by number of the source
 
     def take(self, part: Transactions, row: Column, *, is_first: Mask) -> None:
-        """
-        The first transactions of records.
-
-        Args:
-            part: New transactions.
-            row: Of the operation that caused each, -1 for none of this run's.
-            is_first: Which are their operation's first; what comes again is I7's.
-        """
+        """Check new transactions of records; only an operation's first counts, repeats are I7's."""
         log, tally = self._log, self._tally
         chosen = np.flatnonzero(is_first)
         chosen = chosen[log.sequence[row[chosen]] > 0]
@@ -63,9 +54,7 @@ class SourceOrder:
 
     def _newest_before(self, rows: Column, sequence: Column) -> Column:
         """The highest number of the same source that was applied before each, 0 for none."""
-        log = self._log
-        source = log.shard[rows].astype(np.int64) << _INSTRUMENT_BITS | log.instrument[rows]
-        groups = Groups(self._sources.of(source))
+        groups = Groups(self._sources.of(self._log.source(rows)))
         newest = np.zeros(len(self._sources), np.int64)
         newest[: len(self._newest)] = self._newest
         carried = newest[groups.key]

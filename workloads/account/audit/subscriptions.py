@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from harness.engine.subscription_log import Arrival, Entry
 from workloads.account.audit.tally import Tally
 from workloads.account.audit.target_state import AccountsDump
-from workloads.account.contract.accounts_pb2 import AccountUpdate, Balance
+from workloads.account.contract.accounts_pb2 import AccountUpdate
+from workloads.account.wire.read_replies import buckets_of
 
 Amounts = tuple[int, int, int, int]
 
@@ -38,7 +39,7 @@ class _Stream:
             self.overflow_count += self.seq is not None
             self.balances = {}
         self.seq = update.account_seq
-        self.balances |= {balance.asset_id: _amounts(balance) for balance in update.balances}
+        self.balances |= {balance.asset_id: buckets_of(balance) for balance in update.balances}
         return fault
 
     def _fault(self, update: AccountUpdate) -> str:
@@ -55,15 +56,7 @@ class _Stream:
 def check_subscriptions(
     tally: Tally, log: Iterable[Entry], watched: Sequence[int], closing: AccountsDump | None
 ) -> None:
-    """
-    Every subscription of a run.
-
-    Args:
-        tally: I6.
-        log: What came, in order of arrival.
-        watched: The account of each subscription.
-        closing: The accounts at the end.
-    """
+    """Check each subscription, one for each of *watched*, against the accounts in the end."""
     streams = [_Stream(account_id) for account_id in watched]
     for entry in log:
         stream = streams[entry.number]
@@ -95,7 +88,7 @@ def _take(tally: Tally, stream: _Stream, message: bytes) -> None:
     fault = stream.take(update)
     tally.check(not fault, f"{_name(stream)}: {fault}")
     for balance in update.balances:
-        if sum(_amounts(balance)) != balance.total_minor:
+        if sum(buckets_of(balance)) != balance.total_minor:
             tally.violate(
                 f"{_name(stream)}: at account_seq {update.account_seq} the total of asset "
                 f"{balance.asset_id} is not the sum of its parts"
@@ -138,15 +131,6 @@ def _held(balances: Mapping[tuple[int, int], Sequence[int]], account_id: int) ->
         for (owner, asset_id), dump in balances.items()
         if owner == account_id
     }
-
-
-def _amounts(balance: Balance) -> Amounts:
-    return (
-        balance.available_minor,
-        balance.locked_orders_minor,
-        balance.locked_isolated_minor,
-        balance.locked_withdrawal_minor,
-    )
 
 
 def _name(stream: _Stream) -> str:

@@ -59,7 +59,6 @@ class TotalsDump:
     """Sums of one asset, in minor units; *system_minor* is by system account."""
 
     users_minor: int
-    users_locked_orders_minor: int
     system_minor: Mapping[int, int]
 
 
@@ -96,7 +95,6 @@ class TargetState:
     Attributes:
         capabilities: What it can do, as plain JSON values.
         journal_seq: Of its newest transaction.
-        emitted_seq: Of the newest one on the ledger topic.
         sources: Newest sequence number by (src, instrument_id).
         dead_letter_count: Records it put aside.
         updates_from: Where acct.balances.v1 ended, by partition.
@@ -108,7 +106,6 @@ class TargetState:
 
     capabilities: Mapping[str, Any] | None = None
     journal_seq: int | None = None
-    emitted_seq: int | None = None
     sources: Mapping[tuple[str, int], int] | None = None
     dead_letter_count: int | None = None
     accounts: AccountsDump | None = None

@@ -14,7 +14,6 @@ an amendment needs it: a fill is at the limit that it set.
 import random
 from array import array
 from collections import deque
-from collections.abc import Callable
 from heapq import heappop, heappush
 
 from workloads.account.plan.pool import NONE, Pool
@@ -61,11 +60,7 @@ class OrderWalk:
         self._reprices = workload.reprice > 0
         self._last_ticks = mid_ticks  # by instrument - 1: of the last trade
         self._owed = {Kind.FILL: 0, Kind.AMEND: 0, Kind.RESERVE: 0}
-        self._owed_attempts = (
-            (Kind.FILL, self._fill),
-            (Kind.AMEND, self._amend),
-            (Kind.RESERVE, self._ioc),
-        )
+        self._attempts = {Kind.FILL: self._fill, Kind.AMEND: self._amend, Kind.RESERVE: self._ioc}
         # Orders that fills should have closed for good by now, less those done.
         self._to_close = 0.0
 
@@ -79,29 +74,20 @@ class OrderWalk:
 
     def order_slot(self, slot: int, now_ns: int) -> None:
         """What is owed, or a release that is due, or a reserve."""
-        for kind, attempt in self._owed_attempts:
+        for kind, attempt in self._attempts.items():
             if self._owed[kind] and attempt(slot, now_ns):
                 self._owed[kind] -= 1
                 return
         if not self._release(slot, now_ns):
             self._reserve(slot, now_ns)
 
-    def fill(self, slot: int, now_ns: int) -> None:
-        """A match of two resting orders."""
-        self._try_or_owe(slot, now_ns, Kind.FILL, self._fill)
+    def try_or_owe(self, kind: Kind, slot: int, now_ns: int) -> None:
+        """
+        A FILL of two resting orders, an AMEND of one, or a RESERVE that takes one at once (ioc).
 
-    def amend(self, slot: int, now_ns: int) -> None:
-        """New terms for a resting order."""
-        self._try_or_owe(slot, now_ns, Kind.AMEND, self._amend)
-
-    def ioc(self, slot: int, now_ns: int) -> None:
-        """A reserve that takes a resting order at once."""
-        self._try_or_owe(slot, now_ns, Kind.RESERVE, self._ioc)
-
-    def _try_or_owe(
-        self, slot: int, now_ns: int, kind: Kind, attempt: Callable[[int, int], bool]
-    ) -> None:
-        if not attempt(slot, now_ns):
+        Where no order fits, it is owed, and the slot is any order's.
+        """
+        if not self._attempts[kind](slot, now_ns):
             self._owed[kind] += 1
             self.order_slot(slot, now_ns)
 

@@ -10,6 +10,7 @@ import random
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,18 +70,6 @@ class _MoneyWalk:
             if self._chance.random() < self._mix.settled_share:
                 self._ripening.append((now_ns + self._workload.expected_reply, slot))
 
-    def post(self, slot: int, now_ns: int) -> None:
-        self._settle_or_owe(slot, now_ns, Kind.POST)
-
-    def void(self, slot: int, now_ns: int) -> None:
-        self._settle_or_owe(slot, now_ns, Kind.VOID)
-
-    def get_balances(self, slot: int, now_ns: int) -> None:
-        self._read(slot, now_ns, Kind.GET_BALANCES)
-
-    def list_ledger(self, slot: int, now_ns: int) -> None:
-        self._read(slot, now_ns, Kind.LIST_LEDGER)
-
     def duplicate(self, slot: int, now_ns: int, first: Handler) -> None:
         """Repeat a write; before there is any, make one by *first*."""
         original = self._senders.recent_write()
@@ -94,7 +83,7 @@ class _MoneyWalk:
         else:
             self._senders.leave_out(slot)
 
-    def _settle_or_owe(self, slot: int, now_ns: int, kind: Kind) -> None:
+    def settle_or_owe(self, kind: Kind, slot: int, now_ns: int) -> None:
         if not self._settle(slot, now_ns, kind):
             self._owed[kind] += 1
             self.pend(slot, now_ns)
@@ -109,7 +98,7 @@ class _MoneyWalk:
         self._senders.sent(slot, pending, now_ns)
         return True
 
-    def _read(self, slot: int, now_ns: int, kind: Kind) -> None:
+    def read(self, kind: Kind, slot: int, now_ns: int) -> None:
         write, rows = NONE, self._rows
         if self._chance.random() < self._workload.read_your_writes:
             write = self._senders.recent_write()
@@ -142,14 +131,14 @@ def walk(
         (mix.duplicate, lambda slot, now_ns: money.duplicate(slot, now_ns, any_write)),
         (mix.internal_transfer, money.internal_transfer),
         (mix.create_account, money.create_account),
-        (mix.fill, orders.fill),
-        (mix.amend, orders.amend),
-        (mix.ioc, orders.ioc),
+        (mix.fill, partial(orders.try_or_owe, Kind.FILL)),
+        (mix.amend, partial(orders.try_or_owe, Kind.AMEND)),
+        (mix.ioc, partial(orders.try_or_owe, Kind.RESERVE)),
         (mix.pend, money.pend),
-        (mix.post, money.post),
-        (mix.void, money.void),
-        (mix.get_balances, money.get_balances),
-        (mix.list_ledger, money.list_ledger),
+        (mix.post, partial(money.settle_or_owe, Kind.POST)),
+        (mix.void, partial(money.settle_or_owe, Kind.VOID)),
+        (mix.get_balances, partial(money.read, Kind.GET_BALANCES)),
+        (mix.list_ledger, partial(money.read, Kind.LIST_LEDGER)),
         (mix.reserve + mix.release, orders.order_slot),
     )
     chosen = [(share, handler) for share, handler in choices if share]

@@ -18,6 +18,7 @@ from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.contract.accounts_pb2_grpc import AccountServiceStub, ControlServiceStub
 from workloads.account.plan.seeds import Seed, reference_data, seed_request
 from workloads.account.terms.workload import Workload
+from workloads.account.wire.read_replies import buckets_of
 
 _CALL_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 10.0
@@ -68,12 +69,7 @@ class Control:
         self._channel.close()
 
     def await_ready(self) -> None:
-        """
-        Wait until the target takes connections.
-
-        Raises:
-            TargetError: it does not.
-        """
+        """Wait until the target takes connections; TargetError if it does not."""
         try:
             grpc.channel_ready_future(self._channel).result(timeout=_READY_TIMEOUT_S)
         except grpc.FutureTimeoutError as error:
@@ -90,22 +86,12 @@ class Control:
         return reply
 
     def load_reference_data(self, workload: Workload) -> None:
-        """
-        Make the workload's assets and instruments known.
-
-        Raises:
-            TargetError: they were refused.
-        """
+        """Load the workload's assets and instruments; TargetError if they are rejected."""
         ack = self._call(self._control.LoadReferenceData, reference_data(workload))
         require_ok(ack, "LoadReferenceData")
 
     def seed(self, items: Iterator[Seed]) -> None:
-        """
-        Give accounts their starting balances in one stream.
-
-        Raises:
-            TargetError: they were refused.
-        """
+        """Credit opening balances in one stream; TargetError if one is rejected."""
         records = (contract.SeedRecord(**item._asdict()) for item in items)
         ack = self._control.Seed(records, timeout=_STREAM_TIMEOUT_S, metadata=self._metadata)
         require_ok(ack, "Seed")
@@ -224,12 +210,7 @@ class Control:
 
 
 def require_ok(ack: contract.Ack, what: str) -> None:
-    """
-    See that a request was applied.
-
-    Raises:
-        TargetError: it was not.
-    """
+    """Raise TargetError unless the request was applied."""
     if ack.code != contract.OK:
         raise TargetError(
             f"target: refused {what}: {contract.Code.Name(ack.code)} {ack.detail}".rstrip()
@@ -238,24 +219,19 @@ def require_ok(ack: contract.Ack, what: str) -> None:
 
 def _balances(account_id: int, balances: Iterable[Any]) -> dict[tuple[int, int], BalanceDump]:
     return {
-        (account_id, balance.asset_id): BalanceDump(
-            balance.available_minor,
-            balance.locked_orders_minor,
-            balance.locked_isolated_minor,
-            balance.locked_withdrawal_minor,
-            balance.total_minor,
-        )
+        (account_id, balance.asset_id): BalanceDump(*buckets_of(balance), balance.total_minor)
         for balance in balances
     }
 
 
 def _totals(item: contract.AssetTotals) -> TotalsDump:
-    locked_orders_minor = int(item.users_locked_orders_minor or 0)
+    users_minor = (
+        item.users_available_minor,
+        item.users_locked_orders_minor,
+        item.users_locked_isolated_minor,
+        item.users_locked_withdrawal_minor,
+    )
     return TotalsDump(
-        users_minor=int(item.users_available_minor or 0)
-        + locked_orders_minor
-        + int(item.users_locked_isolated_minor or 0)
-        + int(item.users_locked_withdrawal_minor or 0),
-        users_locked_orders_minor=locked_orders_minor,
+        users_minor=sum(int(amount or 0) for amount in users_minor),
         system_minor={key: int(value) for key, value in item.system_minor.items()},
     )

@@ -162,7 +162,6 @@ def _survey(
         state,
         accounts=accounts,
         journal_seq=stats.journal_seq,
-        emitted_seq=stats.ledger_emitted_seq,
         sources={(item.src, item.instrument_id): item.last_seq for item in stats.sources},
         dead_letter_count=stats.dead_letter_count,
         absent=tuple(absent),

@@ -11,7 +11,7 @@ import grpc
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference.calls import Context, caught_up, parsed
 from workloads.account.reference.core import Core
-from workloads.account.reference.ledger import balance_message, position_message
+from workloads.account.reference.ledger import balance_messages, position_messages
 from workloads.account.reference.reserve_stream import DRAINING
 from workloads.account.reference.state import ACCOUNT_NOT_FOUND, Account
 from workloads.account.reference.watchers import Watcher
@@ -63,13 +63,7 @@ def _snapshot(account: Account, journal_seq: int) -> contract.AccountUpdate:
         account_id=account.account_id,
         account_seq=account.seq,
         snapshot=True,
-        balances=[
-            balance_message((asset_id, *balance))  # type: ignore[arg-type]  # four buckets
-            for asset_id, balance in sorted(account.balances.items())
-        ],
-        positions=[
-            position_message(instrument_id, position)
-            for instrument_id, position in sorted(account.positions.items())
-        ],
+        balances=balance_messages(account),
+        positions=position_messages(account),
         journal_seq=journal_seq,
     )

@@ -20,7 +20,7 @@ from workloads.account.reference.core import IN_FLIGHT_MAX_COUNT, Core
 from workloads.account.reference.digest import state_digest
 from workloads.account.reference.executions import REORDER_MAX_COUNT
 from workloads.account.reference.inputs import BATCH_MAX_COUNT, InputKind, MalformedError
-from workloads.account.reference.ledger import balance_message, position_message
+from workloads.account.reference.ledger import balance_messages, position_messages
 from workloads.account.reference.orders import Order
 from workloads.account.reference.replies import ack
 from workloads.account.reference.reserve_stream import STREAM_WINDOW_MAX_COUNT
@@ -230,13 +230,12 @@ def _account_states(state: State, from_account_id: int) -> list[bytes]:
 def _account_state(
     state: State, account: Account, orders: list[Order], pending: list[PendingKey]
 ) -> bytes:
-    message = contract.AccountState(account_id=account.account_id, account_seq=account.seq)
-    for asset_id, balance in sorted(account.balances.items()):
-        available, locked_orders, locked_isolated, locked_withdrawal = balance
-        after = (asset_id, available, locked_orders, locked_isolated, locked_withdrawal)
-        message.balances.append(balance_message(after))
-    for instrument_id, position in sorted(account.positions.items()):
-        message.positions.append(position_message(instrument_id, position))
+    message = contract.AccountState(
+        account_id=account.account_id,
+        account_seq=account.seq,
+        balances=balance_messages(account),
+        positions=position_messages(account),
+    )
     for order in sorted(orders, key=lambda order: order.order_id):
         message.open_orders.add(
             order_id=order.order_id,

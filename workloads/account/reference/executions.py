@@ -17,16 +17,7 @@ REORDER_MAX_COUNT = 64
 
 
 def consume(state: State, partition: int, offset: int, src: str, value: bytes) -> None:
-    """
-    Take one record of me.executions.v1.
-
-    Args:
-        state: Changed in place; what can't be applied goes to state.dead_letters.
-        partition: Where the record was.
-        offset: Its place there; reading goes on behind it after a restart.
-        src: The record's `src` header; empty if it has none.
-        value: An ExecutionEvent.
-    """
+    """Apply the record at *offset*; one that can't be applied goes to state.dead_letters."""
     state.revision += 1
     state.next_offsets[partition] = offset + 1
     event = _decoded(value)

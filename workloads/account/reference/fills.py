@@ -42,14 +42,7 @@ _FREEING_KINDS: dict[int, int] = {
 def apply_order_event(
     state: State, instrument_id: int, event: contract.OrderEvent, cause: Cause
 ) -> str:
-    """
-    Apply what became of an order at the engine.
-
-    An end that is told twice (released over gRPC, then CANCELLED) changes nothing.
-
-    Returns:
-        Why it can't be applied; empty when it was.
-    """
+    """Apply the end or amendment of an order at the engine, a repeated end once; why not, or ""."""
     order = state.orders.get(event.order_id)
     if order is None:
         if state.closed_orders.get(event.order_id) == event.account_id:
@@ -73,12 +66,7 @@ def apply_order_event(
 
 
 def apply_match(state: State, instrument_id: int, match: contract.MatchEvent, cause: Cause) -> str:
-    """
-    Apply both legs of a match as one transaction.
-
-    Returns:
-        Why it can't be applied (nothing was changed then); empty when it was.
-    """
+    """Apply both legs of a match as one transaction, or none; why not, "" if applied."""
     instrument = state.instruments.get(instrument_id)
     if instrument is None:
         return f"INSTRUMENT_UNKNOWN: instrument {instrument_id}"

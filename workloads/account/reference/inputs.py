@@ -9,6 +9,7 @@ be lost between what was asked and what is replayed.
 import struct
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from typing import Any
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference import machine
@@ -192,12 +193,7 @@ def seed_payload(rows: Iterable[tuple[int, int, int]]) -> bytes:
 
 
 def apply_seeds(state: State, payload: bytes) -> str:
-    """
-    Apply seeds in order, up to the first faulty one.
-
-    Returns:
-        What is wrong with that one; empty when all are applied.
-    """
+    """Apply seeds in order up to the first faulty one; what is wrong with it, "" if all applied."""
     for account_id, asset_id, amount_minor in _SEED.iter_unpack(payload):
         fault = machine.seed(state, account_id, asset_id, amount_minor)
         if fault:
@@ -226,7 +222,8 @@ def replay_input(state: State, kind: int, payload: bytes) -> None:
     elif kind == InputKind.FORGET:
         state.forget()
     else:
-        machine.apply(state, *_CALLS[kind](payload))
+        message, call_of = _CALLS[kind]
+        machine.apply(state, *call_of(message.FromString(payload)))
 
 
 def apply_calls(state: State, calls: Iterable[Call]) -> list[Outcome]:
@@ -281,16 +278,12 @@ def _instrument_faults(
     return faults
 
 
-_CALLS: dict[int, Callable[[bytes], Call]] = {
-    InputKind.CREATE_ACCOUNT: lambda payload: create_account_call(
-        contract.CreateAccountRequest.FromString(payload)
-    ),
-    InputKind.TRANSFER: lambda payload: transfer_call(contract.TransferRequest.FromString(payload)),
-    InputKind.INTERNAL_TRANSFER: lambda payload: internal_transfer_call(
-        contract.InternalTransferRequest.FromString(payload)
-    ),
-    InputKind.RESERVE: lambda payload: reserve_call(contract.ReserveRequest.FromString(payload)),
-    InputKind.AMEND: lambda payload: amend_call(contract.AmendRequest.FromString(payload)),
-    InputKind.RELEASE: lambda payload: release_call(contract.ReleaseRequest.FromString(payload)),
-    InputKind.OPERATION: lambda payload: operation_call(contract.ReserveOp.FromString(payload)),
+_CALLS: dict[int, tuple[Any, Callable[[Any], Call]]] = {
+    InputKind.CREATE_ACCOUNT: (contract.CreateAccountRequest, create_account_call),
+    InputKind.TRANSFER: (contract.TransferRequest, transfer_call),
+    InputKind.INTERNAL_TRANSFER: (contract.InternalTransferRequest, internal_transfer_call),
+    InputKind.RESERVE: (contract.ReserveRequest, reserve_call),
+    InputKind.AMEND: (contract.AmendRequest, amend_call),
+    InputKind.RELEASE: (contract.ReleaseRequest, release_call),
+    InputKind.OPERATION: (contract.ReserveOp, operation_call),
 }

@@ -117,10 +117,6 @@ class Journal:
         """How far each stream had been acknowledged by the broker, as last noted."""
         return dict(self._database.execute("SELECT stream, seq FROM emitted"))
 
-    def pragma(self, name: str) -> str:
-        """A setting of the open database, for proof that it syncs."""
-        return str(self._database.execute(f"PRAGMA {name}").fetchone()[0])
-
     def close(self) -> None:
         self._database.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from workloads.account.contract import accounts_pb2 as contract
 from workloads.account.reference.state import (
+    Account,
     BalanceAfter,
     Cause,
     ExecutionCause,
@@ -62,10 +63,6 @@ class Ledger:
                 history = self._of_account[account_id] = array("Q")
             history.append(journal_seq)
         return encoded
-
-    def event(self, journal_seq: int) -> bytes:
-        """The event of a transaction, as it was first encoded by this process."""
-        return self._events[journal_seq - 1]
 
     def page(self, account_id: int, from_account_seq: int, count: int) -> Iterator[bytes]:
         """At most *count* LedgerEntry messages of the account from *from_account_seq* on."""
@@ -132,7 +129,23 @@ def balance_message(balance: BalanceAfter) -> contract.Balance:
     )
 
 
-def position_message(instrument_id: int, position: Position) -> contract.Position:
+def balance_messages(account: Account) -> list[contract.Balance]:
+    """Every balance of *account*, by asset."""
+    return [
+        balance_message((asset_id, *balance))  # type: ignore[arg-type]  # four buckets
+        for asset_id, balance in sorted(account.balances.items())
+    ]
+
+
+def position_messages(account: Account) -> list[contract.Position]:
+    """Every position of *account*, by instrument."""
+    return [
+        _position_message(instrument_id, position)
+        for instrument_id, position in sorted(account.positions.items())
+    ]
+
+
+def _position_message(instrument_id: int, position: Position) -> contract.Position:
     return contract.Position(
         instrument_id=instrument_id,
         size_lots=position.size_lots,

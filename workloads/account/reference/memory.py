@@ -48,7 +48,3 @@ class Memory(Generic[Key, Value]):
         """Drop the older generation, and begin a new one; what was dropped."""
         dropped, self.older, self.newer = self.older, self.newer, {}
         return dropped
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.newer, self.older = {}, {}

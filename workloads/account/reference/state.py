@@ -183,12 +183,7 @@ class State:
         self.dead_letters: list[DeadLetter] = []
 
     def forget(self) -> list[dict[Any, Any]]:
-        """
-        Forget what is older than the last forgetting: outcomes, ended orders, settled transfers.
-
-        Returns:
-            What was dropped, which may take long to free.
-        """
+        """Drop outcomes, ended orders and settled transfers from before the last call."""
         self.revision += 1
         self.outcome_count -= self.older_outcome_count
         self.older_outcome_count = self.outcome_count

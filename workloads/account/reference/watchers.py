@@ -69,9 +69,6 @@ class Watchers:
     def __contains__(self, account_id: int) -> bool:
         return account_id in self._of_account
 
-    def __bool__(self) -> bool:
-        return bool(self._of_account)
-
     def add(self, account_id: int) -> Watcher:
         watcher = Watcher()
         self._of_account.setdefault(account_id, set()).add(watcher)

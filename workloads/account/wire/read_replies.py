@@ -55,15 +55,20 @@ class ReadReply(NamedTuple):
     told_flaw: int
 
 
+def buckets_of(balance: contract.Balance) -> tuple[int, int, int, int]:
+    """Its amounts in minor units, in the order of the contract's buckets."""
+    return (
+        balance.available_minor,
+        balance.locked_orders_minor,
+        balance.locked_isolated_minor,
+        balance.locked_withdrawal_minor,
+    )
+
+
 def decode_balances(reply: contract.BalancesReply) -> ReadReply:
     flaw, holdings, seen = Flaw.NONE, [], set()
     for balance in reply.balances:
-        parts = (
-            balance.available_minor,
-            balance.locked_orders_minor,
-            balance.locked_isolated_minor,
-            balance.locked_withdrawal_minor,
-        )
+        parts = buckets_of(balance)
         if sum(parts) != balance.total_minor:
             flaw = Flaw.TOTAL
         if balance.asset_id in seen:

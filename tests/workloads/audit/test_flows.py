@@ -215,7 +215,7 @@ def test_what_stays_set_aside_is_needed(scenario: Scenario, tmp_path: Path) -> N
 
     found = judged(spoiled, tmp_path)
     assert "I4" in broken(found)
-    assert "set aside" in found["I4"].first
+    assert "locked for withdrawals" in found["I4"].first
 
 
 def test_pending_withdrawals_are_there(scenario: Scenario) -> None:

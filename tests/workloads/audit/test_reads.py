@@ -293,7 +293,9 @@ def test_a_stale_read_is_found(is_honest: bool) -> None:
     found = judged(service)
 
     assert found.status is Correctness.FAILED
-    assert (f"had to see {newest}" if is_honest else "the account was further") in found.sentence
+    assert (
+        f"required {newest}" if is_honest else "the account had changed again"
+    ) in found.sentence
 
 
 def test_an_old_read_is_legal_where_any_age_will_do() -> None:

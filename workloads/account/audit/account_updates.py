@@ -1,7 +1,7 @@
 """
-I6: what was told of the accounts as it happened makes what they are in the end.
+I6: replaying all account updates over the opening balances gives the closing balances.
 
-By acct.balances.v1, of all accounts; by each StreamAccount, of the one it watches.
+Of all accounts by acct.balances.v1, and of a watched account by its StreamAccount.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ def check_account_updates(
     watched: Sequence[int],
     log: Iterable[Entry] | None,
 ) -> Tally:
-    """Updates of topic and subscriptions (*log*) over *opening* give *closing*; None: not recorded."""
+    """Replay topic and subscriptions; *log* is None where these were not recorded."""
     tally = Tally("I6")
     tally.lacks(closing.unrest)
     if closing.updates is None:

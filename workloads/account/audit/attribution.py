@@ -1,5 +1,5 @@
 """
-A transaction that did not do what was asked for: which invariant it violates.
+Attributes an incorrect transaction to the invariant it violates.
 
 Each difference counts against one invariant: fees, locks, or (what neither explains) the effect.
 """
@@ -112,14 +112,14 @@ class Attribution:
             (account_id, asset_id), delta = max(wrong.items(), key=lambda item: abs(item[1]))
             self._effects.wrong(
                 suspect.row_index,
-                f"account {account_id} got {delta:+} of asset {asset_id} beside what was asked",
+                f"account {account_id} changed by {delta:+} of asset {asset_id} beyond the request",
                 size=abs(delta),
                 at=suspect.number,
             )
         elif suspect.is_balanced and not (fees_off_minor or legs_off_minor or has_wrong_bucket):
             self._effects.wrong(
                 suspect.row_index,
-                f"is not as asked at journal_seq {seq}",
+                f"differs from the request at journal_seq {seq}",
                 size=0,
                 at=suspect.number,
             )
@@ -147,6 +147,6 @@ class Attribution:
 
 def _moved(account_id: int, asset_id: int, bucket: int, delta_minor: int) -> str:
     if bucket == LOCKED_WITHDRAWAL:
-        return f"set {delta_minor} of asset {asset_id} aside for a withdrawal"
+        return f"locked {delta_minor} of asset {asset_id} for a withdrawal"
     name = BUCKETS[bucket] if 0 <= bucket < len(BUCKETS) else f"bucket {bucket}"
     return f"moved {delta_minor} of asset {asset_id} of account {account_id} to {name}"

@@ -1,8 +1,8 @@
 """
-I1 and I2: no money appears or vanishes, and nobody is ever below zero.
+I1 and I2: money is conserved, and no balance is ever negative.
 
-A fold of the ledger over the opening balances; what comes out must be the closing dump, entry by
-entry, or something changed a balance without saying so.
+The ledger is replayed over the opening balances. The result must be the closing dump, entry by
+entry; otherwise a balance was changed without a transaction.
 """
 
 from collections import defaultdict
@@ -44,7 +44,7 @@ class BalanceFold:
         """The movements of some transactions; which transactions balance."""
         is_legal = moves.bucket < len(BUCKETS)
         if not is_legal.all():
-            self._refuse(part, moves, ~is_legal)
+            self._check_buckets(part, moves, ~is_legal)
             moves = moves.rows(is_legal)
         self._check_never_negative(part, moves)
         return self._check_sums(part, moves)
@@ -102,7 +102,7 @@ class BalanceFold:
             checked_count=int(np.count_nonzero(is_user)),
         )
 
-    def _refuse(self, part: Transactions, moves: Movements, is_illegal: Mask) -> None:
+    def _check_buckets(self, part: Transactions, moves: Movements, is_illegal: Mask) -> None:
         places = self._places
         self.conserved.violate_all(
             is_illegal,
@@ -110,7 +110,7 @@ class BalanceFold:
                 f"journal_seq {part.journal_seq[moves.owner[row]]} moves {moves.delta_minor[row]} "
                 f"of account {places.accounts.ids[moves.account[row]]} "
                 f"asset {places.assets.ids[moves.asset[row]]} "
-                f"to a bucket {places.buckets.ids[moves.bucket[row]]} that there is not"
+                f"to an unknown bucket {places.buckets.ids[moves.bucket[row]]}"
             ),
             size=np.abs(moves.delta_minor),
             at=part.number[moves.owner],
@@ -163,7 +163,7 @@ class BalanceFold:
             self._check_accounts_sum(accounts)
 
     def check_signs(self, accounts: AccountsDump) -> None:
-        """No balance of the closing dump is below zero: what is left to see without a ledger."""
+        """No balance of the closing dump is negative: all that can be checked without a ledger."""
         for (account_id, asset_id), dump in accounts.balances.items():
             if account_id >= FIRST_ACCOUNT_ID:
                 self.non_negative.check(

@@ -35,7 +35,9 @@ class EffectFold:
         if not self.is_attached:
             self.exactly_once.violate_all(
                 ~is_ours,
-                lambda index: f"journal_seq {part.journal_seq[index]} was asked for by nobody",
+                lambda index: (
+                    f"journal_seq {part.journal_seq[index]} was caused by no operation of this run"
+                ),
                 at=part.number,
                 checked_count=int(np.count_nonzero(~is_ours)),
             )
@@ -50,7 +52,7 @@ class EffectFold:
         return is_first
 
     def revoke(self, operation: int) -> None:
-        """A transaction whose number was given to another one is not there any more."""
+        """Uncount a transaction whose journal_seq was given to another one."""
         row = self._log.row_of(operation)
         if row >= 0:
             self._count[row] -= 1
@@ -58,24 +60,26 @@ class EffectFold:
     def wrong(self, row: int, what: str, *, size: int, at: int) -> None:
         self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
-    def finish(self, *, put_aside_count: int | None, is_whole: bool) -> None:
+    def finish(self, *, dead_letter_count: int | None, is_whole: bool) -> None:
         """
         Every operation against its duty.
 
         Args:
-            put_aside_count: Records among the dead letters since the opening; None: not known.
+            dead_letter_count: Records among the dead letters since the opening; None: not known.
             is_whole: No more effects are to come: what has none now has lost it.
         """
         log, tally, counts = self._log, self.exactly_once, self._count
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
         if unknown:
-            tally.note(f"{unknown:,} whose outcome was never learnt may have none or one")
+            tally.note(f"{unknown:,} with unknown outcome may have one effect or none")
         if is_whole:
-            self._check_overtaken(counts, put_aside_count)
+            self._check_overtaken(counts, dead_letter_count)
         lost = is_whole & (log.duty == Duty.ONE) & (counts == 0) & ~self._may_be_none()
         self._report(lost, "was acknowledged and has no effect")
-        self._report((log.duty == Duty.NONE) & (counts > 0), "was refused or not sent, and applied")
+        self._report(
+            (log.duty == Duty.NONE) & (counts > 0), "was rejected or not sent, but applied"
+        )
         self._report((log.duty != Duty.NONE) & (counts > 1), "was applied more than once")
         self._check_duplicates()
         self._check_durability(counts, lost)
@@ -111,16 +115,16 @@ class EffectFold:
         may_be[acts[changes & ~np.isin(order, unknown)]] = False
         return may_be
 
-    def _check_overtaken(self, counts: NDArray[np.int32], put_aside_count: int | None) -> None:
-        """A release that came first may make a match impossible: then it is put aside, not lost."""
+    def _check_overtaken(self, counts: NDArray[np.int32], dead_letter_count: int | None) -> None:
+        """A match that came after the release of its order may be a dead letter; it is not lost."""
         was_produced = self._log.final_outcome == Outcome.ACKNOWLEDGED
         without_effect = np.flatnonzero(self._log.is_overtaken & was_produced & (counts == 0))
         count = len(without_effect)
-        if put_aside_count is not None and count > put_aside_count:
+        if dead_letter_count is not None and count > dead_letter_count:
             self.exactly_once.violate(
                 f"of {count:,} matches without an effect, {self._log.describe(without_effect[0])} "
-                f"first, {put_aside_count:,} were put aside, the others are lost",
-                size=count - put_aside_count,
+                f"first, {dead_letter_count:,} are dead letters, the others are lost",
+                size=count - dead_letter_count,
             )
         elif count:
             self.exactly_once.lacks(
@@ -163,24 +167,25 @@ class EffectFold:
             )
 
     def _check_duplicates(self) -> None:
-        """A request's repetitions are answered as it was; with another payload they are refused."""
+        """A repeated request gets its original's answer; with another payload it is rejected."""
         log = self._log
         repeated = log.duplicate_of >= 0
         is_same, is_changed = repeated & ~log.is_changed, repeated & log.is_changed
         acknowledged = log.final_outcome == Outcome.ACKNOWLEDGED
-        refused = log.final_outcome == Outcome.REJECTED
+        rejected = log.final_outcome == Outcome.REJECTED
         anew = is_same & (log.outcome == Outcome.ACKNOWLEDGED) & ~log.replayed
         # Its original may have been the one that came second: one of the two is the first.
         anew &= ~log.replayed[log.duplicate_of]
-        self._report(anew, "repeats a request and was answered as a new one")
-        flipped = is_same & refused & acknowledged[log.duplicate_of]
-        self._report(flipped, "repeats a request that was applied, and was refused")
+        self._report(anew, "repeats a request, but was answered as a new one")
+        flipped = is_same & rejected & acknowledged[log.duplicate_of]
+        self._report(flipped, "repeats a request that was applied, but was rejected")
         self._report(
-            is_changed & acknowledged, "has the id of a request that asked otherwise, and was taken"
+            is_changed & acknowledged,
+            "reuses the id of a request with another payload, but was accepted",
         )
-        other_reason = is_changed & refused & (log.final_code != contract.IDEMPOTENCY_MISMATCH)
+        other_reason = is_changed & rejected & (log.final_code != contract.IDEMPOTENCY_MISMATCH)
         self._report(
-            other_reason, "has the id of another request, and was refused for another reason"
+            other_reason, "reuses the id of another request, and was rejected for another reason"
         )
 
     def _check_durability(self, counts: NDArray[np.int32], lost: NDArray[np.bool_]) -> None:

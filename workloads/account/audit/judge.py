@@ -27,7 +27,7 @@ from workloads.account.audit.order_ends import check_ends, check_lists
 from workloads.account.audit.plan_conformance import check_generation
 from workloads.account.audit.read_table import reads_of
 from workloads.account.audit.reads import ReadFold
-from workloads.account.audit.refusals import check_pending, check_refusals
+from workloads.account.audit.rejections import check_pending, check_rejections
 from workloads.account.audit.replayed import check_replay
 from workloads.account.audit.retold import EarlierTransactions
 from workloads.account.audit.sequences import SequenceFold
@@ -199,7 +199,7 @@ class _Ledger:
     def _finish(self) -> None:
         """Everything that only the end can tell."""
         is_whole = not self._closing.unrest and not self._evidence.are_events_cut_off
-        self._effects.finish(put_aside_count=self._put_aside_count(), is_whole=is_whole)
+        self._effects.finish(dead_letter_count=self._dead_letter_count(), is_whole=is_whole)
         if not is_whole:
             # Taken while the target moved, its parts are not of one moment: only a total that it
             # gave in one answer can be wrong by itself.
@@ -212,7 +212,7 @@ class _Ledger:
         self._sequences.finish(self._closing, self._log, lambda shard: source_name(run_tag, shard))
         if self._reads is not None:
             self._reads.finish(self._closing)
-        check_refusals(self._log, self._effects.exactly_once, self._orders)
+        check_rejections(self._log, self._effects.exactly_once, self._orders)
         check_pending(self._log, self._effects.exactly_once, self._closing.accounts)
         self._check_orders(check_ends)
 
@@ -225,7 +225,7 @@ class _Ledger:
             is_attached=self._evidence.is_attached,
         )
 
-    def _put_aside_count(self) -> int | None:
+    def _dead_letter_count(self) -> int | None:
         before, after = self._opening.dead_letter_count, self._closing.dead_letter_count
         return None if before is None or after is None else after - before
 

@@ -59,7 +59,7 @@ class Law:
 
     Attributes:
         title: As a record says it.
-        facts: What is counted, for "of 1,200 ... break it".
+        facts: What is counted, for "3 of 1,200 ... violate it".
         holds: What is true when it passes, as a clause.
         needs: The evidence without which it is UNKNOWN.
     """
@@ -105,13 +105,13 @@ LAWS = {
     "I5": Law(
         title="No lock without an open order",
         facts="orders and lock movements",
-        holds="Ended orders lock nothing, and none freed more than it held",
+        holds="Ended orders lock nothing, and none released more than it had locked",
         needs="`acct.ledger.v1`; the lists of open orders before and after the run",
     ),
     "I6": Law(
         title="What is told of accounts is what they are",
         facts="updates and balances",
-        holds="Balances as they were told make the closing ones",
+        holds="Replaying all updates over the opening balances gives the closing balances",
         needs="`acct.balances.v1`; the subscriptions that the scenario asks for; balances before "
         "and after the run",
         check=AuditPart.UPDATES,
@@ -138,7 +138,7 @@ LAWS = {
     "I20": Law(
         title="The journal makes the state",
         facts="replays",
-        holds="The journal replayed into a fresh instance gives the digest of the state at rest",
+        holds="Replaying the journal into a fresh instance gives the digest of the state at rest",
         needs="`GetStateDigest`; a `[replay]` command in the target file",
         check=AuditPart.REPLAY,
         when=When.REPLAYED,
@@ -146,7 +146,7 @@ LAWS = {
     "I21": Law(
         title="Reads are never older than was asked for",
         facts="reads",
-        holds="Every read shows a state that its account had, no older than what it had to see",
+        holds="Every read shows a state that its account had, no older than the read required",
         needs="`acct.ledger.v1`; balances before the run; journal_seq in the replies of writes",
         when=When.READS,
     ),
@@ -160,7 +160,7 @@ LAWS = {
     "I23": Law(
         title="What was acknowledged survives a kill",
         facts="operations acknowledged before a kill",
-        holds="Every operation acknowledged before a kill is there after it, once",
+        holds="Every operation acknowledged before a kill has exactly one effect after it",
         needs="`acct.ledger.v1`; a step that kills the target or the broker",
         when=When.KILLED,
         order=ListOrder.LOSS,

@@ -28,7 +28,7 @@ _INDEX_MASK = (1 << _INDEX_BITS) - 1
 class Duty(IntEnum):
     """How many effects an operation must have."""
 
-    NONE = 0  # refused, or never sent
+    NONE = 0  # rejected, or never sent
     ONE = 1  # acknowledged
     ANY = 2  # its outcome is not known: none or one
 

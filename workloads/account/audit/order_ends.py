@@ -55,7 +55,7 @@ def check_ends(
     if listed is not None:
         _check_listed(orders, listed, tallies.locks)
     if not is_attached:
-        _check_set_aside(log, opening.accounts, closing.accounts, tallies.locks)
+        _check_withdrawals(log, opening.accounts, closing.accounts, tallies.locks)
         _check_locked(orders, opening.accounts, closing.accounts, tallies.locks)
     elif listed is not None:
         tallies.locks.note("account totals are not held to it, as others may trade too")
@@ -81,7 +81,7 @@ def check_lists(
         return
     _check_own_lists(tally, closing.accounts, after)
     if not is_attached:
-        _check_strangers(tally, log, before, after)
+        _check_unknown_orders(tally, log, before, after)
 
 
 def _open_orders(fold: OrderFold, log: OperationLog) -> list[_Order]:
@@ -151,8 +151,8 @@ def _check_ended(fold: OrderFold, log: OperationLog, listed: Listed | None) -> N
     def describe(index: int) -> str:
         row = rows[index]
         if still_locks[row]:
-            return f"{log.describe(row)} has ended and still locks {held_minor[index]}"
-        return f"{log.describe(row)} is open and the target doesn't list it"
+            return f"{log.describe(row)} has ended, but still locks {held_minor[index]}"
+        return f"{log.describe(row)} is open, but the target doesn't list it"
 
     tally.violate_all(np.ones(len(rows), np.bool_), describe, size=np.array(held_minor, object))
 
@@ -245,10 +245,10 @@ def _check_locked(
         )
 
 
-def _check_set_aside(
+def _check_withdrawals(
     log: OperationLog, opening: AccountsDump, closing: AccountsDump, tally: Tally
 ) -> None:
-    """What is set aside for withdrawals, against those that have a first phase and no second."""
+    """locked_withdrawal of each balance, against withdrawals with a first phase and no second."""
     is_certain = log.duty == Duty.ONE
     phases = np.isin(log.kind, (Kind.PEND, Kind.POST, Kind.VOID))
     unknown = np.flatnonzero(phases & (log.duty == Duty.ANY))
@@ -271,7 +271,7 @@ def _check_set_aside(
         tally.check_equal(
             locked_minor,
             must_be,
-            f"account {key[0]} asset {key[1]} has {locked_minor} set aside, "
+            f"account {key[0]} asset {key[1]} has {locked_minor} locked for withdrawals, "
             f"its pending withdrawals need {must_be}",
         )
 
@@ -280,12 +280,12 @@ def _places_of(log: OperationLog, rows: Column) -> list[tuple[int, int]]:
     return list(zip(log.account_id(rows).tolist(), log.asset[rows].tolist(), strict=True))
 
 
-def _check_strangers(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:
+def _check_unknown_orders(tally: Tally, log: OperationLog, before: Listed, after: Listed) -> None:
     new = sorted(after.keys() - before.keys())
     rows = log.rows_of_orders(np.array(new, np.uint64))
     for order_id, row in zip(new, rows.tolist(), strict=True):
         if row < 0:
-            tally.check(False, f"order {order_id:#018x} is open, and nobody reserved it")
+            tally.check(False, f"order {order_id:#018x} is open, and no operation reserved it")
 
 
 def _fees(state: TargetState) -> dict[int, int] | None:

@@ -1,7 +1,7 @@
 """
 I22: the harness audits itself.
 
-Every operation must be accounted for, and must be the one that the scenario and the seed plan.
+Every operation has one outcome, and is the one that scenario and seed plan.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _check_outcomes(tally: Tally, log: OperationLog) -> None:
         np.count_nonzero(np.isin(log.final_outcome, (Outcome.FAILED, Outcome.TIMED_OUT)))
     )
     if undecided:
-        tally.note(f"the outcome of {undecided:,} was not learnt")
+        tally.note(f"the outcome of {undecided:,} is unknown")
 
 
 def _check_plans(

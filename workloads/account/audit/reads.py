@@ -1,8 +1,8 @@
 """
-I21: what a read shows is a state that the account had, and never one older than was asked for.
+I21: a read shows a state that the account had, and never one older than was required.
 
 A reply names the state that it shows; the ledger says what the account held in it. So a stale read
-is found whether it tells its true age or another.
+is found even where it claims to be newer.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from workloads.account.wire.column_types import Column, ColumnTable, Mask, Words
 
 _FLAWS = (
     "",
-    "tells a total that is not the sum of its parts",
-    "tells an asset twice",
-    "tells entries that don't follow each other",
+    "has a total that is not the sum of its parts",
+    "lists an asset twice",
+    "has entries that are not consecutive",
 )
 
 
@@ -142,7 +142,7 @@ class ReadFold:
         self._violate(
             reads,
             is_old,
-            lambda row: f"shows journal_seq {at[row]}, had to see {reads.wanted_seq[row]}",
+            lambda row: f"is stale: shows journal_seq {at[row]}, required {reads.wanted_seq[row]}",
         )
         is_none = (~shown.is_told & ~shown.is_older) | (shown.journal_seq > at)
         self._violate(
@@ -159,7 +159,7 @@ class ReadFold:
             ~is_old & ~is_none & is_stale,
             lambda row: (
                 f"shows account_seq {reads.account_seq[row]} at journal_seq {at[row]}, "
-                "where the account was further"
+                "by which the account had changed again"
             ),
         )
         self._violate(
@@ -194,14 +194,14 @@ class ReadFold:
             ~is_misplaced & is_short,
             lambda row: (
                 f"ends before account_seq {last[row] + 1}, which was journal_seq "
-                f"{beyond.journal_seq[row]} when it had to see {must_see[row]}"
+                f"{beyond.journal_seq[row]} when {must_see[row]} was required"
             ),
         )
         is_none = has_entries & ~end.is_told & ~end.is_older
         self._violate(
             pages,
             ~is_misplaced & is_none,
-            lambda row: f"has entries up to account_seq {last[row]}, which the ledger has not",
+            lambda row: f"has entries up to account_seq {last[row]}, which is not on the ledger",
         )
         judged = has_entries & ~is_misplaced & ~is_none & end.is_told
         self._check_contents(np.flatnonzero(judged), before, end, history)

@@ -1,8 +1,7 @@
 """
-I20: the journal alone makes the state.
+I20: replaying the journal gives the state.
 
-A state that has anything in it which the journal has not would be another one after a restart, or
-on the machine that takes over.
+A state that holds anything beyond the journal would differ after a restart or a failover.
 """
 
 from harness.model.journal_replay import Replay
@@ -15,7 +14,7 @@ def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
     tally = Tally("I20")
     tally.lacks(closing.unrest)
     if not closing.digest:
-        tally.lacks("the target told no digest")
+        tally.lacks("the target has no digest")
     if replay is None:
         tally.lacks("the target file has no [replay] command")
     elif replay.failure:
@@ -23,6 +22,7 @@ def check_replay(closing: TargetState, replay: Replay | None) -> Tally:
     elif closing.digest and not closing.unrest:
         tally.check(
             replay.digest == closing.digest.lower(),
-            f"the journal makes the state {replay.digest}, at rest it was {closing.digest}",
+            f"replaying the journal gives digest {replay.digest}, "
+            f"the state at rest had {closing.digest}",
         )
     return tally

@@ -1,9 +1,9 @@
 """
-What the ledger said before under a number, looked up in the log itself.
+Looks up what was published earlier under a journal_seq, by re-reading the event log.
 
-After a restart a service may tell transactions again, and the audit must know whether they are
-still the same. That is rare and comes in a row, so nothing is kept of each transaction: only where
-in the log each stretch of new ones begins.
+After a restart a service may publish transactions again, and the audit must know whether they are
+unchanged. That is rare and concerns consecutive ones, so no transaction is kept: only where in the
+log each run of new ones begins.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,7 @@ from workloads.account.contract.accounts_pb2 import JournalTxn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTransaction:
-    """A transaction as it was told: without the time of its commit, which is told anew."""
+    """A transaction as published, without its commit time, which may differ when repeated."""
 
     content: bytes
     operation: int
@@ -50,7 +50,7 @@ class EarlierTransactions:
         self._stretches: list[_Stretch] = []
         self._again: dict[
             int, PublishedTransaction
-        ] = {}  # by journal_seq: what was told instead, or late
+        ] = {}  # by journal_seq: published instead, or late
         # The stretch that was looked into last: (table, row) by journal_seq.
         self._near: dict[int, tuple[Transactions, int]] = {}
         self._near_index = -1
@@ -63,11 +63,11 @@ class EarlierTransactions:
         )
 
     def replace(self, seq: int, told: PublishedTransaction) -> None:
-        """From now on *seq* means this transaction."""
+        """From now on *seq* is this transaction."""
         self._again[seq] = told
 
     def published(self, seq: int) -> PublishedTransaction | None:
-        """What was told under *seq*, None if nothing was."""
+        """What was published under *seq*, None if nothing was."""
         if seq in self._again:
             return self._again[seq]
         index = bisect_right(self._stretches, seq, key=lambda item: item.first_seq) - 1

@@ -1,5 +1,5 @@
 """
-I8: nothing is missing and nothing is out of order: journal, accounts, sources and amendments.
+I8: no gap and no reordering in journal, accounts, sources and amendments.
 
 A transaction that is emitted again after a restart is legal if it is the same but for the time of
 its commit; one number for two transactions is not.
@@ -96,7 +96,7 @@ class SequenceFold:
     def finish(
         self, closing: TargetState, log: OperationLog, source_of: Callable[[int], str]
     ) -> None:
-        """Hold the ends of the sequences to what the target says of itself."""
+        """Check the ends of the sequences against what the target reports of itself."""
         if closing.journal_seq is None:
             self.tally.lacks("the closing journal_seq is not known")
         elif self._is_anchored:
@@ -113,7 +113,7 @@ class SequenceFold:
         self._check_amendments(log)
 
     def _new_after_all(self, part: Transactions) -> Iterator[Transactions]:
-        """Of transactions whose numbers have passed: those that are not what was told before."""
+        """Of transactions with a journal_seq published before: those that differ from it."""
         first = 0  # of the run that is new
         for row, seq in enumerate(part.journal_seq.tolist()):
             told, before = PublishedTransaction.of(part, row), self._earlier.published(seq)

@@ -83,7 +83,7 @@ def _take(tally: Tally, stream: _Stream, message: bytes) -> None:
     try:
         update = AccountUpdate.FromString(message)
     except DecodeError:
-        tally.check(False, f"{_name(stream)}: a message that is no AccountUpdate")
+        tally.check(False, f"{_name(stream)}: a message is not an AccountUpdate")
         return
     fault = stream.take(update)
     tally.check(not fault, f"{_name(stream)}: {fault}")
@@ -96,12 +96,12 @@ def _take(tally: Tally, stream: _Stream, message: bytes) -> None:
 
 
 def _finish(tally: Tally, stream: _Stream, closing: AccountsDump | None) -> None:
-    """Hold what a client holds in the end to the account."""
+    """Check what the client has in the end against the account."""
     if stream.ended:
         tally.lacks(f"{_name(stream)} ended and was not opened again ({stream.ended})")
         return
     if stream.seq is None:
-        tally.lacks(f"{_name(stream)} told nothing")
+        tally.lacks(f"{_name(stream)} received nothing")
         return
     if closing is None or not closing.covers(stream.account_id):
         tally.lacks("the closing balances of watched accounts are not known")

@@ -127,10 +127,10 @@ class Tally:
         match self._status():
             case Correctness.FAILED:
                 counted = f"{self.violation_count:,} of {self.checked_count:,} {self._law.facts}"
-                return f"{counted} break it, first: {self._first}{notes}."
+                return f"{counted} violate it, first: {self._first}{notes}."
             case Correctness.UNKNOWN:
                 reason = missing or f"there were no {self._law.facts}"
-                return f"Not decided: {reason} ({self.checked_count:,} facts held){notes}."
+                return f"Not decided: {reason} ({self.checked_count:,} checks performed){notes}."
             case Correctness.PASSED:
                 return f"{self._law.holds} ({self.checked_count:,} {self._law.facts}){notes}."
 

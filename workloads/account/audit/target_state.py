@@ -1,5 +1,5 @@
 """
-What a target said of itself at rest, before a run and after it: values only.
+What a target reports of itself at rest, before and after a run: values only.
 
 workloads.account.probe.survey fills them over the wire; the audit reads them. None always means
 "could not be had", and `absent` says why: what is None makes its invariants UNKNOWN, never PASSED.
@@ -96,12 +96,12 @@ class TargetState:
         capabilities: What it can do, as plain JSON values.
         journal_seq: Of its newest transaction.
         sources: Newest sequence number by (src, instrument_id).
-        dead_letter_count: Records it put aside.
+        dead_letter_count: Records it could not apply.
         updates_from: Where acct.balances.v1 ended, by partition.
         updates: What was on it since the opening; only in a closing state.
         opening_journal_seq: Of the opening; only in a closing state.
-        unrest: What it was still at when the wait for it ended; empty when it was at rest. What
-            is not there then may yet come: it disproves nothing.
+        unrest: Work still pending at time-out, "" if quiescent. With pending work a missing effect
+            may still come, so it disproves nothing.
     """
 
     capabilities: Mapping[str, Any] | None = None

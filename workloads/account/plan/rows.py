@@ -36,7 +36,7 @@ class Slots:
     side: NDArray[np.uint8]
     qty_lots: NDArray[np.int32]
     limit_ticks: NDArray[np.int32]  # used if amendments reprice
-    is_refused: NDArray[np.bool_]  # a reserve that is meant to be refused
+    is_refused: NDArray[np.bool_]  # a reserve that is meant to be rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

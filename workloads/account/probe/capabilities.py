@@ -2,8 +2,8 @@
 Does a target fit a scenario? By what it declares, never by trying.
 
 A target with ControlService declares in Capabilities; of one without, its file may (`[contract]
-features`). Where nobody says anything, only what the scenario requires in so many words is refused:
-the rest is driven, and what the target can't do shows as failed operations.
+features`). Where neither declares anything, only what the scenario requires explicitly is an error:
+the rest is sent, and what the target can't do shows as failed operations.
 """
 
 from harness.errors import TargetError, UsageError
@@ -23,7 +23,7 @@ def check_fit(
     seed_by: str,
 ) -> None:
     """
-    Refuse a target that can't do what the scenario and its own file ask of it.
+    Reject a target that can't do what the scenario and its own file ask of it.
 
     Raises:
         UsageError: it lacks something; all of it is named, with what asks for it.

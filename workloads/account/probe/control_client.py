@@ -104,7 +104,7 @@ class Control:
             The newest journal_seq that they made; None if there was none, or one was made before.
 
         Raises:
-            TargetError: one was refused.
+            TargetError: one was rejected.
         """
         newest_seq, is_certain = 0, True
         requests = (seed_request(item, account_seq=seq) for item, seq in deposits)
@@ -213,7 +213,7 @@ def require_ok(ack: contract.Ack, what: str) -> None:
     """Raise TargetError unless the request was applied."""
     if ack.code != contract.OK:
         raise TargetError(
-            f"target: refused {what}: {contract.Code.Name(ack.code)} {ack.detail}".rstrip()
+            f"target: rejected {what}: {contract.Code.Name(ack.code)} {ack.detail}".rstrip()
         )
 
 

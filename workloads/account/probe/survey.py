@@ -59,7 +59,7 @@ def open_target(endpoint: Endpoint, scenario: Scenario, *, seed: int, seed_by: s
     Seed the target, wait until it is at rest, and survey it.
 
     Raises:
-        TargetError: it can't be reached, or refuses.
+        TargetError: it can't be reached, or rejects a request.
         UsageError: it can't do what the scenario needs.
     """
     workload = parse_workload(scenario.workload)

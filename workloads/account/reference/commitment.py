@@ -3,7 +3,7 @@ Group commit: what was applied together is made durable together, and only then 
 
 Inputs are applied one after the other on the event loop and join the open group; a thread writes
 one group at a time (SQLite lets go of the interpreter lock), and whatever arrives meanwhile is
-the next group. It knows no requests. The one idea: every answer, of reads and refusals too, waits
+the next group. It knows no requests. The one idea: every answer, of reads and rejections too, waits
 until all that was applied before it is on disk, so nobody ever sees what a crash could take back.
 """
 

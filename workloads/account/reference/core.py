@@ -21,7 +21,7 @@ from workloads.account.reference.ledger import Ledger
 from workloads.account.reference.state import DeadLetter, State, Transaction
 from workloads.account.reference.watchers import Watchers
 
-# Past this many transactions that the broker has not taken, writes are refused: about 100 MB.
+# Past this many transactions that the broker has not taken, writes are rejected: about 100 MB.
 BACKLOG_MAX_COUNT = 200_000
 IN_FLIGHT_MAX_COUNT = 20_000
 # Entries freed between two looks at what else there is to do: well under a millisecond.

@@ -67,7 +67,7 @@ async def ensure_topics(kafka: str, partition_counts: Mapping[str, int]) -> None
     Make the topics that are missing.
 
     Raises:
-        KafkaError, OSError: the broker can't be reached or refuses.
+        KafkaError, OSError: the broker can't be reached or rejects them.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=BROKER_TIMEOUT_MS)
     try:
@@ -193,7 +193,7 @@ class Stream:
         """
         A producer that can go on after a batch was given up.
 
-        An idempotent one counts on from behind that batch, and the broker refuses all that follows
+        An idempotent one counts on from behind that batch, and the broker rejects all that follows
         (aio-libs/aiokafka issue 1017).
         """
         if not self._is_idempotent:

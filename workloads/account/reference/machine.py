@@ -3,7 +3,7 @@ The account core's state machine: one request in, one outcome out, the transacti
 
 Deterministic: the outcome is a function of the state and the order of the inputs, nothing else.
 It does no I/O and reads no clock. The one idea: `apply` is the only door for requests, so that
-fencing and idempotency hold for every kind of command, refused ones included.
+fencing and idempotency hold for every kind of command, rejected ones included.
 """
 
 from workloads.account.contract import accounts_pb2 as contract

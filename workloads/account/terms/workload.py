@@ -11,7 +11,7 @@ The [workload] table of accounts.v1 scenarios, checked.
     mix = { reserve = "48%", release = "45%", fill = "4%", transfer = "3%" }    sums to 100 %
           also amend, ioc, internal_transfer, create_account, pend, post, void, get_balances,
           list_ledger, duplicate
-    insufficient = "0%"        of the reserves: more than the account has, to be refused (state an
+    insufficient = "0%"        of the reserves: more than the account has, to be rejected (state an
                                objective operations.rejected_share that allows them)
     withdrawals = "50%"        of the transfers, and of the first phases (pend)
     new_accounts = "0%"        of the transfers: deposits that make their account
@@ -24,7 +24,7 @@ The [workload] table of accounts.v1 scenarios, checked.
                                rest expire (an order_event)
     caps = []                  e.g. [{ count = 300, window = "10s" }]: messages of an account
     sweeps                     e.g. { mean = 3.0, max = 30 }, see below; none if not written
-    changed_duplicates = "0%"  of the duplicates: ask for something else, to be refused
+    changed_duplicates = "0%"  of the duplicates: ask for something else, to be rejected
     repeated_records = "0%"    of the records on Kafka: sent once more
     late_records = "0%"        of the fills: sent behind up to late_max = 64 later records
     read_your_writes = "0%"    of the reads: must see a write that was answered before

@@ -1,10 +1,10 @@
 """
-I7: a refusal is true, and what is pending is listed.
+I7: a rejection has a true reason, and pending transfers are listed.
 
-A request that was refused leaves no transaction to hold it to. But some reasons are statements: the
-order is over, the pending transfer is not there. Where log and ledger know for certain that they
-are false, the request should have been applied. What could have ended it meanwhile, or was not
-answered before the request was sent, proves nothing.
+A rejected request has no transaction to check. But some reasons are statements about the state: the
+order has ended, the pending transfer does not exist. Where operation log and ledger prove such a
+reason false, the request should have been applied. An operation that may have ended it meanwhile,
+or that was not answered before the request was sent, proves nothing.
 """
 
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ _PENDING_IS_OVER: tuple[int, ...] = (
 _SECOND_PHASES = (Kind.POST, Kind.VOID)
 
 
-def check_refusals(log: OperationLog, tally: Tally, orders: OrderFold) -> None:
-    """Refusals that are not so; *orders* are at the end of the whole ledger."""
+def check_rejections(log: OperationLog, tally: Tally, orders: OrderFold) -> None:
+    """Rejections with a false reason; *orders* have the whole ledger behind them."""
     # Of an order that others ended (their transactions are not followed) the lock is gone.
     holders = np.array(list(orders.held_minor()), np.uint64)
     open_orders = np.intersect1d(orders.open_orders.order, log.rows_of_orders(holders))
-    rows = _refused(log, (Kind.AMEND, Kind.RELEASE), _ORDER_IS_OVER)
+    rows = _rejected(log, (Kind.AMEND, Kind.RELEASE), _ORDER_IS_OVER)
     order = log.order[rows]
     unknown = np.flatnonzero(log.duty == Duty.ANY)
     is_open = np.isin(order, open_orders) & _was_answered(log, order, before=rows)
     is_open &= ~np.isin(order, log.order[unknown]) & ~np.isin(order, log.peer_order[unknown])
     _report(log, tally, rows, is_open, "its order is open")
 
-    rows = _refused(log, _SECOND_PHASES, _PENDING_IS_OVER)
+    rows = _rejected(log, _SECOND_PHASES, _PENDING_IS_OVER)
     first = log.pending[rows]
     is_pending = _was_answered(log, first, before=rows) & ~np.isin(first, _settled(log))
     _report(log, tally, rows, is_pending, "its first phase is pending")
@@ -65,19 +65,19 @@ def check_pending(log: OperationLog, tally: Tally, accounts: AccountsDump | None
     tally.checked_count += int(np.count_nonzero(is_pending | is_over))
     tally.violate_all(
         is_pending & ~is_listed,
-        lambda row: f"{log.describe(row)} is pending and the target doesn't list it",
+        lambda row: f"{log.describe(row)} is pending, but the target doesn't list it",
     )
     tally.violate_all(
         is_over & is_listed,
-        lambda row: f"{log.describe(row)} is not pending and the target lists it",
+        lambda row: f"{log.describe(row)} is not pending, but the target lists it",
     )
 
 
-def _refused(log: OperationLog, kinds: Sequence[Kind], codes: Sequence[int]) -> Column:
-    """Rows that were refused for one of these reasons; repetitions are judged elsewhere."""
-    refused = np.flatnonzero((log.final_outcome == Outcome.REJECTED) & (log.duplicate_of < 0))
-    chosen = np.isin(log.kind[refused], kinds) & np.isin(log.final_code[refused], codes)
-    rows: Column = refused[chosen]
+def _rejected(log: OperationLog, kinds: Sequence[Kind], codes: Sequence[int]) -> Column:
+    """Rows rejected with one of *codes*; repeated requests are checked in effects.py."""
+    rejected = np.flatnonzero((log.final_outcome == Outcome.REJECTED) & (log.duplicate_of < 0))
+    chosen = np.isin(log.kind[rejected], kinds) & np.isin(log.final_code[rejected], codes)
+    rows: Column = rejected[chosen]
     return rows
 
 
@@ -99,6 +99,6 @@ def _settled(log: OperationLog, *, is_certain: bool = False) -> Column:
 def _report(log: OperationLog, tally: Tally, rows: Column, is_false: Mask, what: str) -> None:
     def describe(index: int) -> str:
         code = contract.Code.Name(int(log.final_code[rows[index]]))  # type: ignore[arg-type]
-        return f"{log.describe(int(rows[index]))} was refused with {code}, and {what}"
+        return f"{log.describe(int(rows[index]))} was rejected with {code}, but {what}"
 
     tally.violate_all(is_false, describe, checked_count=len(rows))

@@ -33,9 +33,9 @@ def time_kernels(
     names: Sequence[str], timing: Timing, folder: Path
 ) -> dict[str, list[list[float]]]:
     """
-    Nanoseconds an operation, of each kernel a list of rounds for each process.
+    Nanoseconds an operation, by kernel, process and round.
 
-    The JSON of pytest-benchmark is left in *folder*, a file a process.
+    pytest-benchmark's JSON is left in *folder*, a file for each process.
 
     Raises:
         EngineError: a kernel failed, or returned something wrong.

@@ -120,7 +120,7 @@ def test_what_cannot_be_watched_is_not_found(account_id: int, tmp_path: Path) ->
             await watch(bench, Reader(), account_id)
 
         assert aborted.value.args[0] is grpc.StatusCode.NOT_FOUND
-        assert not bench.core.watchers
+        assert not bench.core.watchers._of_account
         bench.core.close()
 
     run(scene())
@@ -216,7 +216,7 @@ def test_whatever_a_reader_does_its_fold_is_the_account(
         assert any(seq > 1 and is_snapshot for r in readers for seq, is_snapshot in r.seqs[1:])
         assert [folded(reader.updates) for reader in readers] == [held(bench)] * len(readers)
         await leave(*tasks)
-        assert not bench.core.watchers
+        assert not bench.core.watchers._of_account
         bench.core.close()
 
     run(scene())

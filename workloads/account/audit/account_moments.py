@@ -124,7 +124,7 @@ class AccountHistory:
         return self._next_seq - 1
 
     def moments(self, ends: Column) -> list[Moments]:
-        """What was found of the moments, in the order in which they were asked, cut at *ends*."""
+        """The moments in the order in which they were asked for, cut at *ends*."""
         account, seq = self._account_of_row, self._seq_of_row
         found = self._found.rows(self._row)
         before = self._opening_seq[account]

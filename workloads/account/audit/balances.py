@@ -41,7 +41,7 @@ class BalanceFold:
                 self._covered = np.array(sorted(self._opening.asked), np.uint64)
 
     def take(self, part: Transactions, moves: Movements) -> Mask:
-        """The movements of some transactions; which transactions balance."""
+        """Fold some movements; which transactions sum to 0."""
         is_legal = moves.bucket < len(BUCKETS)
         if not is_legal.all():
             self._check_buckets(part, moves, ~is_legal)

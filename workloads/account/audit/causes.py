@@ -23,14 +23,7 @@ def operation_of(cause: Cause, run_tag: int) -> int:
 
 
 def operations_of(causes: Messages, plain: Mask, run_tag: int) -> tuple[Column, Column]:
-    """
-    operation_of of each cause, and the source_seq of those that are records, else 0.
-
-    Args:
-        causes: A Cause a message; empty where there is none.
-        plain: By message; loses those whose cause is not plain (see message_columns).
-        run_tag: Of the run.
-    """
+    """operation_of each cause, and its source_seq (0 of requests); *plain* loses other rows."""
     requests, records = causes.span(1), causes.span(2)
     plain &= causes.finish()
     plain &= ~(requests.is_present & records.is_present)  # the later one would count

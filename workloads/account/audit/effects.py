@@ -61,13 +61,7 @@ class EffectFold:
         self.exactly_once.violate(f"{self._log.describe(row)}: {what}", size=size, at=at)
 
     def finish(self, *, dead_letter_count: int | None, is_whole: bool) -> None:
-        """
-        Every operation against its duty.
-
-        Args:
-            dead_letter_count: Records among the dead letters since the opening; None: not known.
-            is_whole: No more effects are to come: what has none now has lost it.
-        """
+        """Check every operation; *is_whole*: no more effects can come, so a missing one is lost."""
         log, tally, counts = self._log, self.exactly_once, self._count
         tally.checked_count += log.count
         unknown = int(np.count_nonzero((log.duty == Duty.ANY) & ~log.is_overtaken))
@@ -132,7 +126,7 @@ class EffectFold:
             )
 
     def _check_told(self, part: Transactions, row: Column, firsts: Column) -> None:
-        """A reply names the transaction that it made: by that later reads know what to wait for."""
+        """The journal_seq in a reply is that of its transaction: later reads wait for it."""
         log, rows = self._log, row[firsts]
         told, made = log.told_seq[rows], part.journal_seq[firsts]
         self.exactly_once.violate_all(
@@ -208,9 +202,9 @@ class EffectFold:
 
 def _differs(values: Column, follows: Mask) -> Mask:
     """
-    Where a row says something else than the one before it of its order; 0 says nothing new.
+    Where a row changes its order's terms.
 
-    *follows*: it is not its order's first.
+    *follows*: it has a row of its order before it. 0 repeats the terms of that one.
     """
     places = np.arange(len(values))
     said = np.maximum.accumulate(np.where((values > 0) | ~follows, places, 0))

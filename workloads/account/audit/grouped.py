@@ -99,7 +99,7 @@ def exact_together(*columns: Column) -> Column:
 
 
 def magnitude(amounts: Column) -> float:
-    """At least what any sum of some of *amounts* can come to."""
+    """An upper bound of the absolute sum of any of *amounts*."""
     return float(np.abs(amounts.astype(np.float64)).sum())
 
 

@@ -112,7 +112,7 @@ def movements(places: Places, lines: Lines | Postings) -> Movements:
 
 
 def differing(places: Places, expected: Movements, actual: Movements) -> Column:
-    """The transactions of which *actual* is not what was *expected*."""
+    """The transactions whose *actual* movements are not the *expected* ones."""
     if all(
         np.array_equal(getattr(expected, item.name), getattr(actual, item.name))
         for item in fields(Movements)

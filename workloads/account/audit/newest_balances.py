@@ -14,7 +14,7 @@ _BUCKET_COUNT = len(BUCKETS)
 
 
 class ToldBalances:
-    """Fed with every record, in order; what is told again, of an older state, changes nothing."""
+    """Fed with every record, in order; a repeated one of an older state changes nothing."""
 
     def __init__(self) -> None:
         self._places = Places()

@@ -106,7 +106,7 @@ class OrderFold:
         return dict(zip(self._holder.tolist(), self._held_minor.tolist(), strict=True))
 
     def observe(self, part: Transactions, row: Column) -> None:
-        """Any transactions: what they do to the locks of single orders, and to FEES."""
+        """Fold any transactions: locks of single orders, and FEES."""
         self._check_held(part)
         postings = part.postings
         foreign = np.flatnonzero((postings.account_id == FEES) & (row[postings.owner] < 0))
@@ -123,7 +123,7 @@ class OrderFold:
         is_first: Mask,
         is_balanced: Mask,
     ) -> None:
-        """The first transaction of each operation: is its effect what was asked for."""
+        """Check that the first transaction of each operation has the expected effect."""
         first = np.flatnonzero(is_first)
         kinds = self._log.kind[row[first]]
         self.tallies.fees.checked_count += int(np.count_nonzero(self._log.is_match[row[first]]))
@@ -264,7 +264,7 @@ class OrderFold:
         return [*lines, contra]
 
     def _check_held(self, part: Transactions) -> None:
-        """Every posting to the lock of an order: none frees more than the order holds."""
+        """No posting releases more than its order has locked."""
         postings, tally = part.postings, self.tallies.orphans
         lines = np.flatnonzero((postings.bucket == LOCKED_ORDERS) & (postings.order_id > 0))
         if not self._knows_older:

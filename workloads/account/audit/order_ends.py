@@ -43,7 +43,7 @@ def check_ends(
     closing: TargetState,
     is_attached: bool,
 ) -> None:
-    """Everything that only the end can tell; what is not known is UNKNOWN."""
+    """Check orders, locks and fees at the end of a run; what is not known is UNKNOWN."""
     tallies = fold.tallies
     _check_fees(fold, opening, closing)
     check_lists(fold, log, opening=opening, closing=closing, is_attached=is_attached)
@@ -167,9 +167,9 @@ def _by_row(log: OperationLog, order_ids: Iterable[int]) -> NDArray[np.bool_]:
 
 def _ended_orders(log: OperationLog) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """
-    By row of the reserve: is the order over for certain, and may it be.
+    By row of the reserve: has the order ended for certain, and may it have.
 
-    Over is what was released, ended by the engine, or filled to what its last amendment left of it.
+    Orders end by a release, by the engine, or when filled to what the last amendment left of them.
     """
     is_certain, is_possible = log.duty == Duty.ONE, log.duty != Duty.NONE
     ends = np.isin(log.kind, (Kind.RELEASE, Kind.ORDER_EVENT))

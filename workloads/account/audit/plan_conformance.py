@@ -25,7 +25,7 @@ _COMPARED = (
 
 
 def check_generation(evidence: AuditEvidence, log: OperationLog) -> Tally:
-    """The operation log against the plan, which is made again from scenario and seed."""
+    """Check the operation log against the plan, made again from scenario and seed."""
     tally = Tally("I22")
     _check_outcomes(tally, log)
     scenario = evidence.scenario

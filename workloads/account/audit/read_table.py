@@ -12,15 +12,7 @@ from workloads.account.wire.kinds import Kind
 
 
 def reads_of(table: Any, log: OperationLog, kind: Kind, *, limit_count: int) -> Reads:
-    """
-    The reads of *kind* that were answered.
-
-    Args:
-        table: Of harness.system.AuditEvidence; has the columns of replies.decode_replies.
-        log: The same table.
-        kind: GET_BALANCES or LIST_LEDGER.
-        limit_count: The most entries that a page was asked for.
-    """
+    """The answered reads of *kind*; *limit_count*: the most entries that a page was asked for."""
     is_answered = log.final_outcome == Outcome.ACKNOWLEDGED
     row = np.flatnonzero((log.kind == kind) & is_answered)
 

@@ -82,7 +82,7 @@ def _rejected(log: OperationLog, kinds: Sequence[Kind], codes: Sequence[int]) ->
 
 
 def _was_answered(log: OperationLog, rows: Column, *, before: Column) -> Mask:
-    """Which of *rows* was acknowledged at once, and before the one of *before* was sent."""
+    """Which of *rows* were acknowledged before the row of *before* was sent."""
     acknowledged = (log.outcome[rows] == Outcome.ACKNOWLEDGED) & (log.duty[rows] == Duty.ONE)
     was: Mask = acknowledged & (log.done_ns[rows] <= log.sent_ns[before])
     return was

@@ -75,12 +75,10 @@ class SequenceFold:
 
     def touch(self, part: Transactions, account_id: Column) -> None:
         """
-        Each transaction gives each account that it touches one more account_seq.
+        Count the account_seq that each touched account gets.
 
-        Args:
-            part: New transactions.
-            account_id: Of who asked for each, 0 for nobody: without postings, that account was
-                made, or changed without money.
+        *account_id* is who asked for each transaction, 0 for nobody: without postings, that account
+        was made, or changed without money.
         """
         postings, accounts = part.postings, self._places.accounts
         quiet = np.flatnonzero(part.has_none & (account_id > 0))
@@ -206,7 +204,7 @@ class SequenceFold:
             )
 
     def _check_amendments(self, log: OperationLog) -> None:
-        """One that was sent when the last one of its order was answered is behind it."""
+        """An amendment sent after another of its order was answered has a higher journal_seq."""
         answered = (log.kind == Kind.AMEND) & (log.duplicate_of < 0) & log.tells
         rows = np.flatnonzero(answered & (log.told_seq > 0))
         rows = rows[stable_order(log.order[rows].astype(np.int64))]

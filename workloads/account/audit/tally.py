@@ -98,7 +98,7 @@ class Tally:
             self._missing.append(reason)
 
     def note(self, text: str) -> None:
-        """What a reader should know besides; changes no verdict."""
+        """Add what a reader should know; it changes no verdict."""
         self._notes.append(text)
 
     def result(self) -> Invariant:
@@ -136,7 +136,7 @@ class Tally:
 
 
 def unknown(identity: str, reason: str) -> Invariant:
-    """An invariant whose check itself failed: its text is kept, it is never a pass."""
+    """The result of an invariant whose check itself failed: never a pass."""
     return Invariant(
         id=identity,
         title=LAWS[identity].title,

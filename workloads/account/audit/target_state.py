@@ -50,7 +50,7 @@ class AccountsDump:
     pending: frozenset[bytes] | None = None
 
     def covers(self, account_id: int) -> bool:
-        """Whether it tells of that account, be it that there is none."""
+        """Whether the dump says if that account exists."""
         return self.asked is None or account_id in self.asked
 
 

@@ -94,7 +94,7 @@ class UpdatesFold:
             self._gap_first = min(gaps)[1]
 
     def _follow(self, updates: Updates, rows: Column, gaps: list[tuple[int, str]]) -> None:
-        """One account's updates, one by one: repeated ones, gaps, snapshots that begin anew."""
+        """Check one account's updates in order: repeated ones, gaps, snapshots."""
         account_id = updates.account_id[rows[0]]
         number = self._accounts.known(updates.account_id[rows[:1]])
         last = int(self._last_seq[number][0])

@@ -23,7 +23,7 @@ _RANKS, _HOLDINGS, _SHARDS = 1, 2, 3
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:
-    """The source of chance of one *stream* of *seed*."""
+    """The random generator of one *stream* of *seed*."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *stream])))
 
 

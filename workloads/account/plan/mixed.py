@@ -184,7 +184,7 @@ def _occasional_columns(drawn: _Drawn) -> Columns:
 
 
 def _make_accounts_new(columns: Columns, drawn: _Drawn) -> None:
-    """Give the accounts that come into being indices behind those that exist, in this shard."""
+    """Give new accounts of this shard indices after the existing ones."""
     share, walked = drawn.share, drawn.walked
     chance = generator(share.seed, _AMOUNTS, share.shard, 1)
     first_time = (walked.kind == Kind.TRANSFER) & (walked.original < 0)

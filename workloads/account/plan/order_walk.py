@@ -65,7 +65,7 @@ class OrderWalk:
         self._to_close = 0.0
 
     def ripen(self, now_ns: int) -> None:
-        """Let in what should have been answered by *now_ns*."""
+        """Add to the pool the orders whose last request should have been answered by *now_ns*."""
         ripening = self._ripening
         while ripening and ripening[0][0] <= now_ns:
             order = ripening.popleft()[1]

@@ -31,7 +31,7 @@ class Senders:
         self._writes: deque[int] = deque(maxlen=_RECENT_COUNT)
 
     def ripen(self, now_ns: int) -> None:
-        """Count what should have been answered by *now_ns* as written."""
+        """Count as written what should have been answered by *now_ns*."""
         ripening = self._ripening
         while ripening and ripening[0][0] <= now_ns:
             self._writes.append(ripening.popleft()[1])

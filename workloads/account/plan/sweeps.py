@@ -111,7 +111,7 @@ def _prices(
     side: NDArray[np.uint8],
     chance: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each fill, worse from one to the next of a sweep; and the limit that bounds them."""
+    """Price of each fill, worse from fill to fill of a sweep; and the limit price of each sweep."""
     mid = share.market.mid_ticks[instrument.astype(np.int64) - 1].astype(np.int64)
     direction = np.where(side == BUY, 1, -1)
     farthest = np.ceil(mid * LIMIT_OFFSET_MAX).astype(np.int64)

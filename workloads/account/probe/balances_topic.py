@@ -38,12 +38,7 @@ def read_updates(
     start: Mapping[int, int] | None,
     fold: Callable[[Sequence[bytes]], None],
 ) -> str:
-    """
-    Feed every record from *start* to the present end to *fold*, many at a time.
-
-    Returns:
-        Why that was not possible; empty when it was.
-    """
+    """Feed all records from *start* to the present end to *fold*; why that failed, or ""."""
     if start is None:
         return f"{topic} could not be read: where it began is not known"
     try:

@@ -134,7 +134,7 @@ def _survey(
     opening: TargetState | None = None,
     produced_count: int = 0,
 ) -> tuple[TargetState, Unrest]:
-    """The target once it is at rest; and why it may not be, if so."""
+    """The target once it is quiescent, and what is still pending otherwise."""
     absent: list[str] = []
     if capabilities is None:
         absent.append(NO_CONTROL)
@@ -211,7 +211,7 @@ def _await_rest(
     opening: TargetState | None,
     timeout_s: float,
 ) -> Unrest:
-    """Wait until all that was produced is consumed, and all that happened is emitted."""
+    """Wait until all executions are consumed and all transactions published."""
     before = sum(opening.sources.values()) if opening is not None and opening.sources else 0
     deadline_s = time.monotonic() + timeout_s
     last: bytes = b""
@@ -247,7 +247,7 @@ def _emitted(stats: contract.Stats, endpoint: Endpoint) -> list[int]:
 
 
 def _await_quiet(control: Control, account_id: int, *, quiet_s: float, timeout_s: float) -> Unrest:
-    """The same of a target without stats: until its journal has not moved for *quiet_s*."""
+    """Without stats: wait until the journal has not moved for *quiet_s*."""
     deadline_s = time.monotonic() + timeout_s
     last_seq, moved_s = -1, time.monotonic()
     while True:
@@ -292,7 +292,7 @@ def _with_updates(state: TargetState, endpoint: Endpoint, opening: TargetState) 
 def _seed(
     control: Control, workload: Workload, asked: Sequence[int], *, seed: int, seed_by: str
 ) -> int | None:
-    """Pay in what each account is short of; the newest journal_seq that this made, if known."""
+    """Deposit what each account lacks; the newest journal_seq of that, if known."""
     items = seeds(workload, seed=seed)
     if seed_by == "control":
         control.seed(item for item in _short(items, control.accounts()) if item.amount_minor > 0)
@@ -310,7 +310,7 @@ def _seed(
 
 
 def _short(items: Iterator[Seed], held: AccountsDump | None) -> Iterator[Seed]:
-    """What each account lacks: a target that ran before keeps what it has."""
+    """What each account lacks of its opening balance: a target that ran before has some of it."""
     balances: Any = held.balances if held is not None else {}
     for item in items:
         balance = balances.get((item.account_id, item.asset_id))

@@ -54,7 +54,7 @@ async def _abort(context: Any, status: grpc.StatusCode, detail: str) -> NoReturn
 
 
 async def caught_up(core: Core, name: str, journal_seq: int, context: Any) -> None:
-    """Wait until the transaction that a read asks for is durable; not for ever."""
+    """Wait until the transaction that a read requires is durable, at most READ_WAIT_S."""
     try:
         async with asyncio.timeout(READ_WAIT_S):
             await core.commitment.reached(journal_seq)

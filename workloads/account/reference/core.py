@@ -100,7 +100,7 @@ class Core:
         self.commitment.journal(InputKind.FORGET, b"")
 
     def refusal(self) -> str:
-        """Why no write can be taken now ("5004 ..."); empty if it can."""
+        """Why writes are rejected now ("5004 ..."), or ""."""
         if self.is_backlogged():
             return f"5004 BROKER_UNAVAILABLE: {BACKLOG_MAX_COUNT} events wait for the broker"
         if self.commitment.waiting_count + self.streamed_count >= IN_FLIGHT_MAX_COUNT:
@@ -108,12 +108,12 @@ class Core:
         return ""
 
     def is_backlogged(self) -> bool:
-        """Whether the broker has fallen behind further than memory allows."""
+        """Whether too many events wait for the broker."""
         ledger = self.streams.get(LEDGER_STREAM)
         return ledger is not None and len(ledger) >= BACKLOG_MAX_COUNT
 
     async def room(self) -> None:
-        """Wait until the broker has caught up as far as memory demands."""
+        """Wait until the broker has taken enough of the backlog."""
         if self.streams:
             await self.streams[LEDGER_STREAM].shrunk(BACKLOG_MAX_COUNT - 1)
 

@@ -114,11 +114,7 @@ def seed(state: State, account_id: int, asset_id: int, amount_minor: int) -> str
 
 
 def amend_order(state: State, order: Order, price_ticks: int, leaves_lots: int) -> tuple[int, int]:
-    """
-    What amending the order would take: (code, change of its lock in minor units).
-
-    Nothing is changed. 0 keeps the limit or the quantity.
-    """
+    """(code, change of its lock in minor units) of an amendment, not applied; 0 keeps a value."""
     if price_ticks < 0 or leaves_lots < 0:
         return NON_POSITIVE, 0
     lock_minor = lock_required_minor(

@@ -11,12 +11,7 @@ from workloads.account.reference.state import State
 
 
 def replayed_state(journal: Journal) -> State:
-    """
-    The state that the journal's inputs make.
-
-    Raises:
-        JournalError: the journal is not what was written.
-    """
+    """The state that replaying *journal* gives; JournalError if the journal was damaged."""
     state = State()
     for kind, payload in journal.read():
         replay_input(state, kind, payload)

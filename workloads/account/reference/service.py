@@ -65,7 +65,7 @@ class AccountService:
         }
 
     def drain(self) -> None:
-        """End what would go on for ever; what was asked is answered first."""
+        """End open streams; requests already read are answered first."""
         self.reserve_streams.drain()
         self._core.watchers.drain()
 

@@ -250,7 +250,7 @@ class State:
         self.closed_orders[order.order_id] = order.account_id
 
     def bury(self, value: bytes, reason: str) -> None:
-        """Put a record that can't be applied among the dead letters."""
+        """Put a record that can't be applied into the dead letters."""
         self.dead_letter_count += 1
         self.dead_letters.append(
             DeadLetter(number=self.dead_letter_count, value=value, reason=reason)

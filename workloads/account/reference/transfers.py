@@ -52,7 +52,7 @@ def transfer(state: State, request_id: bytes, command: Command) -> Outcome:
 
 
 def pend(state: State, request_id: bytes, command: Command) -> Outcome:
-    """Begin a deposit or a withdrawal; its request_id is its name."""
+    """First phase of a deposit or withdrawal; the request_id identifies it."""
     account = _admitted(state, command)
     if isinstance(account, tuple):
         return account

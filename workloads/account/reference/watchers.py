@@ -55,7 +55,7 @@ class Watcher:
         await self._arrived.wait()
 
     def wake(self) -> None:
-        """Let the reader look at what has changed around it."""
+        """Let the reader check for an overflow or the end."""
         self._arrived.set()
 
 

@@ -301,12 +301,7 @@ def capped_rate_per_s(workload: Workload, duration_ns: int) -> float:
 
 
 def parse_workload(table: Mapping[str, Any]) -> Workload:
-    """
-    The table of a scenario that was checked before.
-
-    Raises:
-        ValidationError: it was not checked, and has faults.
-    """
+    """The checked table of a scenario; ValidationError if it was not checked and has faults."""
     return Workload.model_validate(dict(table))
 
 

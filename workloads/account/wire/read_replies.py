@@ -86,15 +86,7 @@ def decode_balances(reply: contract.BalancesReply) -> ReadReply:
 
 
 def decode_page(reply: bytes | memoryview) -> ReadReply:
-    """
-    What a page of ListLedger told.
-
-    Args:
-        reply: Every message with its gRPC prefix, one behind the other.
-
-    Raises:
-        DecodeError: it is not that.
-    """
+    """A page of ListLedger, each message with its gRPC prefix; DecodeError if it is none."""
     entries = [
         HistoryEntry(
             message.account_seq,

@@ -90,12 +90,7 @@ def ack_of(message: bytes | memoryview) -> contract.Ack:
 
 
 def stream_reply(message: bytes) -> tuple[int, bytes | memoryview]:
-    """
-    A ReserveResult's client_tag, and the ReserveReply inside it.
-
-    Raises:
-        MalformedReplyError: it is none.
-    """
+    """A ReserveResult's client_tag and its ReserveReply; MalformedReplyError if it is none."""
     position, tag = 0, 0
     if message[:1] == bytes([_CLIENT_TAG_TAG]):
         position, tag = _varint(message, 1)

@@ -364,7 +364,7 @@ def test_unknown_outcomes_may_be_either(
     found = judged(spoiled, tmp_path)
 
     assert broken(found) == set()
-    assert "outcome was never learnt" in found["I7"].sentence
+    assert "with unknown outcome" in found["I7"].sentence
 
 
 def test_a_resolved_outcome_counts(scenario: Scenario, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_honest_subscriptions_pass(log: list[Entry], note: str) -> None:
         ([*HONEST, message(SNAPSHOT)], "a snapshot at 7 follows 9"),
         (HONEST[:3], "ends at account_seq 8, the account is at 9"),
         ([*HONEST[:3], message(update(9, 91))], "makes (91, 0, 0, 0) of asset 1"),
-        ([*HONEST, Entry(0, Arrival.MESSAGE, 1, b"\xff")], "no AccountUpdate"),
+        ([*HONEST, Entry(0, Arrival.MESSAGE, 1, b"\xff")], "not an AccountUpdate"),
         ([*REOPENED[:-1], message(THIRD)], "begins with account_seq 9"),
         (
             [*HONEST[:3], message(Update(account_id=BOB, account_seq=9))],
@@ -157,8 +157,8 @@ def test_what_the_topic_repeats_changes_nothing() -> None:
     [
         (None, {}, "subscriptions were not recorded"),
         (REOPENED[:4], {}, f"was not opened again ({STREAM_END.decode()})"),
-        ([OPENED], {}, "told nothing"),
-        ([], {}, "told nothing"),
+        ([OPENED], {}, "received nothing"),
+        ([], {}, "received nothing"),
         (HONEST, {"updates": None}, "acct.balances.v1 was not read"),
         (HONEST, {"accounts": None}, "balances are not known"),
         (HONEST[:3], {"unrest": "it still moves"}, "it still moves"),

@@ -264,7 +264,7 @@ BALANCE_FAULTS = {
     an_asset_twice: "an asset twice",
     seq_of_the_future: "had not reached",
     seq_ahead_of_its_time: "had not reached",
-    before_the_opening: "was further",
+    before_the_opening: "had changed again",
 }
 
 

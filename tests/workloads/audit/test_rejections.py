@@ -77,7 +77,7 @@ def test_an_open_order_must_be_released(scenario: Scenario, tmp_path: Path, code
     found = judged(spoiled, tmp_path)
 
     assert broken(found) == {"I7"}
-    assert "and its order is open" in found["I7"].first
+    assert "but its order is open" in found["I7"].first
 
 
 def test_an_open_order_must_be_amended(scenario: Scenario, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_open_order_must_be_amended(scenario: Scenario, tmp_path: Path) -> No
     )
     spoiled = refused(chosen, row, contract.ORDER_TERMINAL)
 
-    assert "and its order is open" in judged(spoiled, tmp_path)["I7"].sentence
+    assert "but its order is open" in judged(spoiled, tmp_path)["I7"].sentence
 
 
 def without_an_answer(spoiled: Run, row: int) -> None:
@@ -163,7 +163,7 @@ def test_a_pending_transfer_must_be_settled(
     listing(spoiled, listed(spoiled) | {request_id(spoiled, first)})
     found = judged(spoiled, tmp_path)
 
-    assert "and its first phase is pending" in found["I7"].first
+    assert "but its first phase is pending" in found["I7"].first
     assert broken(found) == {"I7"}
 
 
@@ -203,7 +203,7 @@ def test_what_is_pending_is_listed(scenario: Scenario, tmp_path: Path) -> None:
     found = judged(spoiled, tmp_path)
 
     assert broken(found) == {"I7"}
-    assert "is pending and the target doesn't list it" in found["I7"].first
+    assert "is pending, but the target doesn't list it" in found["I7"].first
 
 
 def test_what_is_settled_is_not_listed(scenario: Scenario, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_what_is_settled_is_not_listed(scenario: Scenario, tmp_path: Path) -> No
     found = judged(spoiled, tmp_path)
 
     assert broken(found) == {"I7"}
-    assert "is not pending and the target lists it" in found["I7"].first
+    assert "is not pending, but the target lists it" in found["I7"].first
 
 
 def test_a_list_without_any_is_no_list(scenario: Scenario, tmp_path: Path) -> None:

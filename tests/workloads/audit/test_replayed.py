@@ -21,8 +21,8 @@ DIGEST, OTHER = "ab" * 32, "cd" * 32
     [
         (Replay(digest=DIGEST), TargetState(digest=DIGEST), Correctness.PASSED, "(1 replays)"),
         (Replay(digest=DIGEST), TargetState(digest=DIGEST.upper()), Correctness.PASSED, ""),
-        (Replay(digest=OTHER), TargetState(digest=DIGEST), Correctness.FAILED, f"state {OTHER}"),
-        (Replay(digest=DIGEST), TargetState(), Correctness.UNKNOWN, "told no digest"),
+        (Replay(digest=OTHER), TargetState(digest=DIGEST), Correctness.FAILED, f"digest {OTHER}"),
+        (Replay(digest=DIGEST), TargetState(), Correctness.UNKNOWN, "has no digest"),
         (Replay(failure="it hung"), TargetState(digest=DIGEST), Correctness.UNKNOWN, "it hung"),
         (None, TargetState(digest=DIGEST), Correctness.UNKNOWN, "has no [replay] command"),
         (

@@ -32,13 +32,7 @@ class UpdatesFold:
         self._told = ToldBalances()
 
     def fold(self, values: Sequence[bytes]) -> None:
-        """
-        Take some records.
-
-        Raises:
-            google.protobuf.message.DecodeError: one is no AccountUpdate; none of them counts.
-            OverflowError: a sequence number is past 63 bits.
-        """
+        """Take some records, or none: BadRecordError if one is no AccountUpdate."""
         self.take(Values.joined(values))
 
     def take(self, values: Values) -> None:

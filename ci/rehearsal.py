@@ -134,7 +134,6 @@ def state_of(state: State, *, opening_journal_seq: int | None = None) -> TargetS
     return TargetState(
         capabilities={"contract_version": "accounts.v1"},
         journal_seq=state.journal_seq,
-        emitted_seq=state.journal_seq,
         sources={key: source.last_seq for key, source in state.sources.items()},
         dead_letter_count=state.dead_letter_count,
         accounts=AccountsDump(
@@ -157,7 +156,7 @@ def state_of(state: State, *, opening_journal_seq: int | None = None) -> TargetS
 
 
 def _totals(state: State, asset_id: int) -> TotalsDump:
-    users_minor = locked_minor = 0
+    users_minor = 0
     system_minor = {}
     for account in state.accounts.values():
         balance = account.balances.get(asset_id)
@@ -167,10 +166,7 @@ def _totals(state: State, asset_id: int) -> TotalsDump:
             system_minor[account.account_id] = sum(balance)
         else:
             users_minor += sum(balance)
-            locked_minor += balance[contract.LOCKED_ORDERS]
-    return TotalsDump(
-        users_minor=users_minor, users_locked_orders_minor=locked_minor, system_minor=system_minor
-    )
+    return TotalsDump(users_minor=users_minor, system_minor=system_minor)
 
 
 class _Service:
@@ -199,7 +195,7 @@ class _Service:
         )
         state.transactions.clear()
         if not self._repeats_requests:
-            state.outcomes.clear()  # kept for repetitions alone, and larger than all else
+            state.outcomes.newer.clear()  # kept for repetitions alone, and larger than all else
 
     def call(self, kind: Kind, payload: bytes) -> tuple[int, ...]:
         """One request: (code, journal_seq, account_seq, asset_id, locked, available, replayed)."""

@@ -18,8 +18,10 @@ from harness.drivers.grpc_call import Counters
 from harness.drivers.standing_stream import StreamBook, StreamMessage
 
 BACKOFF_S: Final = 0.1
-UNPROCESSED: Final = ("failed to connect to all addresses", "RST_STREAM with error code 7")
-"""How grpcio words what can't have had an effect; code 7 is REFUSED_STREAM."""
+REFUSED: Final = "RST_STREAM with error code 7"
+"""How grpcio words REFUSED_STREAM."""
+UNPROCESSED: Final = ("failed to connect to all addresses", REFUSED)
+"""How grpcio words what can't have had an effect."""
 
 
 def is_unprocessed(text: str) -> bool:
@@ -65,8 +67,10 @@ class GrpcioStream:
             call = self._begin()
             self.book.open()
             status, text = await self._serve(call)
-            if is_unprocessed(text):
+            if REFUSED in text:
                 self.book.retake_once(text, self._clock())
+            elif is_unprocessed(text):
+                self.book.retake(self._clock())
             else:
                 name = GrpcStatus(status).name
                 self.book.lose(status, f"the stream ended, {name}: {text}")

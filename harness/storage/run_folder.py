@@ -206,25 +206,34 @@ def whole_file(path: Path) -> Iterator[Path]:
     RecordError.
     """
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            with TemporaryDirectory() as folder, path.open("wb") as given:
-                partial = Path(folder) / path.name
-                yield partial
-                with partial.open("rb") as made:
-                    shutil.copyfileobj(made, given)
-            return
+        is_users_own = path.is_symlink() or (path.exists() and not path.is_file())
+        with (_written_through if is_users_own else _replacing)(path) as partial:
+            yield partial
     except (OSError, ValueError, pa.ArrowException) as error:
         raise RecordError(f"{path}: can't be written: {error}") from error
+
+
+@contextmanager
+def _written_through(path: Path) -> Iterator[Path]:
+    with TemporaryDirectory() as folder, path.open("wb") as given:
+        partial = Path(folder) / path.name
+        yield partial
+        with partial.open("rb") as made:
+            shutil.copyfileobj(made, given)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException):
         with suppress(OSError):  # what was written of it only fills the disk
             partial.unlink(missing_ok=True)
-        raise RecordError(f"{path}: can't be written: {error}") from error
+        raise
 
 
 def write_json(path: Path, document: Any) -> None:

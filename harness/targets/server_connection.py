@@ -6,6 +6,7 @@ block is decoded: nothing in one could change the answer.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Final, cast
 
 from harness.drivers.http2 import (
@@ -34,7 +35,7 @@ MESSAGE_HEAD_BYTES: Final = 5  # compressed flag and length: all of an empty mes
 _WIDENING: Final = pack_window_update(0, WINDOW_BYTES_LIMIT - WINDOW_BYTES_DEFAULT)
 
 
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(asyncio.Protocol, ABC):
     """
     One connection; an heir takes frames of streams and puts its answers into `out`.
 
@@ -55,9 +56,9 @@ class ServerConnection(asyncio.Protocol):
         self._rest = b""
         self._is_greeted = False
 
+    @abstractmethod
     def take_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Take a DATA or HEADERS frame."""
-        raise NotImplementedError
 
     def answer(self) -> None:
         """Put into `out` what may go, now that all that came was read and windows are known."""

@@ -73,18 +73,18 @@ def _parts(name: str) -> Iterator[str]:
     words = name.split(",")
     while words:
         joined = next(
-            (
-                count
-                for count in range(len(words), 1, -1)
-                if Path(",".join(words[:count])).exists()
-                or any(_glob(Path(",".join(words[:count]))))
-            ),
+            (count for count in range(len(words), 1, -1) if _is_there(",".join(words[:count]))),
             1,
         )
         part = ",".join(words[:joined]).strip()
         words = words[joined:]
         if part:
             yield part
+
+
+def _is_there(name: str) -> bool:
+    """Whether *name* exists as it is written, or is a pattern that something fits."""
+    return Path(name).exists() or bool(_PATTERN_LETTERS & set(name) and any(_glob(Path(name))))
 
 
 def _glob(pattern: Path) -> Iterator[Path]:

@@ -116,8 +116,7 @@ def read_ledger(path: Path, *, run_tag: int, offset_bytes: int = 0) -> Iterator[
             yield table
         if error is not None:
             place = error.index
-            where = error.at(partition=chunk.partition[place], offset=chunk.offset[place])
-            raise ValueError(where) from error
+            raise error.placed(partition=chunk.partition[place], offset=chunk.offset[place])
 
 
 def decode(
@@ -142,7 +141,7 @@ def decode(
         try:
             message = _parsed(value)
         except (DecodeError, OverflowError) as found:
-            count, error = index, BadRecordError(index, value, found)
+            count, error = index, BadRecordError.of(index, value, found)
             break
         journal_seq[index], kind[index] = message.journal_seq, message.kind
         operation[index] = operation_of(message.cause, run_tag)

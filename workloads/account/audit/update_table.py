@@ -101,11 +101,11 @@ def _parsed(index: int, value: bytes) -> AccountUpdate:
     try:
         message = AccountUpdate.FromString(value)
     except DecodeError as error:
-        raise BadRecordError(index, value, error) from error
+        raise BadRecordError.of(index, value, error) from error
     if not value:
-        raise BadRecordError(index, value, "no update")
+        raise BadRecordError.of(index, value, "no update")
     if max(message.account_seq, message.journal_seq) > _SEQ_MAX:
-        raise BadRecordError(index, value, f"a number is past {_SEQ_MAX}")
+        raise BadRecordError.of(index, value, f"a number is past {_SEQ_MAX}")
     return message
 
 

@@ -96,8 +96,7 @@ def _fold(records: Sequence[Any], fold: Callable[[Sequence[bytes]], None]) -> No
         fold([record.value or b"" for record in records])
     except BadRecordError as error:
         record = records[error.index]
-        where = error.at(partition=record.partition, offset=record.offset)
-        raise BadRecordError(error.index, record.value or b"", where) from error
+        raise error.placed(partition=record.partition, offset=record.offset) from error
 
 
 def _consumer(address: str) -> AIOKafkaConsumer:
